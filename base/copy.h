@@ -1,0 +1,28 @@
+/* File content from one descriptor to another: reflink, copy_file_range, read/write, holes kept.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct digest { uint8_t bytes[16]; };   /* XXH3-128, canonical (big-endian) form */
+
+enum copy_how { COPY_REFLINKED = 1, COPY_COPIED = 2 };
+struct copy_options {
+    bool no_reflink;           /* asked by who knows that it does not work here: saves the call */
+    bool want_digest;
+    const volatile sig_atomic_t *cancel;
+    /* called now and then with the bytes copied since the last call; may be NULL */
+    void (*progress)(void *data, uint64_t bytes);
+    void *data;
+};
+/* Copies all of `from` (from offset 0, whatever its position) into the empty file `to`; the size of `to` becomes what was
+ * read. The digest is of the logical content, holes as zeros, and hashing a hole costs no reading.
+ * Returns enum copy_how, or a negative errno (-ECANCELED: cancelled). *ret_size may be NULL. */
+int copy_content(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
+/* Digest alone; a 1 TiB hole costs no reading and at most seconds. */
+int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
+bool digest_equal(const struct digest *a, const struct digest *b);
+/* 1 = somebody has the file open for writing or mapped writable, or we may not ask; 0 = nobody. design.md section 5, "hot". */
+int copy_is_hot(int fd);

@@ -1,0 +1,279 @@
+/* libsnapctl: snapshots for project directories on any Linux file system.
+ *
+ * A project is an ordinary directory. Its snapshots live in a store outside it: sealed layers
+ * in overlayfs' format and one database. Open a project, call verbs on it, close it:
+ *
+ *     struct snap_err err = {0};
+ *     struct snap_project *project = NULL;
+ *     if (snap_project_open(&env, SNAP_OPEN_WRITE, &project, &err) < 0)
+ *         die(err.message);
+ *     snap_take(project, &options, &result, &err);
+ *     snap_project_close(project);
+ *
+ * Conventions. A verb returns a negative errno on failure and then fills `err`; 0 or a positive
+ * value otherwise. Outputs are untouched on failure. Paths are NUL-terminated bytes, never
+ * assumed to be UTF-8; a path of the project is relative to its root, and the root itself is "".
+ * Rows are handed to a callback and live only during the call; a callback that returns a
+ * negative errno ends the listing with that error. Nothing here prints.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#define SNAP_API __attribute__((visibility("default")))
+
+/* Failures. */
+
+enum snap_failure {            /* why a verb failed, as far as the caller's exit code is concerned */
+    SNAP_FAILURE_GENERIC = 0,
+    SNAP_FAILURE_USAGE,        /* the request makes no sense */
+    SNAP_FAILURE_CONFLICT,     /* nothing was written; the conflicting paths were given as notices */
+    SNAP_FAILURE_DAMAGE,       /* the store is damaged */
+    SNAP_FAILURE_NO_PROJECT,   /* no project or store here */
+    SNAP_FAILURE_LOCKED,       /* another command holds the store */
+    SNAP_FAILURE_INTERRUPTED,  /* env.cancel was set; nothing is half-done */
+};
+
+struct snap_err {
+    int code;                  /* negative errno, 0 = none */
+    enum snap_failure failure;
+    char message[2048];        /* one sentence without a full stop: what, on which path, the cause */
+    char path[1024];           /* the path it is about, raw bytes, cut if longer; may be empty */
+    char hint[512];            /* what to do next, one sentence; may be empty */
+};
+
+/* What a long verb tells while it works. */
+
+enum snap_notice {
+    SNAP_NOTICE_INFO = 0,      /* worth knowing; no path failed */
+    SNAP_NOTICE_RECOVERED,     /* an earlier command that was cut short was finished or put back */
+    SNAP_NOTICE_FAILED_PATH,   /* this path was not done; all others were (exit code 3) */
+    SNAP_NOTICE_CONFLICT,      /* this path is in conflict (exit code 4) */
+};
+
+struct snap_progress {
+    const char *doing;         /* "capturing", "restoring", "comparing" */
+    uint64_t entries, entries_total;   /* total 0 = not known */
+    uint64_t bytes, bytes_total;
+};
+
+struct snap_env {
+    const char *dir;           /* where to look for the project; NULL = the working directory */
+    const char *store;         /* the store's own directory; NULL = found by the registry */
+    bool wait;                 /* wait for the store's lock instead of failing */
+    /* `path` may be NULL. May be called from any thread, one call at a time. */
+    void (*notice)(void *data, enum snap_notice kind, const char *path, const char *text);
+    void (*progress)(void *data, const struct snap_progress *progress);  /* often; throttle yourself */
+    void *data;
+    const volatile sig_atomic_t *cancel;   /* set it, and the verb ends with nothing half-done */
+    const char *command;       /* what the user typed; kept in the operation log and shown to who waits */
+};
+
+/* Projects. */
+
+struct snap_project;
+
+enum snap_open {
+    SNAP_OPEN_READ = 0,        /* never waits for writers; repairs an interrupted command if nobody holds the lock */
+    SNAP_OPEN_WRITE = 1,       /* holds the store's lock until close */
+    SNAP_OPEN_CREATE = 2,      /* with WRITE: register the directory if no project is found */
+};
+
+enum snap_init {
+    SNAP_INIT_FORCE = 1,       /* also $HOME and / */
+    SNAP_INIT_ADOPT = 2,       /* take over the store of a directory that was replaced */
+};
+
+struct snap_project_info {
+    const char *root;          /* absolute path of the project */
+    const char *store;         /* absolute path of the store */
+    const char *inside;        /* env.dir relative to root, "" for the root itself */
+    bool store_inside;         /* the store lies in the project (nothing else was possible) and is left out of it */
+    bool same_file_system;     /* of store and project: reflink and rename are possible */
+};
+
+SNAP_API int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *err);
+/* Registers env->dir itself as a project, whatever lies above; an open project for writing on success.
+ * 0 = it was one already, 1 = made. */
+SNAP_API int snap_project_init(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *err);
+SNAP_API struct snap_project *snap_project_close(struct snap_project *project);   /* accepts NULL, returns NULL */
+SNAP_API const struct snap_project_info *snap_project_info(const struct snap_project *project);
+/* A path as the user typed it, relative to env.dir, as a path of the project. The caller frees *ret. */
+SNAP_API int snap_project_path(const struct snap_project *project, const char *typed, char **ret, struct snap_err *err);
+
+/* Snapshots. */
+
+struct snap_snapshot {
+    int64_t number;
+    int64_t parent;            /* 0 = none */
+    struct timespec created;
+    bool automatic;            /* made by a command before it overwrote something */
+    bool synced;               /* known to be on disk */
+    const char *name;          /* "" = none */
+    const char *message;       /* "" = none */
+    uint64_t added, changed, deleted;  /* entries, against the state that came before it in its line */
+    uint64_t bytes;            /* of file content stored in its own layer */
+};
+
+/* Number, name, `latest` (the highest number that is not automatic) or `latest~N`.
+ * The caller frees *ret with snap_snapshot_free. */
+SNAP_API int snap_find(struct snap_project *project, const char *spec, struct snap_snapshot **ret, struct snap_err *err);
+SNAP_API void snap_snapshot_free(struct snap_snapshot *snapshot);
+/* 0 = `name` may be given to a snapshot, else -EINVAL and why. */
+SNAP_API int snap_name_check(const char *name, struct snap_err *err);
+
+struct snap_log_options {
+    const char *path;          /* NULL = all; else only those in which it, or something below it, changed */
+    uint64_t limit;            /* 0 = all */
+    int64_t since, until;      /* seconds since the epoch; 0 = no limit */
+    bool automatic;            /* also automatic ones */
+};
+typedef int (*snap_snapshot_fn)(void *data, const struct snap_snapshot *snapshot);
+SNAP_API int snap_log(struct snap_project *project, const struct snap_log_options *options,
+                      snap_snapshot_fn fn, void *data, struct snap_err *err);      /* newest first */
+
+struct snap_counts {
+    uint64_t files, directories, symlinks, others;
+    uint64_t bytes;            /* of all regular files, each hard-link group once */
+    uint64_t own_bytes;        /* stored content that only this snapshot shows */
+    uint64_t unread;           /* entries whose content could not be read when it was taken */
+};
+SNAP_API int snap_show(struct snap_project *project, const char *spec, struct snap_snapshot **ret,
+                       struct snap_counts *ret_counts, struct snap_err *err);
+
+struct snap_take_options {
+    const char *message, *name;   /* NULL = none */
+    bool if_changed;           /* make no snapshot when nothing changed since the newest */
+    bool no_sync;              /* return before the flush */
+};
+struct snap_take_result {
+    int64_t number;            /* 0 = nothing had changed and none was made */
+    int64_t parent;
+    uint64_t added, changed, deleted;   /* entries */
+    uint64_t reflinked, copied, linked; /* files, by how their content was stored */
+    uint64_t bytes;            /* of content stored, however */
+    uint64_t failed;           /* paths that could not be captured, each given as a notice */
+    double seconds;
+};
+SNAP_API int snap_take(struct snap_project *project, const struct snap_take_options *options,
+                       struct snap_take_result *ret, struct snap_err *err);
+SNAP_API int snap_tag(struct snap_project *project, const char *spec, const char *name,
+                      char **ret_old_name, struct snap_err *err);    /* *ret_old_name: freed by the caller, NULL = had none */
+
+/* Trees. */
+
+struct snap_entry {
+    uint32_t mode;             /* type and permission bits, as st_mode */
+    uint32_t uid, gid;
+    uint64_t size;             /* regular files: bytes; symlinks: length of the target; else 0 */
+    struct timespec mtime;
+    uint32_t rdev_major, rdev_minor;
+    uint32_t links;            /* names of this object in the tree; 0 = not counted */
+    const char *target;        /* symlinks, else NULL */
+    unsigned xattrs;           /* how many */
+    bool unread;               /* known by its metadata only */
+};
+typedef int (*snap_entry_fn)(void *data, const char *path, const struct snap_entry *entry);
+
+/* `spec` is SNAP or SNAP:PATH. A directory lists what is in it, depth first, names in byte order;
+ * anything else lists itself. Paths are relative to the project. */
+SNAP_API int snap_list(struct snap_project *project, const char *spec, bool recursive,
+                       snap_entry_fn fn, void *data, struct snap_err *err);
+SNAP_API int snap_cat(struct snap_project *project, const char *spec, int fd, struct snap_err *err);
+
+/* Changes. */
+
+enum snap_what {
+    SNAP_WHAT_CONTENT = 1, SNAP_WHAT_MODE = 2, SNAP_WHAT_OWNER = 4, SNAP_WHAT_XATTR = 8,
+    SNAP_WHAT_LINKS = 16, SNAP_WHAT_TARGET = 32, SNAP_WHAT_DEVICE = 64, SNAP_WHAT_TIME = 128,
+};
+struct snap_change {
+    char letter;               /* A D M m T R; 't' only the times, given with `times` alone */
+    unsigned what;             /* enum snap_what */
+    const char *path;          /* the new one of a rename */
+    const char *old_path;      /* renames only, else NULL */
+    unsigned similarity;       /* renames: percent */
+    const struct snap_entry *before, *after;   /* NULL where there is none */
+    bool binary;               /* with patch or stat */
+    uint64_t lines_added, lines_deleted;       /* with patch or stat */
+    const char *patch;         /* with patch: text, `patch_size` bytes, not NUL-terminated; else NULL */
+    size_t patch_size;
+};
+typedef int (*snap_change_fn)(void *data, const struct snap_change *change);
+
+struct snap_diff_options {
+    const char *from;          /* NULL = the newest snapshot */
+    const char *to;            /* NULL = the project */
+    const char *const *paths;  /* paths of the project, NULL-terminated; NULL = all */
+    bool no_renames, patch, stat, times;
+};
+struct snap_diff_result {
+    int64_t from, to;          /* snapshot numbers, 0 = the project (or, for `from`, the empty tree before any snapshot) */
+    uint64_t added, deleted, modified, metadata, type_changed, renamed;   /* rows by letter */
+    uint64_t failed;           /* paths that could not be compared, each given as a notice */
+};
+/* Rows come sorted by path. */
+SNAP_API int snap_diff(struct snap_project *project, const struct snap_diff_options *options,
+                       snap_change_fn fn, void *data, struct snap_diff_result *ret, struct snap_err *err);
+
+/* Going back. */
+
+struct snap_rollback_options {
+    const char *to;            /* NULL = the newest snapshot */
+    const char *const *paths;  /* as above */
+    bool dry_run;              /* tell the changes, write nothing */
+    bool force;                /* also over files that somebody has open for writing */
+};
+struct snap_rollback_result {
+    int64_t to;                /* the snapshot gone back to */
+    int64_t safety;            /* the snapshot that holds what was overwritten; 0 = nothing to undo */
+    int64_t operation;         /* for `undo`; 0 = nothing was done */
+    const char *operation_kind;   /* "rollback", "restore", "tag"...: what was undone or redone; static */
+    uint64_t restored, removed;   /* entries */
+    uint64_t bytes;            /* of content written */
+    uint64_t failed;           /* paths not done, each given as a notice */
+    double seconds;
+};
+SNAP_API int snap_rollback(struct snap_project *project, const struct snap_rollback_options *options,
+                           snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err);
+/* `spec` is SNAP:PATH (SNAP alone: its root). `dest` as the user typed it, relative to env.dir. */
+SNAP_API int snap_restore(struct snap_project *project, const char *spec, const char *dest, bool overwrite,
+                          struct snap_rollback_result *ret, struct snap_err *err);
+
+/* Operations. */
+
+struct snap_operation {
+    int64_t id;
+    const char *kind;          /* init take tag rollback restore undo redo */
+    const char *state;         /* begun done undone failed */
+    struct timespec created;
+    const char *command;       /* what the user typed */
+    int64_t before, after;     /* snapshots, 0 = none */
+    int64_t target;            /* undo, redo: the operation meant; else 0 */
+    bool undoable;
+};
+typedef int (*snap_operation_fn)(void *data, const struct snap_operation *operation);
+SNAP_API int snap_operations(struct snap_project *project, snap_operation_fn fn, void *data, struct snap_err *err);  /* newest first */
+SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool force,
+                       struct snap_rollback_result *ret, struct snap_err *err);       /* 0 = the newest that can be */
+SNAP_API int snap_redo(struct snap_project *project, bool force,
+                       struct snap_rollback_result *ret, struct snap_err *err);
+
+/* The machine. */
+
+enum snap_check { SNAP_CHECK_OK = 0, SNAP_CHECK_LIMITED, SNAP_CHECK_MISSING };
+struct snap_finding {
+    const char *topic;         /* "reflink", "fuse", ...: a stable word */
+    enum snap_check result;
+    const char *text;          /* what was found */
+    const char *advice;        /* what to do about it, "" = nothing */
+};
+typedef int (*snap_finding_fn)(void *data, const struct snap_finding *finding);
+SNAP_API int snap_doctor(const struct snap_env *env, snap_finding_fn fn, void *data, struct snap_err *err);
+
+SNAP_API const char *snap_version(void);
