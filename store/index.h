@@ -1,0 +1,100 @@
+/* The temporal index: what every snapshot of every line shows, in one B-tree.
+ * "In snapshot N" is born <= N < died; a question is a range, whatever the number of snapshots (design.md section 5).
+ * Knows neither the project nor layers' files; writing needs the store's lock and an open transaction.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "copy.h"
+#include "meta.h"
+#include "store.h"
+
+#define INDEX_PROJECT_LINE 1
+#define INDEX_NEWEST (INT64_MAX - 1)      /* as a snapshot number: the newest state of a line */
+#define INDEX_ROOT 1                      /* identity of the root directory; it is the entry (dir 0, name "") */
+
+struct point { int64_t line, snap; };     /* the tree of a snapshot; snap 0 = the empty tree */
+static inline struct point index_newest(int64_t line) { return (struct point){ .line = line, .snap = INDEX_NEWEST }; }
+
+enum snapshot_flags { SNAPSHOT_AUTO = 1, SNAPSHOT_UNSYNCED = 2, SNAPSHOT_HIDDEN = 4 /* removed, waiting for gc */ };
+struct snapshot {
+    int64_t line, layer;
+    unsigned flags;
+    struct snap_snapshot public;          /* its strings belong to this struct */
+};
+struct snapshot *snapshot_free(struct snapshot *snapshot);
+DEFINE_CLEANUP(struct snapshot *, snapshot_free)
+#define _snapshot_ _cleanup_(snapshot_freep)
+
+int index_snapshot(struct store *store, int64_t number, struct snapshot **ret, struct snap_err *err);           /* 0 absent, 1 found */
+int index_snapshot_named(struct store *store, const char *name, struct snapshot **ret, struct snap_err *err);   /* 0 absent, 1 found */
+/* The back-th (0 = first) highest number of the line that is neither automatic nor hidden; 0 absent, 1 found. */
+int index_latest(struct store *store, int64_t line, uint64_t back, struct snapshot **ret, struct snap_err *err);
+/* The highest number of the line, automatic or not: what its newest entries are; 0 = none yet. Negative errno. */
+int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *err);
+typedef int (*snapshot_fn)(void *data, const struct snapshot *snapshot);       /* > 0 ends the listing without an error */
+int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err);       /* newest first, hidden left out */
+
+/* An inode's state. Entries of one snapshot that share an object are hard links of each other. */
+enum object_flags { OBJECT_UNREAD = 1 };  /* known by its metadata only: content or listing could not be read */
+struct object {
+    int64_t id;
+    int64_t dir;                          /* directories: identity over renames and metadata changes; else 0 */
+    int64_t content;                      /* regular files: where the bytes are; 0 = empty, unread, or not a regular file */
+    struct digest digest;                 /* regular files that were read */
+    unsigned flags;
+    struct meta meta;
+};
+void object_done(struct object *object);
+struct object *object_free(struct object *object);
+DEFINE_CLEANUP(struct object *, object_free)
+#define _object_ _cleanup_(object_freep)
+static inline bool object_is_dir(const struct object *object) { return S_ISDIR(object->meta.mode); }
+
+/* Content lies in layers/<layer>/tree, in the directory that `dir` was at snapshot <layer>, under `name`. */
+struct content {
+    int64_t id, layer, dir;
+    uint64_t size;
+    struct digest digest;
+    char *name;                           /* owned by whoever filled the struct */
+};
+
+int index_lookup(struct store *store, struct point at, int64_t dir, const char *name, struct object **ret, struct snap_err *err);    /* 0 absent, 1 found */
+/* The object id alone: 0 absent, > 0, or a negative errno. */
+int64_t index_lookup_id(struct store *store, struct point at, int64_t dir, const char *name, struct snap_err *err);
+int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err);        /* -EUCLEAN if missing */
+int index_content(struct store *store, int64_t id, struct content *ret, struct snap_err *err);       /* caller frees ret->name; -EUCLEAN */
+/* Walks a path ("" = root, components separated by single slashes); 0 absent, 1 found; *ret_dir, *ret_name say where it hangs. */
+int index_resolve(struct store *store, struct point at, const char *path, int64_t *ret_dir, char **ret_name, struct object **ret, struct snap_err *err);
+typedef int (*entry_fn)(void *data, const char *name, const struct object *object);
+int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err);    /* by name, bytewise; fn may query */
+/* Where a directory lies: parent and name. 0 absent, 1 found. The root: parent 0, name "". The caller frees *ret_name. */
+int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *ret_parent, char **ret_name, struct snap_err *err);
+int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err);        /* "" for the root; 0 absent, 1 found */
+
+/* What differs between two points of one line, in no order: rows born or died between them, nothing else is read.
+ * before, after: object ids, 0 = absent. Names belong to the callee. The callback may query. */
+struct index_change { int64_t dir; const char *name; int64_t before, after; };
+typedef int (*index_change_fn)(void *data, const struct index_change *change);
+int index_diff(struct store *store, struct point from, struct point to, index_change_fn fn, void *data, struct snap_err *err);
+/* How many names an object has in a tree. */
+int64_t index_links(struct store *store, struct point at, int64_t object, struct snap_err *err);
+/* The numbers of all snapshots of the line in which `path`, or anything below it, changed, as they were born; ascending; caller frees. */
+int index_history(struct store *store, int64_t line, const char *path, int64_t **ret, size_t *ret_count, struct snap_err *err);
+int index_counts(struct store *store, const struct snapshot *snapshot, struct snap_counts *ret, struct snap_err *err);
+
+/* Content with this digest and size; 0 absent, 1 found (any one); caller frees ret->name. */
+int index_content_with(struct store *store, const struct digest *digest, uint64_t size, struct content *ret, struct snap_err *err);
+
+/* Writing: under the lock, in a transaction. */
+struct index_ids { int64_t snapshot, object, content; };   /* the next free ones */
+int index_next_ids(struct store *store, struct index_ids *ret, struct snap_err *err);
+int index_add_snapshot(struct store *store, const struct snapshot *snapshot, struct snap_err *err);
+int index_add_content(struct store *store, const struct content *content, struct snap_err *err);
+int index_add_object(struct store *store, const struct object *object, struct snap_err *err);
+/* From snapshot `born` on, (dir, name) is this object; an older row ends. Keeps the places of directories. */
+int index_born(struct store *store, int64_t line, int64_t born, int64_t dir, const char *name, const struct object *object, struct snap_err *err);
+/* From snapshot `died` on, nothing is there. Of a directory: its own entry alone; the caller walks what was below. */
+int index_died(struct store *store, int64_t line, int64_t died, int64_t dir, const char *name, struct snap_err *err);
+/* Sets name or flags of a snapshot; NULL = keep, "" = none. -EEXIST: the name is taken. */
+int index_change_snapshot(struct store *store, int64_t number, const char *name, unsigned set_flags, unsigned clear_flags, struct snap_err *err);
+/* Takes the newest snapshot back as if it had never been: its rows go, what it ended lives again. Live must be reset after. */
+int index_drop_newest(struct store *store, int64_t number, struct snap_err *err);

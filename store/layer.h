@@ -1,0 +1,47 @@
+/* Layers on disk: overlayfs' format, and a layer being built. Knows whiteouts, opaque and redirect; knows nothing of
+ * stacks, snapshots or FUSE. Source of the format: Documentation/filesystems/overlayfs.rst, "Whiteouts and opaque
+ * directories", "redirect_dir", "Nesting overlayfs mounts"; namespace user.overlay.* as with -o userxattr.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "dirs.h"
+#include "index.h"
+
+/* The marks. dirfd: the layer directory in which `name` is, or which is itself marked. */
+int layer_whiteout(int dirfd, const char *name);              /* character device 0:0; where refused, an empty file with user.overlay.whiteout */
+int layer_is_whiteout(int dirfd, const char *name);           /* 1, 0 */
+int layer_set_opaque(int dirfd);
+int layer_is_opaque(int dirfd);                               /* 1, 0 */
+int layer_set_redirect(int dirfd, const char *path);          /* absolute path in the layers below, "/a/b" */
+int layer_redirect(int dirfd, char **ret);                    /* 1 found, 0 none; the caller frees */
+
+/* A layer being built, in work/<id>. It undoes itself unless it was published. */
+struct stage;
+int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_err *err);
+struct stage *stage_free(struct stage *stage);                /* removes what was built unless published */
+DEFINE_CLEANUP(struct stage *, stage_free)
+struct dirs *stage_tree(struct stage *stage);                 /* the tree; thread-safe */
+/* A new empty file, open for writing (0600): metadata comes with stage_finish_file. Descriptor or negative errno. */
+int stage_create(struct stage *stage, struct dir *dir, const char *name);
+/* Symlink, fifo, socket, device as `meta` says; where the privilege for a device is missing, an empty placeholder file. */
+int stage_make_special(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta);
+/* The same object under another name of this layer. */
+int stage_link(struct stage *stage, struct dir *from_dir, const char *from, struct dir *dir, const char *name);
+int stage_remove(struct stage *stage, struct dir *dir, const char *name);
+int stage_apply(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta);   /* files; directories at the very end */
+/* Gives directory `dir` of the tree its metadata and marks; call when nothing more is created in it. redirect may be NULL. */
+int stage_finish_dir(struct stage *stage, struct dir *dir, const struct meta *meta, bool opaque, const char *redirect);
+/* Puts the manifest (complete text, see manifest.h) beside the tree. */
+int stage_set_manifest(struct stage *stage, const struct buf *text);
+/* Renames work/<id> to layers/<id>; a leftover of that number, which no snapshot names, goes first. Not flushed. */
+int stage_publish(struct stage *stage, struct snap_err *err);
+void stage_keep(struct stage *stage);                         /* after the commit: the layer belongs to a snapshot now */
+
+/* Reading sealed layers. Keeps a bounded cache of open directories; thread-safe. */
+struct layers;
+int layers_open(struct store *store, struct layers **ret);
+struct layers *layers_close(struct layers *layers);
+DEFINE_CLEANUP(struct layers *, layers_close)
+/* A read-only descriptor of the bytes, of the right type and size; -EUCLEAN if missing or of another size. */
+int layers_open_content(struct layers *layers, const struct content *content, struct snap_err *err);
+/* linkat of a layer's file to (dirfd, name), for content that lies in an older layer with equal metadata. Negative errno. */
+int layers_link_content(struct layers *layers, const struct content *content, int dirfd, const char *name, struct snap_err *err);
