@@ -1,0 +1,35 @@
+/* SQLite for this room: prepared statements kept by address, binding, one translation of errors.
+ * The only way to the database; no other room sees it. SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "store.h"
+#include <sqlite3.h>
+
+sqlite3 *store_db(struct store *store);
+
+/* A statement, prepared once a store and reset for reuse. `sql` must be a string literal: its address is the key.
+ * Two uses of one statement at a time (a callback that queries) get two statements. */
+int db_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, struct snap_err *err);
+void db_release(struct store *store, sqlite3_stmt *statement);     /* resets, clears bindings, gives it back */
+struct db_statement { struct store *store; sqlite3_stmt *at; };
+static inline void db_statement_done(struct db_statement *statement) { if (statement->at) db_release(statement->store, statement->at); }
+#define _statement_ _cleanup_(db_statement_done)
+
+/* Prepares and binds in order: 'i' int64_t, 's' const char * (TEXT, NULL = NULL), 'b' const void *, size_t (BLOB; NULL pointer = NULL),
+ * 'n' const char * as BLOB (a name). Example: db_bind(&s, store, err, "SELECT ... WHERE dir = ? AND name = ?", "in", dir, name) */
+int db_bind(struct db_statement *ret, struct store *store, struct snap_err *err, const char *sql, const char *types, ...);
+int db_step(struct db_statement *statement, struct snap_err *err);             /* 1 row, 0 done, negative errno */
+/* bind, step until done, release */
+int db_run(struct store *store, struct snap_err *err, const char *sql, const char *types, ...);
+int db_exec(struct store *store, const char *sql, struct snap_err *err);       /* plain text, several statements */
+
+int64_t db_int(struct db_statement *statement, int column);
+char *db_text(struct db_statement *statement, int column);                     /* strdup; NULL column = NULL; also BLOB names, NUL appended */
+const void *db_blob(struct db_statement *statement, int column, size_t *ret_size);   /* valid until the next step; NULL if NULL */
+/* BUSY/LOCKED -EBUSY, FULL -ENOSPC, IOERR -EIO (errno of the system call if known), CORRUPT/NOTADB -EUCLEAN with
+ * SNAP_FAILURE_DAMAGE, NOMEM -ENOMEM, CONSTRAINT -EEXIST, READONLY -EROFS; the sentence has SQLite's words. */
+int db_error(struct store *store, int result, struct snap_err *err);
+
+extern const char schema_sql[];             /* the whole of the newest schema */
+#define SCHEMA_APPLICATION_ID 0x736e6170    /* "snap" */
+#define SCHEMA_VERSION 1
+int schema_migrate(struct store *store, int from, struct snap_err *err);       /* one transaction, all or nothing */

@@ -1,0 +1,41 @@
+/* The database's schema, its versions and the way from one to the next.
+ * Documented for people in snapctl-store(5). SPDX-License-Identifier: GPL-2.0-or-later */
+#include "db.h"
+
+/* 9223372036854775807 in `died` means: still there. */
+const char schema_sql[] =
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE line(id INTEGER PRIMARY KEY, base_line INTEGER REFERENCES line, base_snapshot INTEGER) STRICT;"
+    "INSERT INTO line(id) VALUES (1);"
+    "CREATE TABLE snapshot(id INTEGER PRIMARY KEY AUTOINCREMENT, line INTEGER NOT NULL REFERENCES line,"
+    " parent INTEGER NOT NULL, layer INTEGER NOT NULL, created_sec INTEGER NOT NULL, created_nsec INTEGER NOT NULL,"
+    " flags INTEGER NOT NULL, name TEXT UNIQUE, message TEXT NOT NULL DEFAULT '', added INTEGER NOT NULL,"
+    " changed INTEGER NOT NULL, deleted INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE content(id INTEGER PRIMARY KEY, layer INTEGER NOT NULL, dir INTEGER NOT NULL, name BLOB NOT NULL,"
+    " size INTEGER NOT NULL, xxh128 BLOB NOT NULL) STRICT;"
+    "CREATE INDEX content_by_digest ON content(xxh128);"
+    "CREATE TABLE object(id INTEGER PRIMARY KEY, dir INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"
+    " gid INTEGER NOT NULL, size INTEGER NOT NULL, mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL,"
+    " rdev INTEGER NOT NULL, flags INTEGER NOT NULL, content INTEGER REFERENCES content, target BLOB, xattrs BLOB,"
+    " xxh128 BLOB) STRICT;"
+    "CREATE TABLE entry(line INTEGER NOT NULL REFERENCES line, dir INTEGER NOT NULL, name BLOB NOT NULL,"
+    " born INTEGER NOT NULL, died INTEGER NOT NULL, object INTEGER NOT NULL REFERENCES object,"
+    " PRIMARY KEY(line, dir, name, born)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX entry_by_born ON entry(line, born);"
+    "CREATE INDEX entry_by_died ON entry(line, died) WHERE died < 9223372036854775807;"
+    "CREATE TABLE dir(line INTEGER NOT NULL REFERENCES line, id INTEGER NOT NULL, born INTEGER NOT NULL,"
+    " died INTEGER NOT NULL, parent INTEGER NOT NULL, name BLOB NOT NULL, PRIMARY KEY(line, id, born)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE live(dir INTEGER NOT NULL, first BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY(dir, first)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE operation(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, state TEXT NOT NULL,"
+    " created_sec INTEGER NOT NULL, created_nsec INTEGER NOT NULL, command TEXT NOT NULL, before INTEGER NOT NULL,"
+    " after INTEGER NOT NULL, target INTEGER NOT NULL, old_text BLOB, new_text BLOB) STRICT;"
+    "CREATE INDEX operation_begun ON operation(id) WHERE state = 'begun';"
+    "CREATE TABLE operation_path(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
+    "CREATE INDEX operation_path_of ON operation_path(operation);"
+    "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;";
+
+int schema_migrate(struct store *store, int from, struct snap_err *err)
+{
+    (void)store;
+    return err_set(err, -EPROTONOSUPPORT, "the store's database has schema %d, which no released version wrote", from);
+}
