@@ -17,12 +17,22 @@ struct copy_options {
     void (*progress)(void *data, uint64_t bytes);
     void *data;
 };
+/* The digest is of the logical content alone: the same bytes give the same digest, however they lie in holes.
+ * The content is cut into blocks of 64 KiB from offset 0; the last one may be shorter and is then not a whole one.
+ *     DATA = XXH3-128 of the content without its whole blocks of nothing but zeros
+ *     no such block:  the digest is DATA, which is XXH3-128 of the content, as xxh128sum prints it
+ *     else:  RUNS = 16 zero bytes; for each longest run of such blocks, in order:
+ *                RUNS = XXH3-128 of (RUNS, offset, size of the run)
+ *            the digest is XXH3-128 of (DATA, RUNS, size of the content) with seed 0x736e617068756e6b
+ * with integers as 64 bits little-endian and hashes in canonical form. */
+
 /* Copies all of `from` (from offset 0, whatever its position) into the empty file `to`; the size of `to` becomes what was
- * read. The digest is of the logical content, holes as zeros, and hashing a hole costs no reading.
+ * read, which is never more than the file had at the start. Moves both positions. Holes stay holes.
+ * `to` must be readable too if a digest is wanted, for that of a reflink is read from it.
  * Returns enum copy_how, or a negative errno (-ECANCELED: cancelled). *ret_size may be NULL. */
 int copy_content(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
 /* Digest alone; a 1 TiB hole costs no reading and at most seconds. */
 int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
 bool digest_equal(const struct digest *a, const struct digest *b);
-/* 1 = somebody has the file open for writing or mapped writable, or we may not ask; 0 = nobody. design.md section 5, "hot". */
+/* `fd` is O_RDONLY. 1 = somebody has the file open for writing or mapped writable, or we may not ask; 0 = nobody. design.md section 5, "hot". */
 int copy_is_hot(int fd);

@@ -1,0 +1,595 @@
+/* Small file-system verbs over directory descriptors.
+ * Refuses to follow symlinks, to leave the directory it was given, and to cross mounts.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs.h"
+#include "meta.h"
+#include "quote.h"
+#include <ctype.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+/* Opening. */
+
+enum { TRIES = 16 };
+
+static bool has_mode(int flags)
+{
+    return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+static int open_at_once(int dirfd, const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)flags, .mode = has_mode(flags) ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+    };
+    long fd = -1;
+    for (int i = 0; i < TRIES; i++) {          /* EAGAIN: something was renamed meanwhile */
+        fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+            break;
+    }
+    return fd < 0 ? -errno : (int)fd;
+}
+
+/* A component of `path`: its size, and what follows it. */
+static size_t next_component(const char *path, const char **ret_rest)
+{
+    size_t size = strcspn(path, "/");
+    *ret_rest = path + size + strspn(path + size, "/");
+    return size;
+}
+
+static int open_component(int dirfd, const char *path, size_t size, int flags, mode_t mode)
+{
+    char name[NAME_MAX + 1];
+    if (size > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(name, path, size);
+    name[size] = '\0';
+    int fd = openat(dirfd, name, flags | O_NOFOLLOW, mode);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_by_walk(int dirfd, const char *path, int flags, mode_t mode)
+{
+    int at _close_ = -1;
+    for (const char *rest; ; path = rest) {
+        size_t size = next_component(path, &rest);
+        if (*rest == '\0')
+            return open_component(at < 0 ? dirfd : at, path, size, path[size] == '/' ? flags | O_DIRECTORY : flags, mode);
+        int next = open_component(at < 0 ? dirfd : at, path, size, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+        if (next < 0)
+            return next;
+        close_fd(&at);
+        at = next;
+    }
+}
+
+/* No way up, so that both ways of opening refuse the same. */
+static bool leads_out(const char *path)
+{
+    if (*path == '/')
+        return true;
+    for (const char *rest; *path; path = rest)
+        if (next_component(path, &rest) == 2 && path[0] == '.' && path[1] == '.')
+            return true;
+    return false;
+}
+
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
+{
+    if (leads_out(path))
+        return -EXDEV;
+    if (*path == '\0')
+        path = ".";
+    flags |= O_CLOEXEC;
+    int fd = strlen(path) < PATH_MAX ? open_at_once(dirfd, path, flags, mode) : -ENAMETOOLONG;
+    if (fd == -ENOSYS || fd == -EPERM || fd == -ENAMETOOLONG)
+        return open_by_walk(dirfd, path, flags, mode);
+    return fd;
+}
+
+/* Files as a whole. */
+
+static int read_to_end(int fd, size_t limit, struct buf *out)
+{
+    char data[16 << 10];
+    for (;;) {
+        ssize_t got = read(fd, data, sizeof(data));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            return out->failed;
+        buf_add(out, data, (size_t)got);
+        if (out->size > limit)
+            return -EFBIG;
+    }
+}
+
+int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out)
+{
+    int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    struct stat stat;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    if (!S_ISREG(stat.st_mode))
+        return S_ISDIR(stat.st_mode) ? -EISDIR : -EINVAL;
+    struct buf content _buf_ = {0};
+    int r = read_to_end(fd, limit, &content);
+    if (r < 0)
+        return r;
+    buf_add(out, content.data, content.size);
+    return out->failed;
+}
+
+int fs_write_all(int fd, const void *data, size_t size)
+{
+    const char *at = data;
+    while (size) {
+        ssize_t put = write(fd, at, size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? -errno : -EIO;
+        at += put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
+/* A file that is there only for us, removed again unless `name` was emptied. */
+struct temporary {
+    int dirfd, fd;
+    char name[64];
+};
+
+static void temporary_done(struct temporary *temporary)
+{
+    temporary->fd = fd_close(temporary->fd);
+    if (*temporary->name)
+        (void)unlinkat(temporary->dirfd, temporary->name, 0);
+}
+#define _temporary_ _cleanup_(temporary_done)
+
+static int temporary_open(int dirfd, struct temporary *ret)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t random;
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+            random = (uint64_t)getpid() << 32 | (unsigned)i;
+        struct temporary made = { .dirfd = dirfd };
+        (void)snprintf(made.name, sizeof(made.name), ".snapctl-%016llx.tmp", (unsigned long long)random);
+        made.fd = openat(dirfd, made.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (made.fd >= 0) {
+            *ret = made;
+            return 0;
+        }
+        if (errno != EEXIST)
+            return -errno;
+    }
+    return -EEXIST;
+}
+
+static int sync_directory(int dirfd)
+{
+    int fd _close_ = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode)
+{
+    struct temporary new _temporary_ = { .fd = -1 };
+    int r = temporary_open(dirfd, &new);
+    if (r >= 0)
+        r = fs_write_all(new.fd, data, size);
+    if (r < 0)
+        return r;
+    if (fchmod(new.fd, mode) < 0 || fsync(new.fd) < 0 || renameat(dirfd, new.name, dirfd, name) < 0)
+        return -errno;
+    *new.name = '\0';
+    return sync_directory(dirfd);
+}
+
+bool fs_same_file(int a, int b)
+{
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int fs_statx(int dirfd, const char *name, struct statx *ret)
+{
+    int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
+    struct statx stat;
+    if (statx(dirfd, name, flags, META_STATX, &stat) < 0)
+        return -errno;
+    *ret = stat;
+    return 0;
+}
+
+/* Removing a tree. The way down is a stack of names and identities; the last KEEP directories of it stay open, so that
+ * a wide directory is read once, and an outer one is reached again through "..", which must lead to the one we left. */
+
+enum { KEEP = 16, PASSES = 100 };
+
+struct level {
+    DIR *dir;                  /* NULL = closed meanwhile */
+    dev_t dev;
+    ino_t ino;
+    unsigned passes;
+    char name[NAME_MAX + 1];   /* in the level above; the lowest: in the caller's directory */
+};
+
+struct removal {
+    int dirfd;
+    struct level *levels;
+    size_t count, room;
+};
+
+static void removal_done(struct removal *removal)
+{
+    for (size_t i = 0; i < removal->count; i++)
+        closedir_ptr(&removal->levels[i].dir);
+    free(removal->levels);
+}
+#define _removal_ _cleanup_(removal_done)
+
+/* Of the directory that holds the entries of level `depth`; 0 is the caller's own. */
+static int holder(const struct removal *removal, size_t depth)
+{
+    return depth ? dirfd(removal->levels[depth - 1].dir) : removal->dirfd;
+}
+
+/* Ours to remove, so also ours to open up. False: not possible, `errno` tells. */
+static bool open_up(int fd)
+{
+    struct stat stat;
+    return fstat(fd, &stat) == 0 && (stat.st_mode & S_IRWXU) != S_IRWXU && fchmod(fd, (stat.st_mode & 07777) | S_IRWXU) == 0;
+}
+
+/* 0 = gone, 1 = a directory that is not empty. */
+static int try_unlink(int fd, const char *name, bool directory)
+{
+    if (unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT)
+        return 0;
+    if (directory)
+        return errno == ENOTEMPTY || errno == EEXIST ? 1 : -errno;
+    if (errno != EISDIR && errno != EPERM)
+        return -errno;
+    int error = errno;
+    int r = try_unlink(fd, name, true);
+    return r == -ENOTDIR ? -error : r;
+}
+
+/* Of level `depth`. The caller's own directory is not ours to open up. */
+static int remove_entry(const struct removal *removal, size_t depth, const char *name, unsigned char type)
+{
+    int fd = holder(removal, depth);
+    int r = try_unlink(fd, name, type == DT_DIR);
+    if (r == -EACCES && depth && open_up(fd))
+        r = try_unlink(fd, name, type == DT_DIR);
+    if (r == -ENOTDIR && type == DT_DIR)       /* replaced meanwhile */
+        r = try_unlink(fd, name, false);
+    return r;
+}
+
+static int open_directory(int fd, const char *name)
+{
+    int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int opened = openat(fd, name, flags);
+    if (opened < 0 && errno == EACCES && fchmodat(fd, name, S_IRWXU, AT_SYMLINK_NOFOLLOW) == 0)
+        opened = openat(fd, name, flags);
+    return opened < 0 ? -errno : opened;
+}
+
+static int set_dir(struct level *level, int fd)
+{
+    int owned _close_ = fd;
+    level->dir = fdopendir(owned);
+    if (!level->dir)
+        return -errno;
+    (void)TAKE_FD(owned);
+    return 0;
+}
+
+static int make_level_room(struct removal *removal)
+{
+    if (removal->count < removal->room)
+        return 0;
+    size_t room = removal->room ? 2 * removal->room : KEEP;
+    struct level *levels = reallocarray(removal->levels, room, sizeof(*levels));
+    if (!levels)
+        return -ENOMEM;
+    removal->levels = levels;
+    removal->room = room;
+    return 0;
+}
+
+static int go_down(struct removal *removal, const char *name)
+{
+    int fd _close_ = -1;
+    int r = make_level_room(removal);
+    if (r >= 0)
+        r = fd = open_directory(holder(removal, removal->count), name);
+    if (r < 0)
+        return r;
+    struct stat stat;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    struct level *level = &removal->levels[removal->count];
+    *level = (struct level){ .dev = stat.st_dev, .ino = stat.st_ino };
+    (void)snprintf(level->name, sizeof(level->name), "%s", name);
+    r = set_dir(level, TAKE_FD(fd));
+    if (r < 0)
+        return r;
+    removal->count++;
+    if (removal->count > KEEP)
+        closedir_ptr(&removal->levels[removal->count - 1 - KEEP].dir);
+    return 0;
+}
+
+/* The level above the innermost was closed: opens it again, to be read from its start. */
+static int reopen_above(struct removal *removal)
+{
+    struct level *level = &removal->levels[removal->count - 2];
+    int fd _close_ = openat(holder(removal, removal->count), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    struct stat stat;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    if (stat.st_dev != level->dev || stat.st_ino != level->ino)
+        return -ESTALE;
+    return set_dir(level, TAKE_FD(fd));
+}
+
+/* The innermost level was emptied; what came into it meanwhile, or was skipped by its file system, is read again. */
+static int go_up(struct removal *removal)
+{
+    size_t depth = removal->count - 1;
+    if (depth && !removal->levels[depth - 1].dir) {
+        int r = reopen_above(removal);
+        if (r < 0)
+            return r;
+    }
+    struct level *level = &removal->levels[depth];
+    int r = remove_entry(removal, depth, level->name, DT_DIR);
+    if (r > 0 && level->passes++ < PASSES) {
+        rewinddir(level->dir);
+        return 0;
+    }
+    closedir_ptr(&level->dir);
+    removal->count--;
+    return r > 0 ? -ENOTEMPTY : r;
+}
+
+static bool is_dot(const char *name)
+{
+    return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+}
+
+/* 1 = the innermost level is empty, as far as it could be read. */
+static int remove_next(struct removal *removal)
+{
+    errno = 0;
+    struct dirent *entry = readdir(removal->levels[removal->count - 1].dir);
+    if (!entry)
+        return errno ? -errno : 1;
+    if (is_dot(entry->d_name))
+        return 0;
+    int r = remove_entry(removal, removal->count, entry->d_name, entry->d_type);
+    return r > 0 ? go_down(removal, entry->d_name) : r;
+}
+
+int fs_remove_tree(int dirfd, const char *name)
+{
+    struct removal removal _removal_ = { .dirfd = dirfd };
+    int r = remove_entry(&removal, 0, name, DT_UNKNOWN);
+    if (r > 0)
+        r = go_down(&removal, name);
+    while (r >= 0 && removal.count) {
+        r = remove_next(&removal);
+        if (r > 0)
+            r = go_up(&removal);
+    }
+    return r;
+}
+
+/* Limits and clocks. */
+
+int fs_raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return -errno;
+    rlim_t most = MIN(limit.rlim_max, (rlim_t)1 << 20);
+    if (limit.rlim_cur >= most)
+        return (int)MIN(limit.rlim_cur, (rlim_t)INT_MAX);
+    struct rlimit raised = { .rlim_cur = most, .rlim_max = limit.rlim_max };
+    return (int)(setrlimit(RLIMIT_NOFILE, &raised) < 0 ? limit.rlim_cur : most);
+}
+
+/* Without a name where that is possible. */
+static int probe_open(int dirfd, struct temporary *ret)
+{
+    int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        *ret = (struct temporary){ .dirfd = dirfd, .fd = fd };
+        return 0;
+    }
+    return errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT ? temporary_open(dirfd, ret) : -errno;
+}
+
+static int stamp(const struct temporary *probe, struct timespec *ret)
+{
+    struct stat stat;
+    ssize_t put = pwrite(probe->fd, "", 1, 0);
+    if (put != 1)
+        return put < 0 ? -errno : -EIO;
+    if (fstat(probe->fd, &stat) < 0)
+        return -errno;
+    *ret = stat.st_ctim;
+    return 0;
+}
+
+int fs_now(int dirfd, struct timespec *ret)
+{
+    struct temporary probe _temporary_ = { .fd = -1 };
+    int r = probe_open(dirfd, &probe);
+    return r < 0 ? r : stamp(&probe, ret);
+}
+
+static int64_t to_ns(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+/* A clock that ticks at most 1000 times a second cannot give so many different times in so short a while. */
+enum { STAMPS = 16, STAMPS_NS = 8 * 1000 * 1000, ROUNDS = 3 };
+
+static int all_differ(const struct temporary *probe, int64_t *ret_took)
+{
+    int64_t first = 0, last = 0;
+    for (int i = 0; i < STAMPS; i++) {
+        struct timespec time;
+        int r = stamp(probe, &time);
+        if (r < 0)
+            return r;
+        int64_t now = to_ns(&time);
+        if (i && now <= last)
+            return 0;
+        first = i ? first : now;
+        last = now;
+    }
+    *ret_took = last - first;
+    return 1;
+}
+
+int fs_has_fine_timestamps(int dirfd)
+{
+    struct temporary probe _temporary_ = { .fd = -1 };
+    int r = probe_open(dirfd, &probe);
+    if (r < 0)
+        return r;
+    for (int i = 0; i < ROUNDS; i++) {         /* we may have been held up in one */
+        int64_t took = 0;
+        r = all_differ(&probe, &took);
+        if (r <= 0 || took < STAMPS_NS)
+            return r;
+    }
+    return 0;
+}
+
+/* Who writes. What we may not look at is left out: the answer is for a message, the lease decides. */
+
+struct sought { unsigned major, minor; uint64_t ino; };
+
+enum { NAMED = 8 };            /* so many are named, no more */
+
+static bool is_sought(int dirfd, const char *name, const struct sought *file)
+{
+    struct statx stat;         /* of what may lie on a server that does not answer */
+    return statx(dirfd, name, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO, &stat) == 0 && stat.stx_ino == file->ino
+        && stat.stx_dev_major == file->major && stat.stx_dev_minor == file->minor;
+}
+
+static bool is_open_for_writing(int process, const char *fd)
+{
+    char name[sizeof("fdinfo/") + NAME_MAX];
+    (void)snprintf(name, sizeof(name), "fdinfo/%s", fd);
+    struct buf info _buf_ = {0};
+    if (fs_read_file(process, name, 1 << 20, &info) < 0 || !info.size)
+        return false;
+    const char *flags = strstr(info.data, "flags:");
+    return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
+}
+
+static bool has_descriptor(int process, const struct sought *file)
+{
+    int fd _close_ = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir _closedir_ = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir)
+        return false;
+    (void)TAKE_FD(fd);
+    for (struct dirent *entry; (entry = readdir(dir)); )
+        if (!is_dot(entry->d_name) && is_sought(dirfd(dir), entry->d_name, file) && is_open_for_writing(process, entry->d_name))
+            return true;
+    return false;
+}
+
+/* A line of proc(5) maps. btrfs shows another device there than stat does, so the file itself has the last word. */
+static bool is_written_mapping(int process, const char *line, const struct sought *file)
+{
+    char range[64], modes[8], name[sizeof("map_files/") + sizeof(range)];
+    unsigned major, minor;
+    unsigned long long ino;
+    if (sscanf(line, "%63s %7s %*s %x:%x %llu", range, modes, &major, &minor, &ino) != 5)
+        return false;
+    if (ino != file->ino || modes[1] != 'w' || modes[3] != 's')
+        return false;
+    (void)snprintf(name, sizeof(name), "map_files/%s", range);
+    return (major == file->major && minor == file->minor) || is_sought(process, name, file);
+}
+
+static void close_stream(FILE **stream)
+{
+    if (*stream)
+        (void)fclose(*stream);
+}
+
+static bool has_mapping(int process, const struct sought *file)
+{
+    int fd _close_ = openat(process, "maps", O_RDONLY | O_CLOEXEC);
+    FILE *maps _cleanup_(close_stream) = fd < 0 ? NULL : fdopen(fd, "r");
+    if (!maps)
+        return false;
+    (void)TAKE_FD(fd);
+    char *line _free_ = NULL;
+    for (size_t room = 0; getline(&line, &room, maps) > 0; )
+        if (is_written_mapping(process, line, file))
+            return true;
+    return false;
+}
+
+static void add_process(int process, const char *pid, struct buf *out)
+{
+    struct buf command _buf_ = {0};
+    if (fs_read_file(process, "comm", 256, &command) < 0 || !command.size)
+        buf_str(&command, "?\n");
+    buf_fmt(out, "%s (", pid);
+    quote_display(out, command.data, command.size - 1);
+    buf_char(out, ')');
+}
+
+void fs_who_writes(const struct stat *file, struct buf *out)
+{
+    const struct sought sought = { major(file->st_dev), minor(file->st_dev), file->st_ino };
+    DIR *proc _closedir_ = opendir("/proc");
+    unsigned found = 0;
+    for (struct dirent *entry; proc && (entry = readdir(proc)); ) {
+        int process _close_ = isdigit((unsigned char)*entry->d_name)
+            ? openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (process < 0 || (!has_descriptor(process, &sought) && !has_mapping(process, &sought)))
+            continue;
+        if (found++)
+            buf_str(out, ", ");
+        if (found > NAMED) {
+            buf_str(out, "others");
+            break;
+        }
+        add_process(process, entry->d_name, out);
+    }
+}
