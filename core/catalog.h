@@ -1,0 +1,11 @@
+/* Finding snapshots by what people call them. SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "index.h"
+#include "project.h"
+
+/* Number, name, `latest`, `latest~N`. -ENOENT with a hint if there is none. */
+int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err);
+/* Its tree. */
+static inline struct point snapshot_point(const struct snapshot *snapshot) {
+    return (struct point){ .line = snapshot->line, .snap = snapshot->public.number };
+}
