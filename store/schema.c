@@ -2,6 +2,8 @@
  * Documented for people in snapctl-store(5). SPDX-License-Identifier: GPL-2.0-or-later */
 #include "db.h"
 
+#include <stdio.h>
+
 /* 9223372036854775807 in `died` means: still there. */
 const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
@@ -34,8 +36,36 @@ const char schema_sql[] =
     "CREATE INDEX operation_path_of ON operation_path(operation);"
     "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;";
 
-int schema_migrate(struct store *store, int from, struct snap_err *err)
-{
-    (void)store;
-    return err_set(err, -EPROTONOSUPPORT, "the store's database has schema %d, which no released version wrote", from);
+/* steps[N]: from schema N to N + 1; NULL: no released version wrote N. */
+static const char *const steps[SCHEMA_VERSION] = { NULL };
+
+static int migrate_in_transaction(struct store *store, const char *const *way, int from, int to, struct snap_err *err) {
+    for (int version = from; version < to; version++) {
+        if (!way[version])
+            return err_set(err, -EPROTONOSUPPORT, "the store's database has schema %d, which no released version wrote", version);
+        int code = db_exec(store, way[version], err);
+        if (code < 0)
+            return code;
+    }
+    char sql[64];
+    snprintf(sql, sizeof(sql), "PRAGMA user_version=%d", to);
+    return db_exec(store, sql, err);
+}
+
+int schema_migrate_by(struct store *store, const char *const *way, int from, int to, struct snap_err *err) {
+    if (from < 0 || from >= to)
+        return err_set(err, -EPROTONOSUPPORT, "the store's database has schema %d, which no released version wrote", from);
+    int code = db_begin(store, err);
+    if (code < 0)
+        return code;
+    code = migrate_in_transaction(store, way, from, to, err);
+    if (code < 0) {
+        db_rollback(store);
+        return code;
+    }
+    return db_commit(store, true, err);
+}
+
+int schema_migrate(struct store *store, int from, struct snap_err *err) {
+    return schema_migrate_by(store, steps, from, SCHEMA_VERSION, err);
 }
