@@ -14,12 +14,19 @@ int layer_is_opaque(int dirfd);                               /* 1, 0 */
 int layer_set_redirect(int dirfd, const char *path);          /* absolute path in the layers below, "/a/b" */
 int layer_redirect(int dirfd, char **ret);                    /* 1 found, 0 none; the caller frees */
 
-/* A layer being built, in work/<id>. It undoes itself unless it was published. */
+/* "layer 3 is damaged: 'PATH' WHAT": -EUCLEAN, SNAP_FAILURE_DAMAGE, and the path. */
+int layer_damaged(struct snap_err *err, int64_t layer, const char *path, const char *what);
+
+/* A layer being built, in work/<id>. It undoes itself unless it was published.
+ *
+ * While it is built, every directory lies flat, under its identity: work/<id>/dirs/<dir>/<name>. So what is captured need
+ * not know where it will be, what is thrown away is one name, and a directory that moves meanwhile moves nothing. At the
+ * end the directories are put into each other, deepest first, and the root becomes work/<id>/tree: one rename a directory. */
 struct stage;
 int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_err *err);
 struct stage *stage_free(struct stage *stage);                /* removes what was built unless published */
 DEFINE_CLEANUP(struct stage *, stage_free)
-struct dirs *stage_tree(struct stage *stage);                 /* the tree; thread-safe */
+struct dir *stage_dir(struct stage *stage, int64_t id);       /* a new reference; made if not there; thread-safe. NULL: no memory or errno */
 /* A new empty file, open for writing (0600): metadata comes with stage_finish_file. Descriptor or negative errno. */
 int stage_create(struct stage *stage, struct dir *dir, const char *name);
 /* Symlink, fifo, socket, device as `meta` says; where the privilege for a device is missing, an empty placeholder file. */
@@ -27,9 +34,11 @@ int stage_make_special(struct stage *stage, struct dir *dir, const char *name, c
 /* The same object under another name of this layer. */
 int stage_link(struct stage *stage, struct dir *from_dir, const char *from, struct dir *dir, const char *name);
 int stage_remove(struct stage *stage, struct dir *dir, const char *name);
-int stage_apply(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta);   /* files; directories at the very end */
-/* Gives directory `dir` of the tree its metadata and marks; call when nothing more is created in it. redirect may be NULL. */
-int stage_finish_dir(struct stage *stage, struct dir *dir, const struct meta *meta, bool opaque, const char *redirect);
+int stage_apply(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta);
+/* Puts directory `id` under `name` of `parent` (0: it is the root) and gives it its metadata and marks; everything in it is
+ * there already. redirect may be NULL. */
+int stage_place_dir(struct stage *stage, int64_t id, int64_t parent, const char *name,
+                    const struct meta *meta, bool opaque, const char *redirect);
 /* Puts the manifest (complete text, see manifest.h) beside the tree. */
 int stage_set_manifest(struct stage *stage, const struct buf *text);
 /* Renames work/<id> to layers/<id>; a leftover of that number, which no snapshot names, goes first. Not flushed. */
