@@ -10,7 +10,7 @@
     X(config_new) X(config_free) \
     X(repository_new) X(repository_free) X(repository_set_config) \
     X(ignore_add_rule) X(ignore_path_is_ignored) \
-    X(patch_from_buffers) X(patch_free) X(patch_get_delta) X(patch_get_hunk) X(patch_get_line_in_hunk) \
+    X(patch_from_buffers) X(patch_free) X(patch_get_hunk) X(patch_get_line_in_hunk) \
     X(patch_num_hunks) X(patch_num_lines_in_hunk) X(patch_line_stats) \
     X(diff_options_init)
 

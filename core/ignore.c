@@ -17,7 +17,8 @@ struct ignore {
     pthread_mutex_t lock;      /* libgit2 objects are not to be used from two threads at a time */
 };
 
-struct ignore *ignore_free(struct ignore *ignore) {
+struct ignore *ignore_free(struct ignore *ignore)
+{
     if (!ignore)
         return NULL;
     if (ignore->repository)
@@ -27,13 +28,15 @@ struct ignore *ignore_free(struct ignore *ignore) {
     return NULL;
 }
 
-static const char *line_end(const char *at, const char *end) {
+static const char *line_end(const char *at, const char *end)
+{
     const char *newline = memchr(at, '\n', (size_t)(end - at));
     return newline ? newline : end;
 }
 
 /* Git drops spaces at a line's end unless a backslash keeps them; libgit2 1.5 looks at the last one only. */
-static size_t without_trailing_spaces(const char *line, size_t size) {
+static size_t without_trailing_spaces(const char *line, size_t size)
+{
     size_t kept = 0;
     for (size_t i = 0; i < size; i++) {
         if (line[i] == '\\' && i + 1 < size)
@@ -44,7 +47,8 @@ static size_t without_trailing_spaces(const char *line, size_t size) {
     return kept;
 }
 
-static bool add_line(struct buf *rules, const char *line, size_t size) {
+static bool add_line(struct buf *rules, const char *line, size_t size)
+{
     if (size && line[size - 1] == '\r')
         size--;
     if (size == 0 || line[0] == '#')
@@ -60,7 +64,8 @@ static bool add_line(struct buf *rules, const char *line, size_t size) {
 /* The rules as libgit2 is to read them. The first two lines decide every path that no line of the file decides: nothing is
  * left out. So libgit2's own rules (".git", ".", "..") and the user's global excludes have no say, and libgit2, which
  * drops a negation when it finds nothing above that it could negate, and finds too little, keeps them all. */
-static int prepare(const char *text, size_t size, struct buf *rules) {
+static int prepare(const char *text, size_t size, struct buf *rules)
+{
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     const char *at = text, *end = text + size;
     bool any = false;
@@ -76,7 +81,8 @@ static int prepare(const char *text, size_t size, struct buf *rules) {
 }
 
 /* An empty configuration: core.ignoreCase of some ~/.gitconfig must not reach us. */
-static int forget_configuration(struct ignore *ignore, struct snap_err *err) {
+static int forget_configuration(struct ignore *ignore, struct snap_err *err)
+{
     git_config *config = NULL;
     int r = ignore->git->config_new(&config);
     if (r >= 0)
@@ -86,7 +92,8 @@ static int forget_configuration(struct ignore *ignore, struct snap_err *err) {
     return r < 0 ? git2_error(ignore->git, r, err, "prepare ignore rules") : 0;
 }
 
-static int fill(struct ignore *ignore, const char *rules, struct snap_err *err) {
+static int fill(struct ignore *ignore, const char *rules, struct snap_err *err)
+{
     int r = git2_load(&ignore->git, err);
     if (r < 0)
         return err_wrap(err, "cannot read the rules of " IGNORE_FILE);
@@ -100,7 +107,8 @@ static int fill(struct ignore *ignore, const char *rules, struct snap_err *err) 
     return r < 0 ? git2_error(ignore->git, r, err, "read the rules of " IGNORE_FILE) : 0;
 }
 
-int ignore_new(const char *text, size_t size, struct ignore **ret, struct snap_err *err) {
+int ignore_new(const char *text, size_t size, struct ignore **ret, struct snap_err *err)
+{
     _buf_ struct buf rules = {0};
     int r = prepare(text, size, &rules);
     if (r < 0)
@@ -120,7 +128,8 @@ int ignore_new(const char *text, size_t size, struct ignore **ret, struct snap_e
     return 0;
 }
 
-int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err) {
+int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err)
+{
     _buf_ struct buf text = {0};
     int r = fs_read_file(rootfd, IGNORE_FILE, IGNORE_FILE_LIMIT, &text);
     /* What is no readable file there holds no rules: a directory or a symlink of that name is just captured. */
@@ -133,7 +142,8 @@ int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err) {
     return ignore_new(text.data, text.size, ret, err);
 }
 
-static bool matches(struct ignore *ignore, const char *path) {
+static bool matches(struct ignore *ignore, const char *path)
+{
     int ignored = 0;
     pthread_mutex_lock(&ignore->lock);
     int r = ignore->git->ignore_path_is_ignored(&ignored, ignore->repository, path);
@@ -143,7 +153,8 @@ static bool matches(struct ignore *ignore, const char *path) {
 }
 
 /* libgit2 takes a trailing slash for "is a directory". */
-static bool matches_part(struct ignore *ignore, const char *path, size_t size, bool is_directory) {
+static bool matches_part(struct ignore *ignore, const char *path, size_t size, bool is_directory)
+{
     char small[512];
     char *room = size + 2 <= sizeof(small) ? small : malloc(size + 2);
     if (!room)
@@ -156,11 +167,13 @@ static bool matches_part(struct ignore *ignore, const char *path, size_t size, b
     return result;
 }
 
-bool ignore_matches(struct ignore *ignore, const char *path, bool is_directory) {
+bool ignore_matches(struct ignore *ignore, const char *path, bool is_directory)
+{
     return ignore && *path && matches_part(ignore, path, strlen(path), is_directory);
 }
 
-bool ignore_covers(struct ignore *ignore, const char *path, bool is_directory) {
+bool ignore_covers(struct ignore *ignore, const char *path, bool is_directory)
+{
     if (!ignore)
         return false;
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/'))

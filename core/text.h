@@ -1,5 +1,5 @@
-/* Text work by libgit2, loaded on first use (design.md section 4: who needs no patch does not pay for it).
- * SPDX-License-Identifier: GPL-2.0-or-later */
+/* Text work: hunks by libgit2, loaded on first use (design.md section 4: who needs no patch does not pay for it), and how
+ * alike two texts are, which needs no library. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "buf.h"
 #include "err.h"
@@ -7,7 +7,15 @@
 
 struct text_side { const char *data; size_t size; };
 struct text_counts { bool binary; uint64_t added, deleted; };
-/* Unified hunks ("@@ ..." lines on, without any file header) of old against new; out may be NULL to count only. */
+/* Unified hunks ("@@ ..." lines on, without any file header) of old against new; out may be NULL to count only.
+ * Counts are right also where a side is binary: there are none. */
 int text_diff(struct text_side old, struct text_side new, struct buf *out, struct text_counts *ret, struct snap_err *err);
-int text_similarity(struct text_side a, struct text_side b, struct snap_err *err);    /* 0 to 100, negative errno; -ENOTSUP: binary */
 bool text_is_binary(const char *data, size_t size);                                    /* a NUL in the first 8000 bytes, as git */
+
+/* What a text is made of, small enough to be kept for many files while they are compared with each other. */
+struct text_print;
+int text_print_new(struct text_side text, struct text_print **ret, struct snap_err *err);    /* -ENOTSUP: binary */
+struct text_print *text_print_free(struct text_print *print);
+DEFINE_CLEANUP(struct text_print *, text_print_free)
+unsigned text_print_similarity(const struct text_print *a, const struct text_print *b);     /* 0 to 100; 100 only if equal by all signs */
+int text_similarity(struct text_side a, struct text_side b, struct snap_err *err);    /* 0 to 100, negative errno; -ENOTSUP: binary */
