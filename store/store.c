@@ -111,7 +111,7 @@ static int make_directories(const char *path, struct snap_err *err) {
         int code = made ? flush_name(parent, name, path, err) : 0;
         if (code < 0)
             return code;
-        int fd = *next ? openat(parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC) : fcntl(parent, F_DUPFD_CLOEXEC, 0);
+        int fd = *next ? openat(parent, name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
         fd_close(parent);
         parent = fd;
     }
