@@ -239,10 +239,16 @@ struct removal {
     size_t count, room;
 };
 
+static void shut(struct level *level)
+{
+    closedir_ptr(&level->dir);
+    level->dir = NULL;
+}
+
 static void removal_done(struct removal *removal)
 {
     for (size_t i = 0; i < removal->count; i++)
-        closedir_ptr(&removal->levels[i].dir);
+        shut(&removal->levels[i]);
     free(removal->levels);
 }
 #define _removal_ _cleanup_(removal_done)
@@ -337,7 +343,7 @@ static int go_down(struct removal *removal, const char *name)
         return r;
     removal->count++;
     if (removal->count > KEEP)
-        closedir_ptr(&removal->levels[removal->count - 1 - KEEP].dir);
+        shut(&removal->levels[removal->count - 1 - KEEP]);
     return 0;
 }
 
@@ -371,7 +377,7 @@ static int go_up(struct removal *removal)
         rewinddir(level->dir);
         return 0;
     }
-    closedir_ptr(&level->dir);
+    shut(level);
     removal->count--;
     return r > 0 ? -ENOTEMPTY : r;
 }
