@@ -1,0 +1,294 @@
+/* Hard links: names of one inode are captured once and become one object; and where the live index has an inode, so that
+ * what was moved keeps its identity. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs.h"
+#include "sweep.h"
+#include <fcntl.h>
+#include <string.h>
+
+/* Where an inode was. */
+
+struct moved_key { uint64_t ino, birth; };
+
+static int remember(struct map *map, struct moved_key key, int64_t dir, const struct live_entry *entry)
+{
+    struct moved *moved = malloc(sizeof(*moved));
+    if (!moved)
+        return -ENOMEM;
+    *moved = (struct moved){ .dir = dir, .entry = entry };
+    void *old = NULL;
+    int r = map_put(map, &key, sizeof(key), moved, &old);
+    free(old);
+    if (r < 0)
+        free(moved);
+    return MIN(r, 0);
+}
+
+/* Inode numbers of another st_dev and fingerprints that were lost say nothing. */
+static bool has_identity(const struct live_entry *entry)
+{
+    return entry->print.ino && !(entry->flags & (LIVE_GONE | LIVE_FOREIGN | LIVE_LINKED));
+}
+
+static int index_inodes(struct scan *scan)
+{
+    struct map *dirs = map_new(), *files = map_new();
+    int r = dirs && files ? 0 : -ENOMEM;
+    for (struct live_iter i = {0}; r == 0 && live_next(scan->live, &i);)
+        for (size_t j = 0; r == 0 && j < i.dir->count; j++) {
+            const struct live_entry *entry = &i.dir->entries[j];
+            if (!has_identity(entry))
+                continue;
+            if (entry->dir && entry->print.size)
+                r = remember(dirs, (struct moved_key){ entry->print.ino, entry->print.size }, i.dir->dir, entry);
+            else if (S_ISREG(entry->print.mode))
+                r = remember(files, (struct moved_key){ .ino = entry->print.ino }, i.dir->dir, entry);
+        }
+    if (r < 0) {
+        map_free(dirs, free);
+        map_free(files, free);
+        return r;
+    }
+    scan->moved_dirs = dirs;
+    scan->moved_files = files;
+    return 0;
+}
+
+/* Made when the first unknown name appears: a scan that finds nothing new does not pay for it. Without memory nothing is
+ * known to have moved, which is only slower. */
+static const struct moved *moved_from(struct scan *scan, bool directory, struct moved_key key)
+{
+    const struct moved *moved = NULL;
+    pthread_mutex_lock(&scan->lock);
+    if (scan->moved_dirs || index_inodes(scan) == 0)
+        moved = map_get(directory ? scan->moved_dirs : scan->moved_files, &key, sizeof(key));
+    pthread_mutex_unlock(&scan->lock);
+    return moved;
+}
+
+const struct moved *links_moved_dir(struct scan *scan, const struct fingerprint *print)
+{
+    return print->size ? moved_from(scan, true, (struct moved_key){ print->ino, print->size }) : NULL;
+}
+
+const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print)
+{
+    const struct moved *moved = moved_from(scan, false, (struct moved_key){ .ino = print->ino });
+    if (!moved || moved->entry->print.size != print->size || moved->entry->print.mtime_sec != print->mtime_sec
+        || moved->entry->print.mtime_nsec != print->mtime_nsec)
+        return NULL;
+    return moved;
+}
+
+/* Groups. */
+
+struct group_key { uint64_t device, ino; };
+
+static int group_add(struct group *group, struct scan_dir *dir, struct found *found)
+{
+    if (group->count == group->room) {
+        size_t room = group->room ? group->room * 2 : 2;
+        struct member *members = reallocarray(group->members, room, sizeof(*members));
+        if (!members)
+            return -ENOMEM;
+        group->members = members;
+        group->room = room;
+    }
+    group->members[group->count++] = (struct member){ .dir = dir, .found = found };
+    return 0;
+}
+
+int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat)
+{
+    struct group_key key = { .device = (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor, .ino = stat->stx_ino };
+    dir->deferred = true;
+    pthread_mutex_lock(&scan->lock);
+    struct group *group = map_get(scan->groups, &key, sizeof(key));
+    int r = 0;
+    if (!group) {
+        group = calloc(1, sizeof(*group));
+        r = group ? map_put(scan->groups, &key, sizeof(key), group, NULL) : -ENOMEM;
+        if (r < 0)
+            free(group);
+    }
+    if (r >= 0)
+        r = group_add(group, dir, found);
+    pthread_mutex_unlock(&scan->lock);
+    return MIN(r, 0);
+}
+
+/* The order of the walk is chance; that of names is not. */
+static int by_place(const void *a, const void *b)
+{
+    const struct member *left = a, *right = b;
+    if (left->dir->id != right->dir->id)
+        return left->dir->id < right->dir->id ? -1 : 1;
+    return strcmp(left->found->name, right->found->name);
+}
+
+/* An object that this round's other groups have not kept; kept by this one from now on. */
+static bool claim(struct scan *scan, int64_t object)
+{
+    pthread_mutex_lock(&scan->lock);
+    bool ours = !map_get(scan->claimed, &object, sizeof(object)) && map_put(scan->claimed, &object, sizeof(object), scan, NULL) == 0;
+    pthread_mutex_unlock(&scan->lock);
+    return ours;
+}
+
+/* The object that the group's first known member was, if no other group goes on being it. */
+static int64_t group_base(struct scan *scan, const struct group *group)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        const struct live_entry *known = group->members[i].found->known;
+        if (known && !known->dir && claim(scan, known->object))
+            return known->object;
+    }
+    return 0;
+}
+
+static int put_member(struct scan *scan, struct member *member, const struct captured *captured, const struct member *first,
+                      bool linked)
+{
+    struct found *found = member->found;
+    found->print = captured->print;
+    found->object = captured->object->id;
+    found->flags = captured->flags | (linked ? LIVE_LINKED : 0);
+    found->state = FOUND_RECORD;
+    member->dir->differs = true;
+    if (found->known && found->known->object == found->object && !(found->known->flags & LIVE_AHEAD))
+        return 0;
+    struct delta_row how = { .staged = captured->staged, .how = captured->how };
+    if (captured->staged && member != first) {
+        struct dir *from = capture_stage_dir(scan, first->dir), *to = capture_stage_dir(scan, member->dir);
+        if (!from || !to)
+            return -ENOMEM;
+        int r = stage_link(scan->stage, from, first->found->name, to, found->name);
+        if (r == -EEXIST && (r = stage_remove(scan->stage, to, found->name)) == 0)
+            r = stage_link(scan->stage, from, first->found->name, to, found->name);
+        how.staged = r == 0;
+        if (r < 0 && r != -EMLINK)
+            return r;
+    }
+    return scan_differ(scan, member->dir->id, found->name, captured->object, &how);
+}
+
+/* Symlinks, fifos and devices may have several names too. */
+static int describe_other(struct scan *scan, struct member *member, int dirfd, const struct statx *stat, int64_t base, struct captured *ret)
+{
+    _object_ struct object *object = calloc(1, sizeof(*object));
+    if (!object)
+        return -ENOMEM;
+    int r = meta_read(dirfd, member->found->name, -1, stat, &object->meta);
+    if (r < 0)
+        return r == -ENOENT || r == -EINVAL || r == -ELOOP ? 1 : r;
+    struct object *old = NULL;
+    if (base && (r = scan_known_object(scan, base, &old)) < 0)
+        return r;
+    *ret = (struct captured){0};
+    fingerprint_from(stat, &ret->print);
+    ret->flags = capture_is_racy(scan, &ret->print) ? LIVE_HOT : 0;
+    if (old && meta_equal(&old->meta, &object->meta)) {
+        ret->object = old;
+        return 0;
+    }
+    object->id = scan->next_object++;
+    ret->object = object;
+    ret->is_new = true;
+    return scan_own(scan, TAKE_PTR(object));
+}
+
+/* An object with one name and no mark of others cannot get a second one: its rows would not be found by it. */
+static int shareable(struct scan *scan, unsigned links, int64_t *base)
+{
+    struct object *object = NULL;
+    int r = scan_known_object(scan, *base, &object);
+    if (r == 0 && links > 1 && !(object->flags & OBJECT_LINKED))
+        *base = 0;
+    return r;
+}
+
+static int capture_first(struct scan *scan, struct member *member, int64_t base, struct captured *ret, unsigned *ret_links)
+{
+    struct dir_pinned _pinned_ at = dir_pinned(member->dir->at);
+    if (at.fd < 0)
+        return 1;
+    struct statx stat;
+    int r = fs_statx(at.fd, member->found->name, &stat);
+    if (r < 0 || S_ISDIR(stat.stx_mode))
+        return 1;
+    *ret_links = stat.stx_nlink;
+    if (base && (r = shareable(scan, stat.stx_nlink, &base)) < 0)
+        return r;
+    if (S_ISREG(stat.stx_mode))
+        return capture_read(scan, member->dir, at.fd, member->found->name, (int64_t[]){ base, 0 }, ret);
+    return describe_other(scan, member, at.fd, &stat, base, ret);
+}
+
+struct all { struct scan *scan; struct group *group; };   /* group NULL: the task that adds all others */
+
+/* A group whose names vanish under us is left to the next round, with its records as they are. */
+static int capture_group(struct pool *pool, void *data)
+{
+    (void)pool;
+    struct all *task = data;
+    struct scan *scan = task->scan;
+    struct group *group = task->group;
+    free(task);
+    qsort(group->members, group->count, sizeof(*group->members), by_place);
+    int64_t base = group_base(scan, group);
+    struct captured captured = {0};
+    unsigned links = 0;
+    size_t first = 0;
+    int r = 1;
+    for (; first < group->count; first++)
+        if ((r = capture_first(scan, &group->members[first], base, &captured, &links)) <= 0)
+            break;
+    if (r < 0)
+        return r;
+    if (captured.is_new && links > 1)
+        captured.object->flags |= OBJECT_LINKED;
+    for (size_t i = 0; i < group->count; i++) {
+        struct member *member = &group->members[i];
+        if (i < first) {
+            member->found->state = FOUND_LEFT_OUT;
+            member->dir->differs = true;
+            r = member->found->known ? scan_differ(scan, member->dir->id, member->found->name, NULL, NULL) : 0;
+        } else {
+            r = put_member(scan, member, &captured, &group->members[first], links > 1);
+        }
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int add_groups(struct pool *pool, void *data)
+{
+    struct all *task = data;
+    if (task->group)
+        return capture_group(pool, data);
+    struct scan *scan = task->scan;
+    free(task);
+    for (struct map_iter i = {0}; map_next(scan->groups, &i);) {
+        struct all *one = malloc(sizeof(*one));
+        if (!one)
+            return -ENOMEM;
+        *one = (struct all){ .scan = scan, .group = i.value };
+        int r = pool_add(pool, one);
+        if (r < 0) {
+            free(one);
+            return r;
+        }
+    }
+    return 0;
+}
+
+int links_capture(struct scan *scan)
+{
+    if (!map_count(scan->groups))
+        return 0;
+    struct all *first = malloc(sizeof(*first));
+    if (!first)
+        return -ENOMEM;
+    *first = (struct all){ .scan = scan };
+    return pool_run(pool_threads_default(), add_groups, free, first);
+}

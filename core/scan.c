@@ -1,0 +1,415 @@
+/* A scan: its rounds, its delta, and what others may ask it.
+ * Opens no file of the project itself; walk.c and capture.c do. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fs.h"
+#include "sweep.h"
+#include <fcntl.h>
+#include <string.h>
+
+#define OPEN_DIRECTORIES 512
+
+size_t scan_key(char key[static 8 + 256], int64_t dir, const char *name)
+{
+    size_t size = strnlen(name, 256);
+    memcpy(key, &dir, 8);
+    memcpy(key + 8, name, size);
+    return 8 + size;
+}
+
+struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name)
+{
+    char key[8 + 256];
+    return map_get(scan->delta, key, scan_key(key, dir, name));
+}
+
+static void delta_row_free(void *value)
+{
+    struct delta_row *row = value;
+    free((char *)(uintptr_t)row->entry.name);
+    free(row->from_name);
+    free(row);
+}
+
+static struct delta_row *delta_row_new(int64_t dir, const char *name, struct object *after, const struct delta_row *how)
+{
+    struct delta_row *row = calloc(1, sizeof(*row));
+    if (!row)
+        return NULL;
+    if (how)
+        *row = *how;
+    row->entry = (struct delta_entry){ .dir = dir, .name = strdup(name), .after = after };
+    row->from_name = how && how->from_name ? strdup(how->from_name) : NULL;
+    if (row->entry.name && (!how || !how->from_name || row->from_name))
+        return row;
+    delta_row_free(row);
+    return NULL;
+}
+
+/* An earlier round's bytes that nobody wants any more. */
+static int unstage(struct scan *scan, const struct delta_row *row)
+{
+    _dir_ struct dir *stage = stage_dir(scan->stage, row->entry.dir);
+    if (!stage)
+        return -ENOMEM;
+    int r = stage_remove(scan->stage, stage, row->entry.name);
+    return r == -ENOENT ? 0 : r;
+}
+
+int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how)
+{
+    struct delta_row *row = delta_row_new(dir, name, after, how);
+    if (!row)
+        return -ENOMEM;
+    char key[8 + 256];
+    size_t size = scan_key(key, dir, name);
+    void *old = NULL;
+    pthread_mutex_lock(&scan->lock);
+    int r = map_put(scan->delta, key, size, row, &old);
+    if (r >= 0)
+        scan->changed_this_round++;
+    pthread_mutex_unlock(&scan->lock);
+    if (r < 0) {
+        delta_row_free(row);
+        return r;
+    }
+    r = 0;
+    if (old) {
+        if (((struct delta_row *)old)->staged && !(how && how->staged))
+            r = unstage(scan, old);
+        delta_row_free(old);
+    }
+    return r;
+}
+
+int scan_own(struct scan *scan, struct object *object)
+{
+    pthread_mutex_lock(&scan->lock);
+    int r = map_put(scan->objects, &object->id, sizeof(object->id), object, NULL);
+    pthread_mutex_unlock(&scan->lock);
+    if (r < 0)
+        object_free(object);
+    return MIN(r, 0);
+}
+
+static struct object *owned(struct scan *scan, int64_t id)
+{
+    pthread_mutex_lock(&scan->lock);
+    struct object *object = map_get(scan->objects, &id, sizeof(id));
+    pthread_mutex_unlock(&scan->lock);
+    return object;
+}
+
+/* Two threads may ask for the same object of the store: both queries stand under one lock, so the second finds it owned. */
+int scan_known_object(struct scan *scan, int64_t id, struct object **ret)
+{
+    struct object *object = owned(scan, id);
+    if (object) {
+        *ret = object;
+        return 0;
+    }
+    if (id >= scan->first_object)
+        return -EUCLEAN;
+    pthread_mutex_lock(&scan->query);
+    object = owned(scan, id);
+    int r = 0;
+    if (!object && (r = index_object(scan->store, id, &object, NULL)) >= 0)
+        r = scan_own(scan, object);
+    pthread_mutex_unlock(&scan->query);
+    if (r < 0)
+        return r;
+    *ret = object;
+    return 0;
+}
+
+struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id)
+{
+    return map_get(scan->dirs, &id, sizeof(id));
+}
+
+void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, int code, const char *doing)
+{
+    if (scan->round > 1)
+        return;
+    _buf_ struct buf path = {0};
+    dir_path(dir->at, name, &path);
+    project_notice(scan->project, SNAP_NOTICE_FAILED_PATH, path.failed ? "" : path.data, "cannot %s it: %s", doing, strerror(-code));
+}
+
+/* Rounds. */
+
+static void scan_dir_free(void *value)
+{
+    struct scan_dir *dir = value;
+    dir_unref(dir->stage);
+    dir_unref(dir->at);
+    buf_done(&dir->names);
+    free(dir->found);
+    free(dir);
+}
+
+static void group_free(void *value)
+{
+    free(((struct group *)value)->members);
+    free(value);
+}
+
+static int fresh_map(struct map **map, void (*free_value)(void *))
+{
+    map_free(*map, free_value);
+    *map = map_new();
+    return *map ? 0 : -ENOMEM;
+}
+
+static int begin_round(struct scan *scan)
+{
+    scan->round++;
+    scan->changed_this_round = 0;
+    int r = fresh_map(&scan->dirs, scan_dir_free);
+    if (r == 0)
+        r = fresh_map(&scan->groups, group_free);
+    if (r == 0)
+        r = fresh_map(&scan->claimed, NULL);
+    return r;
+}
+
+/* The records of a directory as this round found it, names included, in one block. */
+static struct live_dir *records_of(const struct scan_dir *dir)
+{
+    size_t names = 0;
+    for (size_t i = 0; i < dir->count; i++)
+        names += strlen(dir->found[i].name) + 1;
+    struct live_dir *records = malloc(sizeof(*records) + dir->count * sizeof(struct live_entry) + names);
+    if (!records)
+        return NULL;
+    *records = (struct live_dir){ .dir = dir->id, .entries = (struct live_entry *)(void *)(records + 1) };
+    char *name = (char *)(records->entries + dir->count);
+    for (size_t i = 0; i < dir->count; i++) {
+        const struct found *found = &dir->found[i];
+        if (found->state == FOUND_LEFT_OUT)
+            continue;
+        records->entries[records->count++] = (struct live_entry){ .name = name, .print = found->print, .object = found->object,
+                                                                  .dir = found->dir, .flags = found->flags };
+        name = stpcpy(name, found->name) + 1;
+    }
+    return records;
+}
+
+static void forget_found(struct scan_dir *dir)
+{
+    free(dir->found);
+    dir->found = NULL;
+    buf_done(&dir->names);
+    dir->names = (struct buf){0};
+}
+
+/* found[].known points into the records that are replaced: nothing looks at it after this. */
+static int keep_records(struct scan *scan)
+{
+    for (struct map_iter i = {0}; map_next(scan->dirs, &i);) {
+        struct scan_dir *dir = i.value;
+        if (!dir->differs) {
+            forget_found(dir);
+            continue;
+        }
+        struct live_dir *records = records_of(dir);
+        void *old = NULL;
+        int r = records ? map_put(scan->records, &dir->id, sizeof(dir->id), records, &old) : -ENOMEM;
+        if (r < 0) {
+            free(records);
+            return r;
+        }
+        dir->known = records;
+        free(old);
+        forget_found(dir);
+    }
+    return 0;
+}
+
+static struct found *found_of(struct scan_dir *dir, const char *name)
+{
+    for (size_t i = 0; dir && dir->found && i < dir->count; i++)
+        if (!strcmp(dir->found[i].name, name))
+            return &dir->found[i];
+    return NULL;
+}
+
+/* Directories that could not be listed: their own object says so, and what is known of their inside stays. */
+static int note_unread(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->unread_count; i++) {
+        struct unread_dir *unread = &scan->unread[i];
+        struct scan_dir *parent = scan_dir_of(scan, unread->parent);
+        struct found *found = found_of(parent, unread->name);
+        struct object *object = NULL;
+        if (!found || found->state == FOUND_LEFT_OUT || scan_known_object(scan, found->object, &object) < 0)
+            continue;
+        found->flags |= LIVE_UNREAD;
+        parent->differs = true;
+        if (object->flags & OBJECT_UNREAD)
+            continue;
+        struct object *marked = calloc(1, sizeof(*marked));
+        if (!marked || meta_copy(&marked->meta, &object->meta) < 0) {
+            free(marked);
+            return -ENOMEM;
+        }
+        marked->id = scan->next_object++;
+        marked->dir = object->dir;
+        marked->flags = OBJECT_UNREAD;
+        int r = scan_own(scan, marked);
+        if (r < 0)
+            return r;
+        found->object = marked->id;
+        if ((r = scan_differ(scan, parent->id, unread->name, marked, NULL)) < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void forget_unread(struct scan *scan)
+{
+    for (size_t i = 0; i < scan->unread_count; i++)
+        free(scan->unread[i].name);
+    free(scan->unread);
+    scan->unread = NULL;
+    scan->unread_count = 0;
+}
+
+int scan_round(struct scan *scan, struct snap_err *err)
+{
+    int r = begin_round(scan);
+    if (r == 0)
+        r = walk_project(scan);
+    if (r == 0)
+        r = links_capture(scan);
+    if (r == 0)
+        r = note_unread(scan);
+    forget_unread(scan);
+    if (r == 0)
+        r = keep_records(scan);
+    if (r == -ECANCELED)
+        return project_cancelled_error(err);
+    return r < 0 ? err_path(err, r, scan->project->info.root, "%s", scan->stage ? "capture" : "look through") : 0;
+}
+
+/* Opening and closing. */
+
+/* The file system's clock and what its timestamps can tell. Where the store lies on another file system both are guessed
+ * low: with a second's doubt about the clock, and coarse. */
+static int read_clock(struct scan *scan)
+{
+    int work = store_run_fd(scan->store);
+    int r = fs_now(work, &scan->started);
+    if (r < 0)
+        return clock_gettime(CLOCK_REALTIME_COARSE, &scan->started) < 0 ? -errno : 0;
+    if (scan->project->info.same_file_system)
+        scan->fine = fs_has_fine_timestamps(work) == 1;
+    else
+        scan->started.tv_sec -= 2;
+    return 0;
+}
+
+static int scan_open(struct scan *scan, struct snap_err *err)
+{
+    struct snap_project *project = scan->project;
+    int r = read_clock(scan);
+    if (r < 0)
+        return err_errno(err, r, "cannot read the file system's clock");
+    struct index_ids ids;
+    if ((r = ignore_load(project->root, &scan->ignore, err)) < 0 || (r = live_load(scan->store, &scan->live, err)) < 0
+        || (r = index_next_ids(scan->store, &ids, err)) < 0)
+        return r;
+    scan->first_object = scan->next_object = ids.object;
+    fs_raise_descriptor_limit();
+    r = dirs_open(project->root, OPEN_DIRECTORIES, &scan->tree);
+    if (r < 0)
+        return err_path(err, r, project->info.root, "open");
+    scan->records = map_new();
+    scan->delta = map_new();
+    scan->objects = map_new();
+    return scan->records && scan->delta && scan->objects ? 0 : err_nomem(err);
+}
+
+int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err)
+{
+    _scan_ struct scan *scan = calloc(1, sizeof(*scan));
+    if (!scan)
+        return err_nomem(err);
+    scan->project = project;
+    scan->store = project->store;
+    scan->stage = stage;
+    pthread_mutex_init(&scan->lock, NULL);
+    pthread_mutex_init(&scan->query, NULL);
+    int r = scan_open(scan, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(scan);
+    return 0;
+}
+
+int scan_look(struct snap_project *project, struct scan **ret, struct snap_err *err)
+{
+    _scan_ struct scan *scan = NULL;
+    int r = scan_new(project, NULL, &scan, err);
+    if (r < 0 || (r = scan_round(scan, err)) < 0)
+        return r;
+    *ret = TAKE_PTR(scan);
+    return 0;
+}
+
+static void object_drop(void *object)
+{
+    object_free(object);
+}
+
+struct scan *scan_free(struct scan *scan)
+{
+    if (!scan)
+        return NULL;
+    forget_unread(scan);
+    map_free(scan->dirs, scan_dir_free);
+    map_free(scan->records, free);
+    map_free(scan->delta, delta_row_free);
+    map_free(scan->groups, group_free);
+    map_free(scan->claimed, NULL);
+    map_free(scan->moved_dirs, free);
+    map_free(scan->moved_files, free);
+    map_free(scan->objects, object_drop);
+    dirs_close(scan->tree);
+    live_free(scan->live);
+    ignore_free(scan->ignore);
+    pthread_mutex_destroy(&scan->lock);
+    pthread_mutex_destroy(&scan->query);
+    free(scan);
+    return NULL;
+}
+
+/* Questions. */
+
+const struct delta_entry *scan_find(const struct scan *scan, int64_t dir, const char *name)
+{
+    struct delta_row *row = scan_row(scan, dir, name);
+    return row ? &row->entry : NULL;
+}
+
+int scan_next(const struct scan *scan, struct scan_iter *iter)
+{
+    struct map_iter at = { .slot = iter->at };
+    if (!map_next(scan->delta, &at))
+        return 0;
+    iter->at = at.slot;
+    iter->entry = &((struct delta_row *)at.value)->entry;
+    return 1;
+}
+
+int scan_dir_path(const struct scan *scan, int64_t dir, struct buf *ret)
+{
+    const struct scan_dir *found = scan_dir_of(scan, dir);
+    if (!found || !dir)
+        return 0;
+    dir_path(found->at, NULL, ret);
+    return ret->failed ? ret->failed : 1;
+}
+
+bool scan_has_dir(const struct scan *scan, int64_t dir)
+{
+    return scan_dir_of(scan, dir) != NULL;
+}

@@ -1,0 +1,19 @@
+/* From a finished scan to a sealed layer and rows of the index: plan, layer, index, in this order.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "sweep.h"
+
+struct sealed { uint64_t added, changed, deleted, reflinked, copied, linked, bytes; };
+struct seal;
+/* What differs from the newest entries of the project's line; asks the index only. */
+int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_err *err);
+struct seal *seal_free(struct seal *seal);
+DEFINE_CLEANUP(struct seal *, seal_free)
+#define _seal_ _cleanup_(seal_freep)
+size_t seal_count(const struct seal *seal);           /* names that differ */
+/* Completes the layer in the stage: files of older layers, whiteouts, the manifest, directories put together. */
+int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err);
+/* The rows, in an open transaction; the snapshot's own row is the caller's. */
+int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err);
+/* The records of what the scan saw, in an open transaction. */
+int seal_live(struct scan *scan, struct snap_err *err);

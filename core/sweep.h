@@ -1,0 +1,118 @@
+/* The inside of a scan, shared by the files that make it: walk.c (directories in parallel), capture.c (one entry),
+ * links.c (hard-link groups), scan.c (rounds, the delta), take.c and seal.c (the snapshot).
+ *
+ * One path: a task visits a directory, compares each child's fingerprint with its record, and only where they differ reads
+ * it and, if a layer is being built, copies it there. What differs goes into the delta, keyed (directory identity, name).
+ * The delta is what `status` shows and what `take` seals.
+ *
+ * Locks: `lock` protects the maps and lists below; `query` serialises the database connection. `lock` may be
+ * taken under `query`, never the other way round; neither is held during file system calls. SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "copy.h"
+#include "dirs.h"
+#include "ignore.h"
+#include "live.h"
+#include "map.h"
+#include "pool.h"
+#include "scan.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+struct delta_row {
+    struct delta_entry entry;             /* entry.name owned; entry.after owned by scan.objects */
+    bool staged;                          /* its bytes lie in the layer being built: directory `dir`, file `name` */
+    enum copy_how how;
+    int64_t from_dir;                     /* after is an object known under another name that must be gone now: where it was */
+    char *from_name;
+};
+
+enum found_state { FOUND_SAME = 0, FOUND_RECORD, FOUND_LEFT_OUT };   /* as recorded; record differs; ignored, vanished or another mount */
+struct found {                            /* a child as this round sees it */
+    const char *name;                     /* in scan_dir.names */
+    const struct live_entry *known;       /* NULL: no record */
+    struct fingerprint print;
+    int64_t object, dir;
+    unsigned flags;                       /* enum live_flags */
+    enum found_state state;
+};
+struct scan_dir {                         /* a directory that is in the project this round */
+    int64_t id, parent;
+    struct dir *at;
+    const struct live_dir *known;         /* its records, NULL: none */
+    struct buf names;
+    struct found *found;                  /* sorted by name; freed after the round */
+    size_t count;
+    atomic_uint slices;                   /* still to be done */
+    atomic_bool differs;                  /* its records must be written */
+    atomic_bool deferred;                 /* a child waits in a link group */
+    struct dir *stage;                    /* where its changed files go; made on first use */
+};
+struct member { struct scan_dir *dir; struct found *found; };
+struct group {                            /* names of one inode, at least one of which changed */
+    struct member *members;
+    size_t count, room;
+};
+struct moved { int64_t dir; const struct live_entry *entry; };   /* where the live index has an inode */
+struct unread_dir { int64_t parent; char *name; };
+
+struct scan {
+    struct snap_project *project;
+    struct store *store;
+    struct stage *stage;                  /* NULL: look only */
+    struct live *live;
+    struct dirs *tree;                    /* the project */
+    struct ignore *ignore;
+    int64_t first_object;                 /* objects from here on are new */
+    _Atomic int64_t next_object;
+    struct timespec started;              /* the file system's clock before anything was read */
+    bool fine;                            /* timestamps tell every change after a statx */
+    unsigned round;                       /* from 1 */
+    atomic_bool no_reflink;
+    atomic_uint_fast64_t entries, bytes;  /* progress */
+
+    pthread_mutex_t lock;
+    struct map *dirs;                     /* identity -> struct scan_dir, this round; an identity is in one place only */
+    struct map *records;                  /* identity -> struct live_dir as the last round left it, where it differs from live */
+    struct map *delta;                    /* (identity, name) -> struct delta_row */
+    struct map *groups;                   /* (device, inode) -> struct group, this round */
+    struct map *claimed;                  /* object id -> anything: kept by a link group of this round */
+    struct map *moved_dirs, *moved_files; /* (inode, birth time) and inode -> struct moved; made on first use */
+    struct map *objects;                  /* id -> struct object: all that delta rows point to, and what was compared with */
+    struct unread_dir *unread;
+    size_t unread_count;
+    uint64_t changed_this_round;
+
+    pthread_mutex_t query;
+};
+
+/* scan.c */
+int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err);
+int scan_round(struct scan *scan, struct snap_err *err);              /* one pass over the whole project */
+int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how);   /* how may be NULL */
+int scan_own(struct scan *scan, struct object *object);               /* takes it, also on failure */
+int scan_known_object(struct scan *scan, int64_t id, struct object **ret);      /* borrowed; from the store or of this scan; -EUCLEAN */
+struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id);    /* NULL: not in the project */
+void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, int code, const char *doing);     /* a path not captured */
+size_t scan_key(char key[static 8 + 256], int64_t dir, const char *name);
+struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name);
+
+/* walk.c */
+int walk_project(struct scan *scan);
+int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool);
+
+/* capture.c: what one entry is now. Each sets found->{print,object,flags,state} and puts what differs into the delta.
+ * 1 = it is no longer what `stat` said: look again; 0; negative errno ends the scan. */
+int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found);
+int capture_other(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, const struct statx *stat);
+struct dir *capture_stage_dir(struct scan *scan, struct scan_dir *dir);         /* borrowed; NULL: no memory */
+bool capture_is_racy(const struct scan *scan, const struct fingerprint *print);
+struct captured { struct object *object; bool is_new, staged; enum copy_how how; struct fingerprint print; unsigned flags; };
+/* Reads `name`, a regular file, and says what object it is: one of `bases` (ids, ended by 0), or a new one, copied. */
+int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char *name, const int64_t *bases, struct captured *ret);
+
+/* links.c */
+int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat);
+int links_capture(struct scan *scan);                                 /* all groups of the round, in parallel */
+const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print);
+const struct moved *links_moved_dir(struct scan *scan, const struct fingerprint *print);

@@ -1,0 +1,236 @@
+/* Capturing the project: scan and copy in rounds, seal, flush, commit.
+ * Order is everything: the layer is whole and in its place before the index speaks of it, and flushed before the commit
+ * is; killed anywhere before the commit, what was built is litter that the next command removes.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "take.h"
+#include "hook.h"
+#include "seal.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROUNDS 3       /* a live tree is not one point in time: what changed meanwhile is captured again */
+
+static double seconds_since(const struct timespec *start)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+static int check_name(struct snap_project *project, const char *name, struct snap_err *err)
+{
+    _snapshot_ struct snapshot *other = NULL;
+    int r = snap_name_check(name, err);
+    if (r == 0)
+        r = index_snapshot_named(project->store, name, &other, err);
+    if (r > 0) {
+        err_set(err, -EEXIST, "snapshot %" PRId64 " is called '%s' already", other->public.number, name);
+        return err_hint(err, "choose another name, or give that one another: snapctl tag %" PRId64 " OTHER", other->public.number);
+    }
+    return r;
+}
+
+static void tell_unsettled(struct scan *scan)
+{
+    project_notice(scan->project, SNAP_NOTICE_INFO, NULL,
+                   "the project went on changing: %" PRIu64 " entries changed again while they were captured a third time",
+                   scan->changed_this_round);
+}
+
+static int capture(struct scan *scan, struct snap_err *err)
+{
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        int r = scan_round(scan, err);
+        if (r < 0)
+            return r;
+        if (!scan->changed_this_round)
+            return 0;
+        if ((r = hook("take.round", "")) < 0)
+            return err_errno(err, r, "stopped after round %u", round);
+    }
+    tell_unsettled(scan);
+    return 0;
+}
+
+/* The snapshot that the project was last equal to. */
+static int find_parent(struct snap_project *project, int64_t *ret, struct snap_err *err)
+{
+    _free_ char *text = NULL;
+    int r = store_fact(project->store, "project.parent", &text, err);
+    if (r > 0)
+        *ret = strtoll(text, NULL, 10);
+    return MIN(r, 0);
+}
+
+static int describe(struct snap_project *project, const struct take_request *request, int64_t number, struct snapshot **ret,
+                    struct snap_err *err)
+{
+    _snapshot_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    if (!snapshot)
+        return err_nomem(err);
+    const struct snap_take_options *options = &request->options;
+    *snapshot = (struct snapshot){ .line = INDEX_PROJECT_LINE, .layer = number, .public = { .number = number } };
+    snapshot->flags = (request->automatic ? SNAPSHOT_AUTO : 0) | (options->no_sync ? SNAPSHOT_UNSYNCED : 0);
+    snapshot->public.automatic = request->automatic;
+    snapshot->public.synced = !options->no_sync;
+    snapshot->public.name = strdup(options->name ? options->name : "");
+    snapshot->public.message = strdup(options->message ? options->message : "");
+    if (!snapshot->public.name || !snapshot->public.message)
+        return err_nomem(err);
+    clock_gettime(CLOCK_REALTIME, &snapshot->public.created);
+    int r = find_parent(project, &snapshot->public.parent, err);
+    if (r == 0)
+        *ret = TAKE_PTR(snapshot);
+    return r;
+}
+
+/* The flush runs beside the inserts: neither needs the other, the commit needs both. */
+struct flush { pthread_t thread; struct store *store; struct snap_err err; int result; bool running; };
+
+static void *flush_thread(void *data)
+{
+    struct flush *flush = data;
+    flush->result = store_flush(flush->store, &flush->err);
+    return NULL;
+}
+
+static void flush_start(struct flush *flush, struct store *store)
+{
+    flush->store = store;
+    flush->running = pthread_create(&flush->thread, NULL, flush_thread, flush) == 0;
+    if (!flush->running)
+        flush_thread(flush);
+}
+
+static int flush_wait(struct flush *flush, struct snap_err *err)
+{
+    if (flush->running)
+        pthread_join(flush->thread, NULL);
+    flush->running = false;
+    if (flush->result < 0 && err)
+        *err = flush->err;
+    return flush->result;
+}
+
+static int log_operation(struct snap_project *project, const struct snapshot *snapshot, int64_t before, struct snap_err *err)
+{
+    char number[24];
+    snprintf(number, sizeof(number), "%" PRId64, snapshot->public.number);
+    int r = store_set_fact(project->store, "project.parent", number, err);
+    struct op op = { .kind = (char *)"take", .state = (char *)"done", .before = before, .after = snapshot->public.number };
+    op.command = (char *)(uintptr_t)(project->env.command ? project->env.command : "");
+    return r < 0 ? r : op_begin(project->store, &op, NULL, err);
+}
+
+static int insert(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
+                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err)
+{
+    int64_t before = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
+    int r = before < 0 ? (int)before : seal_index(seal, ret, err);
+    if (r < 0)
+        return r;
+    snapshot->public.added = ret->added;
+    snapshot->public.changed = ret->changed;
+    snapshot->public.deleted = ret->deleted;
+    snapshot->public.bytes = ret->bytes;
+    if ((r = index_add_snapshot(project->store, snapshot, err)) < 0 || (r = seal_live(scan, err)) < 0)
+        return r;
+    if (!request->automatic && (r = log_operation(project, snapshot, before, err)) < 0)
+        return r;
+    return request->options.no_sync ? store_mark_unsynced(project->store, err) : store_mark_synced(project->store, err);
+}
+
+/* From here on the layer is in its place; the commit makes it a snapshot. */
+static int commit(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
+                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err)
+{
+    struct flush flush = {0};
+    bool sync = !request->options.no_sync;
+    int r = store_begin(project->store, err);
+    if (r < 0)
+        return r;
+    if (sync)
+        flush_start(&flush, project->store);
+    r = insert(project, request, seal, scan, snapshot, ret, err);
+    int flushed = sync ? flush_wait(&flush, r < 0 ? NULL : err) : 0;
+    if (r == 0)
+        r = flushed;
+    if (r == 0 && (r = hook("take.commit", "")) < 0)
+        err_errno(err, r, "stopped before the commit");
+    if (r == 0)
+        return store_commit(project->store, sync, err);
+    store_abort(project->store);
+    return r;
+}
+
+/* Nothing to record, but what was read need not be read again. */
+static int refresh(struct scan *scan, struct snap_err *err)
+{
+    if (!map_count(scan->records))
+        return 0;
+    int r = store_begin(scan->store, err);
+    if (r < 0 || (r = seal_live(scan, err)) < 0) {
+        store_abort(scan->store);
+        return r;
+    }
+    return store_commit(scan->store, false, err);
+}
+
+static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, const struct sealed *sealed)
+{
+    ret->number = snapshot->public.number;
+    ret->parent = snapshot->public.parent;
+    ret->added = sealed->added;
+    ret->changed = sealed->changed;
+    ret->deleted = sealed->deleted;
+    ret->reflinked = sealed->reflinked;
+    ret->copied = sealed->copied;
+    ret->linked = sealed->linked;
+    ret->bytes = sealed->bytes;
+}
+
+static int take(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err)
+{
+    struct index_ids ids;
+    int r = request->options.name ? check_name(project, request->options.name, err) : 0;
+    if (r < 0 || (r = index_next_ids(project->store, &ids, err)) < 0)
+        return r;
+    _cleanup_(stage_freep) struct stage *stage = NULL;
+    _scan_ struct scan *scan = NULL;
+    _seal_ struct seal *seal = NULL;
+    _snapshot_ struct snapshot *snapshot = NULL;
+    if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0 || (r = scan_new(project, stage, &scan, err)) < 0
+        || (r = capture(scan, err)) < 0 || (r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
+        return r;
+    if (request->options.if_changed && !seal_count(seal))
+        return refresh(scan, err);
+    struct sealed sealed = {0};
+    if ((r = describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, snapshot, err)) < 0
+        || (r = stage_publish(stage, err)) < 0 || (r = commit(project, request, seal, scan, snapshot, &sealed, err)) < 0)
+        return r;
+    stage_keep(stage);
+    fill(ret, snapshot, &sealed);
+    return 0;
+}
+
+int take_run(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err)
+{
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    uint64_t failed = project->failed;
+    struct snap_take_result result = {0};
+    int r = take(project, request, &result, err);
+    if (r < 0)
+        return err_wrap(err, "cannot take a snapshot of '%s'", project->info.root);
+    result.failed = project->failed - failed;
+    result.seconds = seconds_since(&start);
+    *ret = result;
+    return 0;
+}
+
+SNAP_API int snap_take(struct snap_project *project, const struct snap_take_options *options, struct snap_take_result *ret,
+                       struct snap_err *err)
+{
+    return take_run(project, &(struct take_request){ .options = *options }, ret, err);
+}
