@@ -18,6 +18,7 @@ struct snap_project {
     uint64_t failed;                      /* paths told as SNAP_NOTICE_FAILED_PATH so far; under `telling` */
 };
 
+/* tell.c */
 void project_notice(struct snap_project *project, enum snap_notice kind, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void project_progress(struct snap_project *project, const struct snap_progress *progress);
