@@ -34,7 +34,10 @@ typedef int (*snapshot_fn)(void *data, const struct snapshot *snapshot);       /
 int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err);       /* newest first, hidden left out */
 
 /* An inode's state. Entries of one snapshot that share an object are hard links of each other. */
-enum object_flags { OBJECT_UNREAD = 1 };  /* known by its metadata only: content or listing could not be read */
+enum object_flags {
+    OBJECT_UNREAD = 1,                    /* known by its metadata only: content or listing could not be read */
+    OBJECT_LINKED = 2,                    /* may have several names (st_nlink > 1): needed before its first index_born */
+};
 struct object {
     int64_t id;
     int64_t dir;                          /* directories: identity over renames and metadata changes; else 0 */
@@ -75,8 +78,11 @@ int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf
 struct index_change { int64_t dir; const char *name; int64_t before, after; };
 typedef int (*index_change_fn)(void *data, const struct index_change *change);
 int index_diff(struct store *store, struct point from, struct point to, index_change_fn fn, void *data, struct snap_err *err);
-/* How many names an object has in a tree. */
+/* How many names an object has in a tree; 1 for one that is not OBJECT_LINKED, without a look at the tree. */
 int64_t index_links(struct store *store, struct point at, int64_t object, struct snap_err *err);
+/* The names of an OBJECT_LINKED object in a tree, by directory and name; fn may query, > 0 ends. */
+typedef int (*name_fn)(void *data, int64_t dir, const char *name);
+int index_names(struct store *store, struct point at, int64_t object, name_fn fn, void *data, struct snap_err *err);
 /* The numbers of all snapshots of the line in which `path`, or anything below it, changed, as they were born; ascending; caller frees. */
 int index_history(struct store *store, int64_t line, const char *path, int64_t **ret, size_t *ret_count, struct snap_err *err);
 int index_counts(struct store *store, const struct snapshot *snapshot, struct snap_counts *ret, struct snap_err *err);

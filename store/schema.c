@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-/* 9223372036854775807 in `died` means: still there. */
+/* 9223372036854775807 in `died` means: still there. link repeats the entries of objects that may have several names.
+ * entry.object and object.content are no foreign keys: without an index on them, which every insertion would pay for,
+ * each row deleted from object or content would read all that could refer to it. */
 const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
     "CREATE TABLE line(id INTEGER PRIMARY KEY, base_line INTEGER REFERENCES line, base_snapshot INTEGER) STRICT;"
@@ -13,20 +15,24 @@ const char schema_sql[] =
     " parent INTEGER NOT NULL, layer INTEGER NOT NULL, created_sec INTEGER NOT NULL, created_nsec INTEGER NOT NULL,"
     " flags INTEGER NOT NULL, name TEXT UNIQUE, message TEXT NOT NULL DEFAULT '', added INTEGER NOT NULL,"
     " changed INTEGER NOT NULL, deleted INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX snapshot_of_line ON snapshot(line);"
     "CREATE TABLE content(id INTEGER PRIMARY KEY, layer INTEGER NOT NULL, dir INTEGER NOT NULL, name BLOB NOT NULL,"
     " size INTEGER NOT NULL, xxh128 BLOB NOT NULL) STRICT;"
     "CREATE INDEX content_by_digest ON content(xxh128);"
     "CREATE TABLE object(id INTEGER PRIMARY KEY, dir INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"
     " gid INTEGER NOT NULL, size INTEGER NOT NULL, mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL,"
-    " rdev INTEGER NOT NULL, flags INTEGER NOT NULL, content INTEGER REFERENCES content, target BLOB, xattrs BLOB,"
+    " rdev INTEGER NOT NULL, flags INTEGER NOT NULL, content INTEGER, target BLOB, xattrs BLOB,"
     " xxh128 BLOB) STRICT;"
     "CREATE TABLE entry(line INTEGER NOT NULL REFERENCES line, dir INTEGER NOT NULL, name BLOB NOT NULL,"
-    " born INTEGER NOT NULL, died INTEGER NOT NULL, object INTEGER NOT NULL REFERENCES object,"
+    " born INTEGER NOT NULL, died INTEGER NOT NULL, object INTEGER NOT NULL,"
     " PRIMARY KEY(line, dir, name, born)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX entry_by_born ON entry(line, born);"
     "CREATE INDEX entry_by_died ON entry(line, died) WHERE died < 9223372036854775807;"
     "CREATE TABLE dir(line INTEGER NOT NULL REFERENCES line, id INTEGER NOT NULL, born INTEGER NOT NULL,"
     " died INTEGER NOT NULL, parent INTEGER NOT NULL, name BLOB NOT NULL, PRIMARY KEY(line, id, born)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX dir_by_place ON dir(line, parent, name);"
+    "CREATE TABLE link(object INTEGER NOT NULL, line INTEGER NOT NULL REFERENCES line, dir INTEGER NOT NULL, name BLOB NOT NULL,"
+    " born INTEGER NOT NULL, died INTEGER NOT NULL, PRIMARY KEY(object, line, dir, name, born)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE live(dir INTEGER NOT NULL, first BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY(dir, first)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE operation(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, state TEXT NOT NULL,"
     " created_sec INTEGER NOT NULL, created_nsec INTEGER NOT NULL, command TEXT NOT NULL, before INTEGER NOT NULL,"

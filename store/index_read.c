@@ -1,0 +1,268 @@
+/* The index: the tree at one point, by place, by path, by directory.
+ * Changes nothing. Everything about a point ends in entry_at, entries_at or dir_at: where a line has no row of its own
+ * and stands on another line, they are what must look there. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "index_rows.h"
+
+#include <string.h>
+
+/* The object at a place: > 0, 0 absent, negative errno. */
+static int64_t entry_at(struct store *store, struct point at, int64_t dir, const char *name, size_t size, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT died, object FROM entry WHERE line = ? AND dir = ? AND name = ? AND born <= ?"
+                    " ORDER BY born DESC LIMIT 1", "iibi", at.line, dir, name, size, at.snap);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r <= 0 || db_int(&row, 0) <= at.snap)
+        return r < 0 ? r : 0;
+    int64_t object = db_int(&row, 1);
+    return object > 0 ? object : index_damaged(err, "the index is damaged: an entry has no object");
+}
+
+/* A directory's entries by name; columns: name, then OBJECT_COLUMNS. */
+static int entries_at(struct db_statement *ret, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
+    return db_bind(ret, store, err, "SELECT e.name, " OBJECT_COLUMNS " FROM entry e LEFT JOIN object o ON o.id = e.object"
+                   " WHERE e.line = ? AND e.dir = ? AND e.born <= ?3 AND e.died > ?3 ORDER BY e.name", "iii",
+                   at.line, dir, at.snap);
+}
+
+/* A directory's place: 1 and the row's columns parent, name; 0 absent. */
+static int dir_at(struct db_statement *ret, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
+    int r = db_bind(ret, store, err, "SELECT parent, name, died FROM dir WHERE line = ? AND id = ? AND born <= ?"
+                    " ORDER BY born DESC LIMIT 1", "iii", at.line, dir, at.snap);
+    if (r == 0)
+        r = db_step(ret, err);
+    return r > 0 && db_int(ret, 2) <= at.snap ? 0 : r;
+}
+
+int64_t index_lookup_id(struct store *store, struct point at, int64_t dir, const char *name, struct snap_err *err) {
+    return entry_at(store, at, dir, name, strlen(name), err);
+}
+
+int index_lookup(struct store *store, struct point at, int64_t dir, const char *name, struct object **ret, struct snap_err *err) {
+    int64_t id = index_lookup_id(store, at, dir, name, err);
+    if (id <= 0)
+        return (int)id;
+    int r = index_object(store, id, ret, err);
+    return r < 0 ? r : 1;
+}
+
+int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " OBJECT_COLUMNS " FROM object o WHERE o.id = ?", "i", id);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return index_damaged(err, "the index is damaged: object %lld is missing", (long long)id);
+    struct object _object_ *object = calloc(1, sizeof(*object));
+    if (!object)
+        return err_nomem(err);
+    r = object_row(&row, 0, object, err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(object);
+    return 0;
+}
+
+int index_content(struct store *store, int64_t id, struct content *ret, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?", "i", id);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r == 0)
+        return index_damaged(err, "the index is damaged: content %lld is missing", (long long)id);
+    return r < 0 ? r : content_row(&row, ret, err);
+}
+
+int index_content_with(struct store *store, const struct digest *digest, uint64_t size, struct content *ret, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE xxh128 = ? AND size = ? LIMIT 1", "bi",
+                    digest->bytes, sizeof(digest->bytes), (int64_t)size);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r <= 0)
+        return r;
+    r = content_row(&row, ret, err);
+    return r < 0 ? r : 1;
+}
+
+/* The identity of a directory's object, 0 of anything else. */
+static int64_t identity_of(struct store *store, int64_t object, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT dir FROM object WHERE id = ?", "i", object);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r == 0)
+        return index_damaged(err, "the index is damaged: object %lld is missing", (long long)object);
+    return r < 0 ? r : db_int(&row, 0);
+}
+
+struct place { int64_t dir; const char *name; size_t size; int64_t object; };
+
+/* From the root to the place that the path names: > 0, 0 absent, negative errno. */
+static int64_t walk(struct store *store, struct point at, const char *path, struct place *ret, struct snap_err *err) {
+    struct place place = { .dir = 0, .name = "", .size = 0 };
+    place.object = entry_at(store, at, place.dir, place.name, place.size, err);
+    for (const char *rest = path; place.object > 0 && *rest;) {
+        place.dir = identity_of(store, place.object, err);
+        if (place.dir <= 0)
+            return place.dir;
+        place.name = rest;
+        place.size = strcspn(rest, "/");
+        place.object = entry_at(store, at, place.dir, place.name, place.size, err);
+        rest += place.size;
+        rest += *rest == '/';
+    }
+    if (place.object > 0)
+        *ret = place;
+    return place.object;
+}
+
+int index_resolve(struct store *store, struct point at, const char *path, int64_t *ret_dir, char **ret_name, struct object **ret,
+                  struct snap_err *err) {
+    struct place place;
+    int64_t found = walk(store, at, path, &place, err);
+    if (found <= 0)
+        return (int)found;
+    struct object _object_ *object = NULL;
+    int r = ret ? index_object(store, place.object, &object, err) : 0;
+    if (r < 0)
+        return r;
+    char *name = ret_name ? strndup(place.name, place.size) : NULL;
+    if (ret_name && !name)
+        return err_nomem(err);
+    if (ret_dir)
+        *ret_dir = place.dir;
+    if (ret_name)
+        *ret_name = name;
+    if (ret)
+        *ret = TAKE_PTR(object);
+    return 1;
+}
+
+/* A directory in memory, so that no statement is open while the caller works. */
+
+struct listed { size_t name; struct object object; };
+struct listing { struct listed *rows; size_t count, room; struct buf names; };
+
+static void listing_done(struct listing *listing) {
+    for (size_t i = 0; i < listing->count; i++)
+        object_done(&listing->rows[i].object);
+    free(listing->rows);
+    buf_done(&listing->names);
+}
+
+static int listing_add(struct listing *listing, struct db_statement *row, int64_t dir, struct snap_err *err) {
+    if (listing->count == listing->room) {
+        size_t room = listing->room ? 2 * listing->room : 16;
+        struct listed *rows = reallocarray(listing->rows, room, sizeof(*rows));
+        if (!rows)
+            return err_nomem(err);
+        listing->rows = rows;
+        listing->room = room;
+    }
+    struct listed *listed = &listing->rows[listing->count];
+    int r = name_row(row, 0, dir, &listing->names, &listed->name, err);
+    if (r == 0)
+        r = object_row(row, 1, &listed->object, err);
+    if (r == 0)
+        listing->count++;
+    return r;
+}
+
+static int read_listing(struct listing *listing, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = entries_at(&row, store, at, dir, err);
+    while (r >= 0 && (r = db_step(&row, err)) > 0)
+        r = listing_add(listing, &row, dir, err);
+    return r;
+}
+
+int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err) {
+    struct listing _cleanup_(listing_done) listing = {0};
+    int r = read_listing(&listing, store, at, dir, err);
+    for (size_t i = 0; i < listing.count && r == 0; i++)
+        r = fn(data, listing.names.data + listing.rows[i].name, &listing.rows[i].object);
+    return r;
+}
+
+/* Hard links. */
+
+#define LINKS_AT " FROM link WHERE object = ?1 AND line = ?2 AND born <= ?3 AND died > ?3"
+
+int64_t index_links(struct store *store, struct point at, int64_t object, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT max(count(*), 1)" LINKS_AT, "iii", object, at.line, at.snap);
+    if (r == 0)
+        r = db_step(&row, err);
+    return r > 0 ? db_int(&row, 0) : r;
+}
+
+int index_names(struct store *store, struct point at, int64_t object, name_fn fn, void *data, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT dir, name" LINKS_AT " ORDER BY dir, name", "iii", object, at.line, at.snap);
+    while (r == 0 && (r = db_step(&row, err)) > 0) {
+        struct buf _buf_ name = {0};
+        size_t start;
+        r = name_row(&row, 1, db_int(&row, 0), &name, &start, err);
+        if (r == 0)
+            r = fn(data, db_int(&row, 0), name.data);
+    }
+    return MIN(r, 0);
+}
+
+/* Where a directory lies. */
+
+int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *ret_parent, char **ret_name, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    struct buf _buf_ name = {0};
+    size_t start;
+    int r = dir_at(&row, store, at, dir, err);
+    if (r <= 0)
+        return r;
+    int64_t parent = db_int(&row, 0);
+    r = name_row(&row, 1, parent, &name, &start, err);
+    if (r < 0)
+        return r;
+    *ret_parent = parent;
+    *ret_name = buf_take(&name);
+    return 1;
+}
+
+enum { LEVELS_MAX = 1 << 20 };             /* more is a circle */
+
+/* Names from the directory up to the root's, each with its NUL. */
+static int climb(struct store *store, struct point at, int64_t dir, struct buf *names, struct snap_err *err) {
+    for (int level = 0; dir != INDEX_ROOT; level++) {
+        struct db_statement _statement_ row = {0};
+        size_t start;
+        int r = dir_at(&row, store, at, dir, err);
+        if (r <= 0)
+            return r;
+        if (level == LEVELS_MAX)
+            return index_damaged(err, "the index is damaged: directory %lld lies in itself", (long long)dir);
+        dir = db_int(&row, 0);
+        r = name_row(&row, 1, dir, names, &start, err);
+        if (r < 0)
+            return r;
+    }
+    return 1;
+}
+
+int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err) {
+    struct buf _buf_ names = {0};
+    int r = climb(store, at, dir, &names, err);
+    if (r <= 0)
+        return r;
+    for (size_t end = names.size; end > 0;) {
+        size_t start = end - 1;
+        while (start > 0 && names.data[start - 1])
+            start--;
+        buf_str(ret, names.data + start);
+        if (start > 0)
+            buf_char(ret, '/');
+        end = start;
+    }
+    return ret->failed ? err_nomem(err) : 1;
+}

@@ -1,0 +1,100 @@
+/* The index: snapshots as rows, found, listed, added and changed.
+ * Looks at no entry and no layer. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "index_rows.h"
+
+static int one_snapshot(struct db_statement *row, struct snapshot **ret, struct snap_err *err) {
+    int r = db_step(row, err);
+    if (r <= 0)
+        return r;
+    r = snapshot_row(row, ret, err);
+    return r < 0 ? r : 1;
+}
+
+int index_snapshot(struct store *store, int64_t number, struct snapshot **ret, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE id = ?", "i", number);
+    return r < 0 ? r : one_snapshot(&row, ret, err);
+}
+
+int index_snapshot_named(struct store *store, const char *name, struct snapshot **ret, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE name = ?", "s", name);
+    return r < 0 ? r : one_snapshot(&row, ret, err);
+}
+
+int index_latest(struct store *store, int64_t line, uint64_t back, struct snapshot **ret, struct snap_err *err) {
+    if (back > INT64_MAX)
+        return 0;
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE line = ? AND flags & ? = 0"
+                    " ORDER BY id DESC LIMIT 1 OFFSET ?", "iii",
+                    line, (int64_t)(SNAPSHOT_AUTO | SNAPSHOT_HIDDEN), (int64_t)back);
+    return r < 0 ? r : one_snapshot(&row, ret, err);
+}
+
+int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT id FROM snapshot WHERE line = ? ORDER BY id DESC LIMIT 1", "i", line);
+    if (r == 0)
+        r = db_step(&row, err);
+    return r > 0 ? db_int(&row, 0) : r;
+}
+
+int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE line = ? AND flags & ? = 0"
+                    " ORDER BY id DESC", "ii", line, (int64_t)SNAPSHOT_HIDDEN);
+    while (r >= 0) {
+        struct snapshot _snapshot_ *snapshot = NULL;
+        r = one_snapshot(&row, &snapshot, err);
+        if (r <= 0)
+            break;
+        r = fn(data, snapshot);
+        if (r > 0)
+            return 0;
+    }
+    return r;
+}
+
+/* -EEXIST: another snapshot has it. */
+static int check_name_free(struct store *store, const char *name, int64_t number, struct snap_err *err) {
+    struct db_statement _statement_ row = {0};
+    int r = db_bind(&row, store, err, "SELECT id FROM snapshot WHERE name = ? AND id <> ?", "si", name, number);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r <= 0)
+        return r;
+    return err_set(err, -EEXIST, "snapshot %lld already has this name", (long long)db_int(&row, 0));
+}
+
+static const char *name_or_null(const char *name) {
+    return name && *name ? name : NULL;
+}
+
+int index_add_snapshot(struct store *store, const struct snapshot *snapshot, struct snap_err *err) {
+    const struct snap_snapshot *public = &snapshot->public;
+    const char *name = name_or_null(public->name), *message = public->message ? public->message : "";
+    int r = name ? check_name_free(store, name, public->number, err) : 0;
+    if (r < 0)
+        return r;
+    return db_run(store, err, "INSERT INTO snapshot(" SNAPSHOT_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  "iiiiiiissiiii", public->number, snapshot->line, public->parent, snapshot->layer,
+                  (int64_t)public->created.tv_sec, (int64_t)public->created.tv_nsec, (int64_t)snapshot->flags, name, message,
+                  (int64_t)public->added, (int64_t)public->changed, (int64_t)public->deleted, (int64_t)public->bytes);
+}
+
+int index_change_snapshot(struct store *store, int64_t number, const char *name, unsigned set_flags, unsigned clear_flags,
+                          struct snap_err *err) {
+    int r = name_or_null(name) ? check_name_free(store, name, number, err) : 0;
+    if (r < 0)
+        return r;
+    struct db_statement _statement_ row = {0};
+    r = db_bind(&row, store, err, "UPDATE snapshot SET flags = (flags & ~?2) | ?3, name = CASE WHEN ?4 THEN ?5 ELSE name END"
+                " WHERE id = ?1 RETURNING id", "iiiis", number, (int64_t)clear_flags, (int64_t)set_flags,
+                (int64_t)(name != NULL), name_or_null(name));
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r == 0)
+        return err_set(err, -ENOENT, "there is no snapshot %lld", (long long)number);
+    return r < 0 ? r : db_step(&row, err);
+}
