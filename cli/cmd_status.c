@@ -1,0 +1,70 @@
+/* snapctl status: what changed since the newest snapshot.
+ * Writes nothing. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "difference.h"
+#include "format.h"
+#include "project.h"
+
+#include <inttypes.h>
+
+struct status_options { bool porcelain, zero, exit_code; };
+
+static const struct option_row options[] = {
+    ROW_FLAG(0, "porcelain", struct status_options, porcelain, "a stable form for scripts"),
+    ROW_FLAG('z', NULL, struct status_options, zero, "as --porcelain, each path ended by a NUL, unquoted"),
+    ROW_FLAG(0, "exit-code", struct status_options, exit_code, "exit with 1 if there are changes"),
+    ROW_END,
+};
+
+static int show_header(struct call *call, struct snap_err *err) {
+    _snapshot_ struct snap_snapshot *newest = NULL;
+    int r = project_newest(call, &newest, err);
+    if (r < 0)
+        return r;
+    if (!newest) {
+        out_text(&call->out, "no snapshot yet\n");
+        return 0;
+    }
+    char time[FORMAT_SIZE];
+    _buf_ struct buf title = {0};
+    add_snapshot(&title, newest->number, newest->name);
+    out_text(&call->out, "compared with %s of %s\n", title.failed ? "the newest snapshot" : title.data, format_time(newest->created, time));
+    return 0;
+}
+
+static int show_end(const struct view *view, const struct snap_diff_result *result) {
+    struct out *out = &view->call->out;
+    if (view->format == VIEW_JSON) {
+        json_object *object = json_message("status");
+        json_counts(object, result);
+        return json_print(out, object);
+    }
+    if (view->format != VIEW_TEXT)
+        return 0;
+    if (!view->rows && !result->failed)
+        out_text(out, "nothing changed\n");
+    else if (view->rows)
+        show_counts(out, result, view->rows);
+    return 0;
+}
+
+static int run(struct call *call, struct snap_err *err) {
+    const struct status_options *given = call->options;
+    _view_ struct view view = { .call = call };
+    int r = forms_choose(call, &(struct forms){ .porcelain = given->porcelain, .zero = given->zero }, &view.format, err);
+    if (r == 0 && view.format == VIEW_TEXT)
+        r = show_header(call, err);
+    if (r < 0)
+        return r;
+
+    struct snap_diff_result result = {0};
+    r = snap_diff(call->project, &(struct snap_diff_options){0}, view_change, &view, &result, err);
+    if (r == 0)
+        r = show_end(&view, &result);
+    return r < 0 ? r : difference_code(&result, view.rows, given->exit_code);
+}
+
+const struct cmd cmd_status = {
+    .name = "status", .summary = "Show what changed since the newest snapshot", .usage = "", .group = "Capture",
+    .manual = "snapctl-status", .options = options, .options_size = sizeof(struct status_options),
+    .needs_project = true, .open = SNAP_OPEN_READ, .run = run,
+};

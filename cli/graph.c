@@ -1,0 +1,147 @@
+/* Which snapshot stands on which, drawn beside a list, newest first.
+ * A forest: nobody has two parents, so lines only ever meet. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "graph.h"
+
+#include "cleanup.h"
+
+/* Room for one more element of an array. */
+static void *grow(void *array, size_t count, size_t *room, size_t size) {
+    if (count < *room)
+        return array;
+    size_t more = MAX(2 * *room, (size_t)16);
+    void *grown = reallocarray(array, more, size);
+    if (grown)
+        *room = more;
+    return grown;
+}
+
+int graph_show(struct graph *graph, int64_t number) {
+    int64_t *shown = grow(graph->shown, graph->shown_count, &graph->shown_room, sizeof(*shown));
+    if (!shown)
+        return -ENOMEM;
+    graph->shown = shown;
+    shown[graph->shown_count++] = number;
+    return 0;
+}
+
+static bool is_shown(struct graph *graph, int64_t number) {
+    while (graph->shown_next < graph->shown_count && graph->shown[graph->shown_next] > number)
+        graph->shown_next++;
+    return graph->shown_next < graph->shown_count && graph->shown[graph->shown_next] == number;
+}
+
+int graph_parent(struct graph *graph, int64_t number, int64_t parent) {
+    struct graph_node *nodes = grow(graph->nodes, graph->count, &graph->room, sizeof(*nodes));
+    if (!nodes)
+        return -ENOMEM;
+    graph->nodes = nodes;
+    nodes[graph->count++] = (struct graph_node){ number, parent, is_shown(graph, number) };
+    return 0;
+}
+
+static const struct graph_node *find(const struct graph *graph, int64_t number) {
+    size_t from = 0, to = graph->count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (graph->nodes[middle].number == number)
+            return &graph->nodes[middle];
+        if (graph->nodes[middle].number > number)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return NULL;
+}
+
+/* The next ancestor that is listed; 0 = none. Numbers fall from child to parent, so this ends. */
+static int64_t ancestor(const struct graph *graph, int64_t number) {
+    const struct graph_node *node = find(graph, number);
+    while (node && node->parent && node->parent < node->number) {
+        node = find(graph, node->parent);
+        if (node && node->shown)
+            return node->number;
+    }
+    return 0;
+}
+
+static size_t column_of(const struct graph *graph, int64_t number) {
+    size_t column = 0;
+    while (column < graph->width && graph->columns[column] != number)
+        column++;
+    return column;
+}
+
+/* The column of a number; a new one where nothing leads to it. */
+static size_t enter(struct graph *graph, int64_t number) {
+    size_t column = column_of(graph, number);
+    if (column < graph->width)
+        return column;
+    column = column_of(graph, 0);
+    if (column < graph->width) {
+        graph->columns[column] = number;
+        return column;
+    }
+    int64_t *columns = grow(graph->columns, graph->width, &graph->width_room, sizeof(*columns));
+    if (!columns)
+        return SIZE_MAX;
+    graph->columns = columns;
+    columns[graph->width] = number;
+    return graph->width++;
+}
+
+static void show_column(struct out *out, const struct graph *graph, size_t column) {
+    out_text(out, graph->columns[column] ? "| " : "  ");
+}
+
+static void trim(struct graph *graph) {
+    while (graph->width && !graph->columns[graph->width - 1])
+        graph->width--;
+}
+
+/* |_|/ : the line of column `from` joins that of `to`, left of it. */
+static void show_join(struct out *out, const struct graph *graph, size_t to, size_t from) {
+    for (size_t i = 0; i < graph->width; i++) {
+        if (i == from)
+            out_text(out, "  ");
+        else if (i + 1 == from)
+            out_text(out, graph->columns[i] ? "|/" : " /");
+        else if (i >= to && i < from)
+            out_text(out, graph->columns[i] ? "|_" : "__");
+        else
+            show_column(out, graph, i);
+    }
+    out_text(out, "\n");
+}
+
+/* Several children of one snapshot: their lines meet above it, the rightmost first. */
+static void join(struct graph *graph, struct out *out, size_t column) {
+    for (size_t i = graph->width; i-- > column + 1;) {
+        if (graph->columns[i] != graph->columns[column])
+            continue;
+        show_join(out, graph, column, i);
+        graph->columns[i] = 0;
+    }
+    trim(graph);
+}
+
+void graph_row(struct graph *graph, struct out *out, int64_t number) {
+    size_t own = enter(graph, number);
+    if (own == SIZE_MAX)
+        return;
+    join(graph, out, own);
+    for (size_t i = 0; i < graph->width; i++) {
+        if (i == own)
+            out_text(out, "* ");
+        else
+            show_column(out, graph, i);
+    }
+    graph->columns[own] = ancestor(graph, number);
+    trim(graph);
+}
+
+void graph_done(struct graph *graph) {
+    free(graph->nodes);
+    free(graph->columns);
+    free(graph->shown);
+    *graph = (struct graph){0};
+}
