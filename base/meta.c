@@ -2,6 +2,7 @@
  * Refuses to follow: a name is one component, and what it names is pinned by a descriptor before it is changed.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "meta.h"
+#include "xattr.h"
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
-enum { TRIES = 8 };            /* for what grows between asking for its size and reading it */
+enum { TRIES = 8 };            /* for a target that grows between asking for its size and reading it */
 
 #define OVERLAY "user.overlay."
 
@@ -102,109 +103,13 @@ bool meta_xattr_is_overlay(const char *name)
     return strncmp(name, OVERLAY, size) == 0 && strncmp(name + size, "overlay.", strlen("overlay.")) != 0;
 }
 
-/* One inode whose xattrs are read or changed: by `fd`, else by a path through /proc. */
-struct inode {
-    int fd;                    /* -1 = by path */
-    bool nofollow;             /* the path ends in a name of the tree, not in a descriptor's */
-    char path[sizeof("/proc/self/fd/") + 11 + NAME_MAX + 1];
-};
-
-/* Such a path leads to what the descriptor holds; where it leads nowhere, /proc is not mounted. */
-static int inode_error(const struct inode *inode)
-{
-    int error = errno;
-    if (inode->fd < 0 && error == ENOENT && access("/proc/self/fd", F_OK) < 0)
-        return -ENOSYS;
-    return -error;
-}
-
-static ssize_t list_xattrs(const struct inode *inode, char *list, size_t size)
-{
-    ssize_t got = inode->fd >= 0 ? flistxattr(inode->fd, list, size)
-        : inode->nofollow ? llistxattr(inode->path, list, size) : listxattr(inode->path, list, size);
-    return got < 0 ? inode_error(inode) : got;
-}
-
-static ssize_t get_xattr(const struct inode *inode, const char *name, void *value, size_t size)
-{
-    ssize_t got = inode->fd >= 0 ? fgetxattr(inode->fd, name, value, size)
-        : inode->nofollow ? lgetxattr(inode->path, name, value, size) : getxattr(inode->path, name, value, size);
-    return got < 0 ? inode_error(inode) : got;
-}
-
-static int set_xattr(const struct inode *inode, const char *name, const void *value, size_t size)
-{
-    int r = inode->fd >= 0 ? fsetxattr(inode->fd, name, value, size, 0)
-        : inode->nofollow ? lsetxattr(inode->path, name, value, size, 0) : setxattr(inode->path, name, value, size, 0);
-    return r < 0 ? inode_error(inode) : 0;
-}
-
-static int remove_xattr(const struct inode *inode, const char *name)
-{
-    int r = inode->fd >= 0 ? fremovexattr(inode->fd, name)
-        : inode->nofollow ? lremovexattr(inode->path, name) : removexattr(inode->path, name);
-    return r < 0 ? inode_error(inode) : 0;
-}
-
-/* A list of names or a value, mostly small. */
-struct value {
-    char *data;                /* `small`, or allocated */
-    size_t size;
-    char small[1024];
-};
-
-static void value_done(struct value *value)
-{
-    if (value->data != value->small)
-        free(value->data);
-    value->data = NULL;
-}
-#define _value_ _cleanup_(value_done)
-
-/* `name` NULL: the list. */
-static ssize_t ask(const struct inode *inode, const char *name, void *data, size_t size)
-{
-    return name ? get_xattr(inode, name, data, size) : list_xattrs(inode, data, size);
-}
-
-/* Into an initialised, empty value. One call in the common case. */
-static int fetch(const struct inode *inode, const char *name, struct value *ret)
-{
-    ssize_t got = ask(inode, name, ret->small, sizeof(ret->small));
-    ret->data = ret->small;
-    for (int i = 0; got == -ERANGE && i < TRIES; i++) {
-        value_done(ret);
-        ssize_t room = ask(inode, name, NULL, 0);
-        if (room < 0)
-            return (int)room;
-        ret->data = malloc(MAX(room, (ssize_t)1));
-        if (!ret->data)
-            return -ENOMEM;
-        got = room ? ask(inode, name, ret->data, (size_t)room) : 0;
-    }
-    if (got < 0)
-        return got == -ERANGE ? -EAGAIN : (int)got;
-    ret->size = (size_t)got;
-    return 0;
-}
-
-static int fetch_list(const struct inode *inode, struct value *ret)
-{
-    int r = fetch(inode, NULL, ret);
-    if (r == -EOPNOTSUPP) {
-        ret->size = 0;
-        return 0;
-    }
-    return r;
-}
-
 static int by_name(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* The names of a list, sorted; they point into it. NULL with *ret_count 0: none. */
-static int sort_names(const struct value *list, const char ***ret, size_t *ret_count)
+static int sort_names(const struct xattr_value *list, const char ***ret, size_t *ret_count)
 {
     size_t count = 0;
     for (size_t at = 0; at < list->size; at++)
@@ -228,10 +133,10 @@ static bool is_not_to_be_read(int r)
     return r == -ENODATA || r == -EPERM || r == -EACCES || r == -EOPNOTSUPP;
 }
 
-static int pack_one(const struct inode *inode, const char *name, struct buf *out)
+static int pack_one(const struct xattr_at *inode, const char *name, struct buf *out)
 {
-    struct value value _value_ = {0};
-    int r = fetch(inode, name, &value);
+    struct xattr_value value _xattr_value_ = {0};
+    int r = xattr_get(inode, name, &value);
     if (r < 0)
         return is_not_to_be_read(r) ? 0 : r;
     size_t size = strlen(name);
@@ -242,10 +147,10 @@ static int pack_one(const struct inode *inode, const char *name, struct buf *out
     return out->failed;
 }
 
-static int read_xattrs(const struct inode *inode, void **ret, size_t *ret_size)
+static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_size)
 {
-    struct value list _value_ = {0};
-    int r = fetch_list(inode, &list);
+    struct xattr_value list _xattr_value_ = {0};
+    int r = xattr_list(inode, &list);
     if (r < 0 || list.size == 0)
         return r;
     const char **names _free_ = NULL;
@@ -272,7 +177,7 @@ static int read_xattrs(const struct inode *inode, void **ret, size_t *ret_size)
 static int read_target(int dirfd, const char *name, size_t hint, char **ret)
 {
     size_t room = hint ? hint + 1 : PATH_MAX;
-    for (int i = 0; i < TRIES; i++, room *= 2) {
+    for (int i = 0; i < TRIES; i++, room = MAX(2 * room, (size_t)PATH_MAX)) {
         char *target _free_ = malloc(room);
         if (!target)
             return -ENOMEM;
@@ -307,7 +212,7 @@ int meta_read(int dirfd, const char *name, int fd, const struct statx *stat, str
         return r;
     if (meta.target)
         meta.size = strlen(meta.target);
-    struct inode inode = { .fd = fd, .nofollow = *name };
+    struct xattr_at inode = { .fd = fd, .nofollow = *name };
     if (fd < 0 && snprintf(inode.path, sizeof(inode.path), *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d",
                            dirfd, name) >= (int)sizeof(inode.path))
         return -ENAMETOOLONG;
@@ -356,7 +261,7 @@ unsigned meta_xattr_count(const struct meta *meta)
 
 struct apply {
     int fd;                    /* the inode; perhaps O_PATH */
-    struct inode inode;
+    struct xattr_at inode;
     const struct meta *meta;
     unsigned flags;
     unsigned missing;
@@ -418,7 +323,7 @@ static int set_mode(struct apply *apply, mode_t mode)
     if (S_ISLNK(apply->now.st_mode) || (apply->now.st_mode & 07777) == mode)
         return 0;
     int r = apply->inode.fd >= 0 ? fchmod(apply->fd, mode) : chmod(apply->inode.path, mode);
-    r = r < 0 ? inode_error(&apply->inode) : 0;
+    r = r < 0 ? xattr_error(&apply->inode) : 0;
     if (r == 0)
         apply->now.st_mode = (apply->now.st_mode & S_IFMT) | mode;
     return skip_if_refused(apply, r, SNAP_WHAT_MODE);
@@ -475,7 +380,7 @@ static int stored_name(const struct apply *apply, const struct packed_xattr *xat
     return size > XATTR_NAME_MAX ? -ERANGE : 0;
 }
 
-static bool is_listed(const struct value *list, const char *name)
+static bool is_listed(const struct xattr_value *list, const char *name)
 {
     for (const char *at = list->data; at < list->data + list->size; at += strlen(at) + 1)
         if (strcmp(at, name) == 0)
@@ -485,13 +390,13 @@ static bool is_listed(const struct value *list, const char *name)
 
 static bool has_value(const struct apply *apply, const char *name, const struct packed_xattr *xattr)
 {
-    struct value value _value_ = {0};
-    return fetch(&apply->inode, name, &value) == 0 && value.size == xattr->value_size
+    struct xattr_value value _xattr_value_ = {0};
+    return xattr_get(&apply->inode, name, &value) == 0 && value.size == xattr->value_size
         && memcmp(value.data, xattr->value, value.size) == 0;
 }
 
 /* Sets what is wanted and not there, and gathers the names, as a list, in `wanted`: any others are extras. */
-static int set_xattrs(struct apply *apply, struct value *list, struct buf *wanted)
+static int set_xattrs(struct apply *apply, struct xattr_value *list, struct buf *wanted)
 {
     struct bufread reader = xattr_reader(apply->meta);
     struct packed_xattr xattr;
@@ -503,7 +408,7 @@ static int set_xattrs(struct apply *apply, struct value *list, struct buf *wante
             buf_add(wanted, name, strlen(name) + 1);
             if (is_listed(list, name) && has_value(apply, name, &xattr))
                 continue;
-            r = set_xattr(&apply->inode, name, xattr.value, xattr.value_size);
+            r = xattr_set(&apply->inode, name, xattr.value, xattr.value_size);
         }
         r = after_xattr(apply, name, r);
         if (r < 0)
@@ -520,13 +425,13 @@ static bool stays(const struct apply *apply, const char *name)
         || (apply->flags & META_STORE && meta_xattr_is_overlay(name));
 }
 
-static int remove_extras(struct apply *apply, const struct value *list, const struct buf *wanted)
+static int remove_extras(struct apply *apply, const struct xattr_value *list, const struct buf *wanted)
 {
-    const struct value names = { .data = wanted->data, .size = wanted->size };
+    const struct xattr_value names = { .data = wanted->data, .size = wanted->size };
     for (const char *at = list->data; at < list->data + list->size; at += strlen(at) + 1) {
         if (stays(apply, at) || is_listed(&names, at))
             continue;
-        int r = remove_xattr(&apply->inode, at);
+        int r = xattr_remove(&apply->inode, at);
         r = r == -ENODATA ? 0 : after_xattr(apply, at, r);
         if (r < 0)
             return r;
@@ -548,9 +453,9 @@ static int make_writable(struct apply *apply)
 
 static int change_xattrs(struct apply *apply)
 {
-    struct value list _value_ = {0};
+    struct xattr_value list _xattr_value_ = {0};
     struct buf wanted _buf_ = {0};
-    int r = fetch_list(&apply->inode, &list);
+    int r = xattr_list(&apply->inode, &list);
     if (r < 0 || (list.size == 0 && apply->meta->xattrs_size == 0))
         return r;
     r = make_writable(apply);
@@ -565,7 +470,7 @@ static int change_times(struct apply *apply)
         return 0;
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, apply->meta->mtime };
     int r = apply->inode.fd >= 0 ? futimens(apply->fd, times) : utimensat(AT_FDCWD, apply->inode.path, times, 0);
-    return skip_if_refused(apply, r < 0 ? inode_error(&apply->inode) : 0, SNAP_WHAT_TIME);
+    return skip_if_refused(apply, r < 0 ? xattr_error(&apply->inode) : 0, SNAP_WHAT_TIME);
 }
 
 /* chown clears set-id bits and capabilities, so it comes first; an ACL is part of the mode, so the mode comes after. */
