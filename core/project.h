@@ -7,11 +7,12 @@
 #include <pthread.h>
 
 struct snap_project {
-    struct snap_env env;                  /* strings owned */
+    struct snap_env env;                  /* strings owned; `dir` is absolute, without symlinks, as the caller reached it */
     struct snap_project_info info;        /* strings owned */
     unsigned flags;                       /* enum snap_open */
     int root;                             /* O_RDONLY|O_DIRECTORY descriptor of the project's root */
     uint64_t device, mount;               /* of the root: st_dev and STATX_MNT_ID */
+    char *left_out;                       /* what project_store_inside returns */
     struct store *store;
     struct layers *layers;                /* opened on first use by project_layers */
     pthread_mutex_t telling;              /* one notice or progress call at a time */
@@ -25,7 +26,8 @@ void project_progress(struct snap_project *project, const struct snap_progress *
 bool project_cancelled(const struct snap_project *project);
 int project_cancelled_error(struct snap_err *err);        /* -ECANCELED, SNAP_FAILURE_INTERRUPTED */
 int project_layers(struct snap_project *project, struct layers **ret, struct snap_err *err);   /* borrowed */
-/* The path (of the project) that scanning and going back leave out because the store lies there; NULL = none. */
+/* The path (of the project) that scanning and going back leave out because the store, or the directory of all stores of
+ * this user, lies there; NULL = none. */
 const char *project_store_inside(const struct snap_project *project);
 /* An open read-only descriptor of an object's bytes, also of an empty one; -EUCLEAN damaged, -ENODATA never read. */
 int project_open_content(struct snap_project *project, const struct object *object, struct snap_err *err);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 void project_notice(struct snap_project *project, enum snap_notice kind, const char *path, const char *format, ...)
 {
@@ -56,7 +55,7 @@ int project_layers(struct snap_project *project, struct layers **ret, struct sna
 
 const char *project_store_inside(const struct snap_project *project)
 {
-    return project->info.store_inside ? project->info.store + strlen(project->info.root) + 1 : NULL;
+    return project->left_out;
 }
 
 /* An unnamed file with nothing in it. */
@@ -76,11 +75,6 @@ int project_open_content(struct snap_project *project, const struct object *obje
     if (!object->content)
         return open_empty(project, err);
     struct layers *layers = NULL;
-    struct content content;
     int r = project_layers(project, &layers, err);
-    if (r < 0 || (r = index_content(project->store, object->content, &content, err)) < 0)
-        return r;
-    r = layers_open_content(layers, &content, err);
-    free(content.name);
-    return r;
+    return r < 0 ? r : layers_open_content_id(layers, object->content, err);
 }

@@ -45,12 +45,15 @@ int stage_set_manifest(struct stage *stage, const struct buf *text);
 int stage_publish(struct stage *stage, struct snap_err *err);
 void stage_keep(struct stage *stage);                         /* after the commit: the layer belongs to a snapshot now */
 
-/* Reading sealed layers. Keeps a bounded cache of open directories; thread-safe. */
+/* Reading sealed layers. Keeps a bounded cache of open directories; thread-safe among themselves: what queries stands under
+ * one lock. The store's connection belongs to one thread at a time, so nothing else may query the store meanwhile. */
 struct layers;
 int layers_open(struct store *store, struct layers **ret);
 struct layers *layers_close(struct layers *layers);
 DEFINE_CLEANUP(struct layers *, layers_close)
 /* A read-only descriptor of the bytes, of the right type and size; -EUCLEAN if missing or of another size. */
 int layers_open_content(struct layers *layers, const struct content *content, struct snap_err *err);
+/* The same by the content's id, asking the index under the same lock. */
+int layers_open_content_id(struct layers *layers, int64_t content, struct snap_err *err);
 /* linkat of a layer's file to (dirfd, name), for content that lies in an older layer with equal metadata. Negative errno. */
 int layers_link_content(struct layers *layers, const struct content *content, int dirfd, const char *name, struct snap_err *err);
