@@ -215,6 +215,15 @@ static bool go_up(char *path) {
     return true;
 }
 
+/* The innermost match at or above `path`, which is cut to it. */
+static enum registry_found walk_up(const struct registry *registry, char *path, const struct registration **ret) {
+    enum registry_found found;
+    while ((found = match_dir(registry, path, ret)) == REGISTRY_NONE)
+        if (!go_up(path))
+            break;
+    return found;
+}
+
 int registry_walk_up(const char *state, const char *path, char **ret_root, struct registration *ret, struct snap_err *err) {
     _registry_ struct registry registry = {0};
     int result = load(state, &registry, err);
@@ -224,14 +233,24 @@ int registry_walk_up(const char *state, const char *path, char **ret_root, struc
     if (!at)
         return err_nomem(err);
     const struct registration *row = NULL;
-    enum registry_found found;
-    while ((found = match_dir(&registry, at, &row)) == REGISTRY_NONE)
-        if (!go_up(at))
-            return REGISTRY_NONE;
-    result = copy_row(row, ret, err);
-    if (result < 0)
+    enum registry_found found = walk_up(&registry, at, &row);
+    result = found ? copy_row(row, ret, err) : 0;
+    if (result < 0 || !found)
         return result;
     *ret_root = TAKE_PTR(at);
+    return (int)found;
+}
+
+int registry_walk_up_to(const struct registration *row, const char *path, char **ret_root, struct snap_err *err) {
+    struct registration only = *row;         /* borrowed: not done */
+    struct registry registry = { .rows = &only, .count = 1 };
+    const struct registration *found_row = NULL;
+    _free_ char *at = strdup(path);
+    if (!at)
+        return err_nomem(err);
+    enum registry_found found = walk_up(&registry, at, &found_row);
+    if (found)
+        *ret_root = TAKE_PTR(at);
     return (int)found;
 }
 
@@ -290,8 +309,13 @@ static void write_row(struct buf *out, const struct registration *row) {
     buf_char(out, '\n');
 }
 
-/* All lines but the one of `store`. */
-static int copy_others(const struct buf *text, const char *store, struct buf *out) {
+static bool replaces(const struct registration *new, const struct registration *row) {
+    return strcmp(row->store, new->store) == 0
+        || (strcmp(row->path, new->path) == 0 && identity_same_inode(row->identity, new->identity));
+}
+
+/* All lines but those that `new` replaces. */
+static int copy_others(const struct buf *text, const struct registration *new, struct buf *out) {
     const char *end = text->data + text->size;
     for (const char *line = text->data, *stop; line < end; line = stop + 1) {
         _cleanup_(registration_done) struct registration row = {0};
@@ -299,7 +323,7 @@ static int copy_others(const struct buf *text, const char *store, struct buf *ou
         int result = parse_line(line, stop, &row);
         if (result < 0)
             return result;
-        if (result > 0 && strcmp(row.store, store) == 0)
+        if (result > 0 && replaces(new, &row))
             continue;
         buf_add(out, line, (size_t)(stop - line));
         buf_char(out, '\n');
@@ -316,7 +340,7 @@ int registry_put_locked(const char *state, const struct registration *registrati
     int result = load(state, &registry, err);
     if (result < 0)
         return result;
-    result = copy_others(&registry.text, registration->store, &out);
+    result = copy_others(&registry.text, registration, &out);
     write_row(&out, registration);
     if (result == 0)
         result = out.failed ? out.failed : fs_replace_file(fd, "projects", out.data, out.size, 0600);

@@ -19,10 +19,12 @@ struct registration { char *path, *identity, *store; };
 void registration_done(struct registration *registration);
 /* Returns enum registry_found and the row, or a negative errno. */
 int registry_find(const char *state, const char *path, const char *identity, struct registration *ret, struct snap_err *err);
-int registry_put(const char *state, const struct registration *registration, struct snap_err *err);  /* replaces the row of the same store */
+int registry_put(const char *state, const struct registration *registration, struct snap_err *err);  /* replaces the row of the same store, and of the same directory */
 /* For finding and putting as one step: a descriptor that holds the registry's lock until it is closed; makes STATE. */
 int registry_lock(const char *state, struct snap_err *err);
 int registry_put_locked(const char *state, const struct registration *registration, struct snap_err *err);
 /* Innermost registered directory at or above `path` (absolute, no symlinks): enum registry_found; *ret_root is the path found.
  * Opens each ancestor once; the registry is read once. */
 int registry_walk_up(const char *state, const char *path, char **ret_root, struct registration *ret, struct snap_err *err);
+/* The same where one row is all that counts: that of a store named explicitly. */
+int registry_walk_up_to(const struct registration *row, const char *path, char **ret_root, struct snap_err *err);
