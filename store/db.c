@@ -2,6 +2,7 @@
  * Knows no table; who may write and when is store.c's business. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "db.h"
 
+#include "hook.h"
 #include "quote.h"
 
 #include <assert.h>
@@ -14,7 +15,7 @@
 enum {
     BUSY_MS = 5000,            /* only a checkpoint, recovery after a crash, or a foreign program holds the file, and not for long */
     WAL_MANY = 1000,           /* pages after which a commit that flushes anyway also empties the log */
-    WAL_TOO_MANY = 16000,      /* and any other commit */
+    WAL_TOO_MANY = 4000,       /* and any other commit: every opener reads the log, some 1.5 us a page */
     RECENT = 64,
 };
 
@@ -29,7 +30,7 @@ struct prepared {
 struct wal {
     sqlite3_io_methods methods;
     const sqlite3_io_methods *real;
-    int fd;
+    int fd, error;             /* error: of the last flush; SQLite loses the cause on its way */
     bool skip;                 /* this commit need not be flushed */
     bool header;               /* the log was begun anew: frames must not reach the disk before its header does */
 };
@@ -471,7 +472,10 @@ static int wal_sync(sqlite3_file *file, int flags) {
     (void)flags;
     if (wal->skip && !wal->header)
         return SQLITE_OK;
-    if (fdatasync(wal->fd) < 0)
+    wal->error = hook("log-flush", "store.db-wal");
+    if (wal->error == 0 && fdatasync(wal->fd) < 0)
+        wal->error = -errno;
+    if (wal->error < 0)
         return SQLITE_IOERR_FSYNC;
     wal->header = false;
     return SQLITE_OK;
@@ -542,9 +546,12 @@ static void checkpoint(struct db *db) {
 int db_commit(struct store *store, bool durable, struct snap_err *err) {
     struct db *db = store_database(store);
     db->wal.skip = !durable;
+    db->wal.error = 0;
     int code = db_exec(store, "COMMIT", err);
     db->wal.skip = false;
     if (code < 0) {
+        if (db->wal.error < 0)
+            code = err_path(err, db->wal.error, store_path(store), "flush the database of the store");
         db_rollback(store);
         bury(store);
         return code;
