@@ -159,13 +159,13 @@ static void a_symlink_has_its_target_and_not_the_xattrs_of_what_it_points_to(voi
 
 static void a_long_target_is_read_whole(void **state)
 {
-    char target[3000];
+    char target[1000];              /* xfs takes 1023 */
     memset(target, 't', sizeof(target) - 1);
     target[sizeof(target) - 1] = '\0';
     assert_int_equal(symlinkat(target, at(state), "link"), 0);
     struct statx stat;
     assert_int_equal(fs_statx(at(state), "link", &stat), 0);
-    static const uint64_t told[] = { 0, 1, 2998, 2999, 5000 };
+    static const uint64_t told[] = { 0, 1, 998, 999, 5000 };
     for (size_t i = 0; i < ELEMENTS(told); i++) {
         struct meta meta _meta_ = {0};
         stat.stx_size = told[i];           /* as when the link is replaced meanwhile */
