@@ -47,16 +47,16 @@ struct place { struct store *store; int64_t line, from, dir; const char *name; }
 /* The latest row of a place. */
 struct row { int64_t born, died, object, identity; unsigned flags; };
 
-/* 1 = something is there, 0 = nothing. */
-static int read_living(const struct place *place, struct row *ret, struct snap_err *err) {
+/* 1 found, 0 = nothing ever was there. */
+static int read_latest(const struct place *place, struct row *ret, struct snap_err *err) {
     struct db_statement _statement_ row = {0};
     int r = db_bind(&row, place->store, err, "SELECT e.born, e.died, e.object, o.dir, o.flags FROM entry e"
                     " LEFT JOIN object o ON o.id = e.object WHERE e.line = ? AND e.dir = ? AND e.name = ?"
                     " ORDER BY e.born DESC LIMIT 1", "iin", place->line, place->dir, place->name);
     if (r == 0)
         r = db_step(&row, err);
-    if (r <= 0 || db_int(&row, 1) != NEVER)
-        return r < 0 ? r : 0;
+    if (r <= 0)
+        return r;
     *ret = (struct row){ db_int(&row, 0), db_int(&row, 1), db_int(&row, 2), db_int(&row, 3), (unsigned)db_int(&row, 4) };
     return 1;
 }
@@ -66,8 +66,8 @@ static int end_entry(const struct place *place, const struct row *row, struct sn
     if (row->born == place->from)
         return db_run(place->store, err, "DELETE FROM entry WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iini",
                       place->line, place->dir, place->name, row->born);
-    return db_run(place->store, err, "UPDATE entry SET died = ?5 WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iinii",
-                  place->line, place->dir, place->name, row->born, place->from);
+    return db_run(place->store, err, "UPDATE entry SET died = ? WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iiini",
+                  place->from, place->line, place->dir, place->name, row->born);
 }
 
 static int end_link(const struct place *place, const struct row *row, struct snap_err *err) {
@@ -76,8 +76,8 @@ static int end_link(const struct place *place, const struct row *row, struct sna
     if (row->born == place->from)
         return db_run(place->store, err, "DELETE FROM link WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?",
                       "iiini", row->object, place->line, place->dir, place->name, row->born);
-    return db_run(place->store, err, "UPDATE link SET died = ?6 WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?",
-                  "iiinii", row->object, place->line, place->dir, place->name, row->born, place->from);
+    return db_run(place->store, err, "UPDATE link SET died = ? WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?",
+                  "iiiini", place->from, row->object, place->line, place->dir, place->name, row->born);
 }
 
 /* The directory's latest place: 1 = it is this one, 2 = it is another one, 0 = it has none. *ret_born: since when. */
@@ -97,8 +97,8 @@ static int end_dir_row(const struct place *place, int64_t identity, int64_t born
     if (born == place->from)
         return db_run(place->store, err, "DELETE FROM dir WHERE line = ? AND id = ? AND born = ?", "iii",
                       place->line, identity, born);
-    return db_run(place->store, err, "UPDATE dir SET died = ?4 WHERE line = ? AND id = ? AND born = ?", "iiii",
-                  place->line, identity, born, place->from);
+    return db_run(place->store, err, "UPDATE dir SET died = ? WHERE line = ? AND id = ? AND born = ?", "iiii",
+                  place->from, place->line, identity, born);
 }
 
 /* The directory is no longer here. It may have been given another place already: then that one stands. */
@@ -120,41 +120,59 @@ static int enter_dir(const struct place *place, int64_t identity, struct snap_er
                   "iiiin", place->line, identity, place->from, place->dir, place->name);
 }
 
-/* Ends what is there, unless it is `next` already (then 1). `next` may be NULL. */
-static int vacate(const struct place *place, const struct object *next, struct snap_err *err) {
-    struct row row;
-    int r = read_living(place, &row, err);
-    if (r <= 0)
-        return r;
-    if (next && row.object == next->id)
-        return 1;
-    r = end_entry(place, &row, err);
+/* `next`: the directory that comes here, or 0. */
+static int end(const struct place *place, const struct row *row, int64_t next, struct snap_err *err) {
+    int r = end_entry(place, row, err);
     if (r == 0)
-        r = end_link(place, &row, err);
-    if (r == 0 && !(next && next->dir == row.identity))
-        r = leave_dir(place, row.identity, err);
+        r = end_link(place, row, err);
+    if (r == 0 && row->identity != next)
+        r = leave_dir(place, row->identity, err);
     return r;
+}
+
+static int begin(const struct place *place, const struct object *object, struct snap_err *err) {
+    int r = db_run(place->store, err, "INSERT INTO entry(line, dir, name, born, died, object) VALUES (?, ?, ?, ?, " NEVER_SQL ", ?)",
+                   "iinii", place->line, place->dir, place->name, place->from, object->id);
+    if (r < 0 || !(object->flags & OBJECT_LINKED))
+        return r;
+    return db_run(place->store, err, "INSERT INTO link(object, line, dir, name, born, died) VALUES (?, ?, ?, ?, ?, " NEVER_SQL ")",
+                  "iiini", object->id, place->line, place->dir, place->name, place->from);
+}
+
+/* It had ended with this very snapshot: nothing happened after all. */
+static int resume(const struct place *place, const struct row *row, struct snap_err *err) {
+    int r = db_run(place->store, err, "UPDATE entry SET died = " NEVER_SQL " WHERE line = ? AND dir = ? AND name = ? AND born = ?",
+                   "iini", place->line, place->dir, place->name, row->born);
+    if (r < 0 || !(row->flags & OBJECT_LINKED))
+        return r;
+    return db_run(place->store, err, "UPDATE link SET died = " NEVER_SQL " WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?",
+                  "iiini", row->object, place->line, place->dir, place->name, row->born);
 }
 
 int index_born(struct store *store, int64_t line, int64_t born, int64_t dir, const char *name, const struct object *object,
                struct snap_err *err) {
     const struct place place = { store, line, born, dir, name };
-    int r = vacate(&place, object, err);
-    if (r != 0)
-        return MIN(r, 0);
-    r = db_run(store, err, "INSERT INTO entry(line, dir, name, born, died, object) VALUES (?, ?, ?, ?, " NEVER_SQL ", ?)", "iinii",
-               line, dir, name, born, object->id);
-    if (r == 0 && object->flags & OBJECT_LINKED)
-        r = db_run(store, err, "INSERT INTO link(object, line, dir, name, born, died) VALUES (?, ?, ?, ?, ?, " NEVER_SQL ")", "iiini",
-                   object->id, line, dir, name, born);
-    if (r == 0 && object->dir)
-        r = enter_dir(&place, object->dir, err);
-    return r;
+    struct row row;
+    int r = read_latest(&place, &row, err);
+    if (r > 0 && row.died == NEVER) {
+        if (row.object == object->id)
+            return 0;
+        r = end(&place, &row, object->dir, err);
+        if (r == 0)
+            r = read_latest(&place, &row, err);
+    }
+    if (r < 0)
+        return r;
+    bool resumes = r > 0 && row.died == born && row.object == object->id;
+    r = resumes ? resume(&place, &row, err) : begin(&place, object, err);
+    return r == 0 && object->dir ? enter_dir(&place, object->dir, err) : r;
 }
 
 int index_died(struct store *store, int64_t line, int64_t died, int64_t dir, const char *name, struct snap_err *err) {
     const struct place place = { store, line, died, dir, name };
-    return vacate(&place, NULL, err);
+    struct row row;
+    int r = read_latest(&place, &row, err);
+    return r > 0 && row.died == NEVER ? end(&place, &row, 0, err) : MIN(r, 0);
 }
 
 /* Each: what began with snapshot ?2 of line ?1 goes, what ended with it lives again. Places and links first, while the
