@@ -5,9 +5,11 @@
 #include "cleanup.h"
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <xxhash.h>
 
 enum {
@@ -154,7 +156,8 @@ struct job {
     const struct copy_options *options;
     uint8_t *buffer;           /* CHUNK bytes */
     struct hasher *hasher;     /* NULL = no digest is wanted */
-    uint64_t written;          /* where `to` ends by now */
+    uint64_t written;          /* where the last data written ends */
+    uint64_t extended;         /* the size `to` was given before its data; 0 = none */
     uint64_t untold;
     bool no_range;             /* copy_file_range does not work here */
 };
@@ -294,6 +297,17 @@ static int find_hole(int fd, uint64_t at, uint64_t size, uint64_t *ret)
     return 0;
 }
 
+/* A file with holes gets its size first: xfs reserves room behind data written at the end, and a hole there would be filled. */
+static int extend(struct job *job, uint64_t size)
+{
+    if (job->to < 0 || job->extended)
+        return 0;
+    if (ftruncate(job->to, (off_t)size) < 0)
+        return -errno;
+    job->extended = size;
+    return 0;
+}
+
 /* Data and holes in turn, up to the size the file has now. */
 static int copy_segments(struct job *job, uint64_t *ret_size)
 {
@@ -304,22 +318,22 @@ static int copy_segments(struct job *job, uint64_t *ret_size)
     while (at < size) {
         uint64_t data = at, end = size;
         int r = find_data(job->from, at, &size, &data);
+        if (r >= 0 && data < size)
+            r = find_hole(job->from, data, size, &end);
+        if (r >= 0 && (at < data || end < size))
+            r = extend(job, size);
         if (r < 0)
             return r;
         if (job->hasher)
             hasher_hole(job->hasher, data - at);
         at = data;
-        if (at == size)
-            break;
-        r = find_hole(job->from, at, size, &end);
-        if (r >= 0)
-            r = copy_data(job, &at, end);
+        r = copy_data(job, &at, end);
         if (r < 0)
             return r;
         if (at < end)
             break;
     }
-    if (job->to >= 0 && job->written < at && ftruncate(job->to, (off_t)at) < 0)
+    if (job->to >= 0 && at != MAX(job->written, job->extended) && ftruncate(job->to, (off_t)at) < 0)
         return -errno;
     *ret_size = at;
     return 0;
@@ -445,6 +459,13 @@ bool digest_equal(const struct digest *a, const struct digest *b)
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
+/* A mapping of a file of overlayfs is held by the file below, whose inode no lease here knows. */
+static bool hides_mappings(int fd)
+{
+    struct statfs stat;
+    return fstatfs(fd, &stat) < 0 || stat.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 int copy_is_hot(int fd)
 {
     /* Who opens the file for writing meanwhile makes the kernel signal us, by default with SIGIO, which kills. */
@@ -452,5 +473,5 @@ int copy_is_hot(int fd)
         return 1;
     if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
         return 1;
-    return fcntl(fd, F_SETLEASE, F_UNLCK) < 0;
+    return fcntl(fd, F_SETLEASE, F_UNLCK) < 0 || hides_mappings(fd);
 }

@@ -133,6 +133,12 @@ static bool is_not_to_be_read(int r)
     return r == -ENODATA || r == -EPERM || r == -EACCES || r == -EOPNOTSUPP;
 }
 
+/* How xfs shows an ACL to root a second time. */
+static bool is_alias(const char *name)
+{
+    return strncmp(name, "trusted.SGI_ACL_", strlen("trusted.SGI_ACL_")) == 0;
+}
+
 static int pack_one(const struct xattr_at *inode, const char *name, struct buf *out)
 {
     struct xattr_value value _xattr_value_ = {0};
@@ -160,6 +166,8 @@ static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_siz
         return r;
     struct buf packed _buf_ = {0};
     for (size_t i = 0; i < count; i++) {
+        if (is_alias(names[i]))
+            continue;
         r = pack_one(inode, names[i], &packed);
         if (r < 0)
             return r;
@@ -420,7 +428,7 @@ static int set_xattrs(struct apply *apply, struct xattr_value *list, struct buf 
 /* Labels that the system gives by itself are no extras, and neither is what makes the layer a layer. */
 static bool stays(const struct apply *apply, const char *name)
 {
-    return strcmp(name, "security.selinux") == 0 || strcmp(name, "security.evm") == 0
+    return is_alias(name) || strcmp(name, "security.selinux") == 0 || strcmp(name, "security.evm") == 0
         || strcmp(name, "security.ima") == 0 || strncmp(name, "security.SMACK64", strlen("security.SMACK64")) == 0
         || (apply->flags & META_STORE && meta_xattr_is_overlay(name));
 }
