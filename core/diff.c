@@ -1,0 +1,159 @@
+/* diff: two points found, compared and told.
+ * Decides nothing about what changed (changes.c) or how a patch looks (patch.c). SPDX-License-Identifier: GPL-2.0-or-later */
+#include "catalog.h"
+#include "changes.h"
+#include "patch.h"
+#include "tree.h"
+#include <string.h>
+
+struct telling {
+    struct snap_project *project;
+    const struct snap_diff_options *options;
+    struct side from, to;                 /* for content */
+    snap_change_fn fn;
+    void *data;
+    struct snap_diff_result result;
+    struct snap_err *err;
+};
+
+static void telling_done(struct telling *telling)
+{
+    side_done(&telling->from);
+    side_done(&telling->to);
+}
+
+/* These end the whole; anything else concerns one path, and the others are still told. */
+static bool is_fatal(int code)
+{
+    return code == -ENOMEM || code == -ENOSYS || code == -ECANCELED || code == -EUCLEAN;
+}
+
+static int compare_content(struct telling *telling, const struct change_row *row, struct buf *patch, struct snap_change *change)
+{
+    struct text_counts counts = {0};
+    struct snap_err reason = {0};
+    int r = patch_make(&telling->from, &telling->to, row, telling->options->patch ? patch : NULL, &counts, &reason);
+    if (r < 0 && is_fatal(r)) {
+        if (telling->err)
+            *telling->err = reason;
+        return r;
+    }
+    if (r < 0) {
+        project_notice(telling->project, SNAP_NOTICE_FAILED_PATH, row->path, "cannot compare its content: %s", reason.message);
+        return 0;
+    }
+    change->binary = counts.binary;
+    change->lines_added = counts.added;
+    change->lines_deleted = counts.deleted;
+    change->patch = patch->size ? patch->data : NULL;
+    change->patch_size = patch->size;
+    return 0;
+}
+
+static uint64_t *counter(struct snap_diff_result *result, char letter)
+{
+    switch (letter) {
+    case 'A': return &result->added;
+    case 'D': return &result->deleted;
+    case 'M': return &result->modified;
+    case 'T': return &result->type_changed;
+    case 'R': return &result->renamed;
+    default: return &result->metadata;
+    }
+}
+
+static int tell_row(struct telling *telling, const struct change_row *row)
+{
+    _buf_ struct buf patch = {0};
+    struct snap_entry before, after;
+    struct snap_change change = { .letter = row->letter, .what = row->what, .path = row->path, .old_path = row->old_path,
+                                  .similarity = row->similarity };
+    if (project_cancelled(telling->project))
+        return project_cancelled_error(telling->err);
+    if (row->before) {
+        tree_entry(row->before, &before);
+        change.before = &before;
+    }
+    if (row->after) {
+        tree_entry(row->after, &after);
+        change.after = &after;
+    }
+    int r = telling->options->patch || telling->options->stat ? compare_content(telling, row, &patch, &change) : 0;
+    if (r < 0)
+        return r;
+    *counter(&telling->result, row->letter) += 1;
+    r = telling->fn ? telling->fn(telling->data, &change) : 0;
+    return r < 0 && telling->err && telling->err->code != r ? err_errno(telling->err, r, "cannot tell what changed") : MIN(r, 0);
+}
+
+static int tell_rows(struct telling *telling, const struct changes *changes)
+{
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < changes->count; i++)
+        r = tell_row(telling, &changes->rows[i]);
+    return r;
+}
+
+static unsigned flags_of(const struct snap_diff_options *options)
+{
+    return (options->no_renames ? CHANGES_NO_RENAMES : 0) | (options->patch ? CHANGES_EXPAND : 0)
+        | (options->times ? CHANGES_TIMES : 0);
+}
+
+/* Without a name: the newest snapshot; before there is one, the empty tree. */
+static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err)
+{
+    _snapshot_ struct snapshot *snapshot = NULL;
+    int r = spec ? catalog_find(project, spec, &snapshot, err) : index_latest(project->store, INDEX_PROJECT_LINE, 0, &snapshot, err);
+    if (r < 0)
+        return r;
+    *ret = snapshot ? snapshot_point(snapshot) : (struct point){ .line = INDEX_PROJECT_LINE };
+    return 0;
+}
+
+static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct scan **ret_scan, struct snap_err *err)
+{
+    _snapshot_ struct snapshot *snapshot = NULL;
+    if (!spec) {
+        *ret = index_newest(INDEX_PROJECT_LINE);
+        return scan_look(project, ret_scan, err);
+    }
+    int r = catalog_find(project, spec, &snapshot, err);
+    if (r < 0)
+        return r;
+    *ret = snapshot_point(snapshot);
+    return 0;
+}
+
+static int compare_and_tell(struct telling *telling, struct point from, struct point to, struct scan *scan)
+{
+    _changes_ struct changes changes = {0};
+    side_init(&telling->from, telling->project, from, NULL);
+    side_init(&telling->to, telling->project, to, scan);
+    int r = changes_between(telling->project, from, to, scan, telling->options->paths, flags_of(telling->options), &changes, telling->err);
+    return r < 0 ? r : tell_rows(telling, &changes);
+}
+
+int snap_diff(struct snap_project *project, const struct snap_diff_options *options,
+              snap_change_fn fn, void *data, struct snap_diff_result *ret, struct snap_err *err)
+{
+    static const struct snap_diff_options standard;
+    _cleanup_(telling_done) struct telling telling = { .project = project, .options = options ? options : &standard,
+                                                      .fn = fn, .data = data, .err = err };
+    _scan_ struct scan *scan = NULL;
+    struct point from, to;
+    uint64_t failed = project->failed;
+    int r = find_from(project, telling.options->from, &from, err);
+    if (r >= 0)
+        r = find_to(project, telling.options->to, &to, &scan, err);
+    if (r >= 0)
+        r = compare_and_tell(&telling, from, to, scan);
+    if (r < 0)
+        return r;
+    telling.result.from = from.snap;
+    telling.result.to = scan ? 0 : to.snap;
+    telling.result.failed = project->failed - failed;
+    if (ret)
+        *ret = telling.result;
+    return 0;
+}

@@ -1,0 +1,369 @@
+/* One side of a comparison: paths, listings, hard links and content of a tree by directory identity.
+ * Compares nothing. What a scan found lies over the newest entries of the index; nobody else needs to know.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "side.h"
+
+#include "fs.h"
+#include "tree.h"
+#include <fcntl.h>
+#include <string.h>
+
+#define READ_BLOCK (128 * 1024)
+
+struct place { int64_t parent; char name[]; };
+struct delta_list { const struct delta_entry **entries; size_t count, room; };
+
+void side_init(struct side *side, struct snap_project *project, struct point at, const struct scan *scan)
+{
+    *side = (struct side){ .project = project, .at = at, .scan = scan };
+}
+
+static void delta_list_free(void *value)
+{
+    free(((struct delta_list *)value)->entries);
+    free(value);
+}
+
+void side_done(struct side *side)
+{
+    side->paths = map_free(side->paths, free);
+    side->places = map_free(side->places, free);
+    side->delta = map_free(side->delta, delta_list_free);
+    side->found = map_free(side->found, delta_list_free);
+}
+
+static int make_map(struct map **map, struct snap_err *err)
+{
+    if (!*map)
+        *map = map_new();
+    return *map ? 0 : err_nomem(err);
+}
+
+/* Paths. */
+
+static int learn_place(struct side *side, int64_t dir, struct place **ret, struct snap_err *err)
+{
+    _free_ char *name = NULL;
+    int64_t parent;
+    int r = index_dir_place(side->project->store, side->at, dir, &parent, &name, err);
+    if (r <= 0)
+        return r;
+    _free_ struct place *place = malloc(sizeof(*place) + strlen(name) + 1);
+    if (!place)
+        return err_nomem(err);
+    place->parent = parent;
+    strcpy(place->name, name);
+    if (map_put(side->places, &dir, sizeof(dir), place, NULL) < 0)
+        return err_nomem(err);
+    *ret = TAKE_PTR(place);
+    return 1;
+}
+
+static int place_of(struct side *side, int64_t dir, struct place **ret, struct snap_err *err)
+{
+    *ret = map_get(side->places, &dir, sizeof(dir));
+    return *ret ? 1 : learn_place(side, dir, ret, err);
+}
+
+/* What is known already: the root, a path that was asked for, or where the scan met the directory. The inside of a
+ * directory that the scan could not list is where the index has it. */
+static int known_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err)
+{
+    const char *path = dir == INDEX_ROOT ? "" : map_get(side->paths, &dir, sizeof(dir));
+    int r = 1;
+    if (path)
+        buf_str(ret, path);
+    else
+        r = side->scan ? scan_dir_path(side->scan, dir, ret) : 0;
+    return r < 0 || ret->failed ? err_nomem(err) : r;
+}
+
+struct chain { struct place **places; size_t count, room; };
+
+static void chain_done(struct chain *chain)
+{
+    free(chain->places);
+}
+
+static int chain_add(struct chain *chain, struct place *place, struct snap_err *err)
+{
+    if (chain->count == chain->room) {
+        size_t room = chain->room ? chain->room * 2 : 16;
+        struct place **places = realloc(chain->places, room * sizeof(struct place *));
+        if (!places)
+            return err_nomem(err);
+        chain->places = places;
+        chain->room = room;
+    }
+    chain->places[chain->count++] = place;
+    return 0;
+}
+
+/* Climbs to something known, then comes back down with the names. */
+static int build_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err)
+{
+    _cleanup_(chain_done) struct chain chain = {0};
+    int r;
+    while ((r = known_path(side, dir, ret, err)) == 0) {
+        struct place *place;
+        r = place_of(side, dir, &place, err);
+        if (r <= 0)
+            return r;
+        r = chain_add(&chain, place, err);
+        if (r < 0)
+            return r;
+        dir = place->parent;
+    }
+    if (r < 0)
+        return r;
+    while (chain.count) {
+        if (ret->size)
+            buf_char(ret, '/');
+        buf_str(ret, chain.places[--chain.count]->name);
+    }
+    return ret->failed ? err_nomem(err) : 1;
+}
+
+int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err)
+{
+    _buf_ struct buf path = {0};
+    if (dir == INDEX_ROOT) {
+        *ret = "";
+        return 1;
+    }
+    if (make_map(&side->paths, err) < 0 || make_map(&side->places, err) < 0)
+        return -ENOMEM;
+    if ((*ret = map_get(side->paths, &dir, sizeof(dir))))
+        return 1;
+    int r = build_path(side, dir, &path, err);
+    if (r <= 0)
+        return r;
+    _free_ char *made = buf_take(&path);
+    if (!made || map_put(side->paths, &dir, sizeof(dir), made, NULL) < 0)
+        return err_nomem(err);
+    *ret = TAKE_PTR(made);
+    return 1;
+}
+
+int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err)
+{
+    _buf_ struct buf path = {0};
+    const char *above = "";
+    int r = dir ? side_dir_path(side, dir, &above, err) : 1;
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        err_set(err, -EUCLEAN, "the index is damaged: directory %lld has entries and no place", (long long)dir);
+        return err_failure(err, SNAP_FAILURE_DAMAGE), -EUCLEAN;
+    }
+    tree_join(&path, above, name);
+    char *made = buf_take(&path);
+    if (!made)
+        return err_nomem(err);
+    *ret = made;
+    return 0;
+}
+
+/* Listing. */
+
+static int delta_add(struct map *lists, int64_t key, const struct delta_entry *entry)
+{
+    struct delta_list *list = map_get(lists, &key, sizeof(key));
+    if (!list) {
+        list = calloc(1, sizeof(*list));
+        if (!list || map_put(lists, &key, sizeof(key), list, NULL) < 0) {
+            free(list);
+            return -ENOMEM;
+        }
+    }
+    if (list->count == list->room) {
+        size_t room = list->room ? list->room * 2 : 8;
+        const struct delta_entry **entries = realloc(list->entries, room * sizeof(*entries));
+        if (!entries)
+            return -ENOMEM;
+        list->entries = entries;
+        list->room = room;
+    }
+    list->entries[list->count++] = entry;
+    return 0;
+}
+
+static int group_delta(struct side *side, struct snap_err *err)
+{
+    if (side->delta)
+        return 0;
+    if (make_map(&side->delta, err) < 0 || make_map(&side->found, err) < 0)
+        return -ENOMEM;
+    for (struct scan_iter i = {0}; scan_next(side->scan, &i);) {
+        int r = delta_add(side->delta, i.entry->dir, i.entry);
+        if (r >= 0 && i.entry->after)
+            r = delta_add(side->found, i.entry->after->id, i.entry);
+        if (r < 0)
+            return err_nomem(err);
+    }
+    return 0;
+}
+
+struct overlay {
+    const struct side *side;
+    int64_t dir;
+    entry_fn fn;
+    void *data;
+};
+
+static int give_unless_changed(void *data, const char *name, const struct object *object)
+{
+    struct overlay *overlay = data;
+    if (scan_find(overlay->side->scan, overlay->dir, name))
+        return 0;
+    return overlay->fn(overlay->data, name, object);
+}
+
+int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct snap_err *err)
+{
+    struct overlay overlay = { side, dir, fn, data };
+    if (!side->scan)
+        return index_list(side->project->store, side->at, dir, fn, data, err);
+    int r = group_delta(side, err);
+    if (r >= 0)
+        r = index_list(side->project->store, side->at, dir, give_unless_changed, &overlay, err);
+    const struct delta_list *list = r < 0 ? NULL : map_get(side->delta, &dir, sizeof(dir));
+    for (size_t i = 0; r >= 0 && list && i < list->count; i++)
+        if (list->entries[i]->after)
+            r = fn(data, list->entries[i]->name, list->entries[i]->after);
+    return MIN(r, 0);
+}
+
+/* Hard links. */
+
+void side_names_done(struct side_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->paths[i]);
+    free(names->paths);
+    *names = (struct side_names){0};
+}
+
+struct gathering {
+    struct side *side;
+    struct side_names *names;
+    struct snap_err *err;
+};
+
+static int add_name(struct gathering *gathering, int64_t dir, const char *name)
+{
+    struct side_names *names = gathering->names;
+    if (names->count == names->room) {
+        size_t room = names->room ? names->room * 2 : 4;
+        char **paths = realloc(names->paths, room * sizeof(*paths));
+        if (!paths)
+            return err_nomem(gathering->err);
+        names->paths = paths;
+        names->room = room;
+    }
+    int r = side_path(gathering->side, dir, name, &names->paths[names->count], gathering->err);
+    names->count += r >= 0;
+    return MIN(r, 0);
+}
+
+/* The index's names count unless the scan says otherwise: of the entry itself, or of the directory it was in. */
+static int gather_indexed(void *data, int64_t dir, const char *name)
+{
+    struct gathering *gathering = data;
+    const struct scan *scan = gathering->side->scan;
+    if (scan && (scan_find(scan, dir, name) || !scan_has_dir(scan, dir)))
+        return 0;
+    return add_name(gathering, dir, name);
+}
+
+static int gather_found(struct gathering *gathering, int64_t object)
+{
+    int r = group_delta(gathering->side, gathering->err);
+    const struct delta_list *list = r < 0 ? NULL : map_get(gathering->side->found, &object, sizeof(object));
+    for (size_t i = 0; r >= 0 && list && i < list->count; i++)
+        r = add_name(gathering, list->entries[i]->dir, list->entries[i]->name);
+    return r;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err)
+{
+    _cleanup_(side_names_done) struct side_names names = {0};
+    struct gathering gathering = { side, &names, err };
+    int r = index_names(side->project->store, side->at, object->id, gather_indexed, &gathering, err);
+    if (r >= 0 && side->scan)
+        r = gather_found(&gathering, object->id);
+    if (r < 0)
+        return r;
+    if (names.count)
+        qsort(names.paths, names.count, sizeof(*names.paths), by_path);
+    *ret = names;
+    names = (struct side_names){0};
+    return 0;
+}
+
+/* Content. */
+
+static int read_all(int fd, size_t limit, struct buf *ret)
+{
+    _free_ char *block = malloc(READ_BLOCK);
+    if (!block)
+        return -ENOMEM;
+    for (;;) {
+        ssize_t got = read(fd, block, READ_BLOCK);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : ret->failed;
+        if ((size_t)got > limit - ret->size)
+            return -EFBIG;
+        buf_add(ret, block, (size_t)got);
+    }
+}
+
+/* The file as it is now; no component may be a symlink, and opening a device or a pipe must not act on it. */
+static int open_present(struct side *side, const char *path)
+{
+    struct stat stat;
+    _close_ int fd = fs_open_beneath(side->project->root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd == -ELOOP || fd == -ENXIO ? -ESTALE : fd;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    return S_ISREG(stat.st_mode) ? TAKE_FD(fd) : -ESTALE;
+}
+
+static int read_regular(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err)
+{
+    _close_ int fd = side->scan ? open_present(side, path) : project_open_content(side->project, object, err);
+    if (fd < 0)
+        return side->scan ? err_path(err, fd, path, "read") : fd;
+    int r = read_all(fd, limit, ret);
+    return r < 0 ? err_path(err, r, path, "read") : 0;
+}
+
+int side_read(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err)
+{
+    _buf_ struct buf content = {0};
+    int r = 0;
+    if (S_ISLNK(object->meta.mode))
+        buf_str(&content, object->meta.target ? object->meta.target : "");
+    else if (!S_ISREG(object->meta.mode))
+        return err_path(err, -EINVAL, path, "read");
+    else if (object->meta.size > limit)
+        return err_path(err, -EFBIG, path, "compare");
+    else
+        r = read_regular(side, path, object, limit, &content, err);
+    if (r < 0)
+        return r;
+    if (content.failed)
+        return err_nomem(err);
+    buf_done(ret);
+    *ret = content;
+    content = (struct buf){0};
+    return 0;
+}

@@ -1,0 +1,33 @@
+/* One side of a comparison: a tree, whether a snapshot's or the project's as scanned, by directory identity.
+ * Keeps the paths it was asked for and the places of directories above them, so that depth is not paid for twice.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "map.h"
+#include "scan.h"
+
+struct side {
+    struct snap_project *project;
+    struct point at;                      /* the project: its newest entries, over which the scan's delta lies */
+    const struct scan *scan;              /* NULL: a snapshot */
+    struct map *paths;                    /* directory identity -> char *, as asked for */
+    struct map *places;                   /* directory identity -> struct place */
+    struct map *delta, *found;            /* directory identity, object id -> what the scan found; made on first use */
+};
+void side_init(struct side *side, struct snap_project *project, struct point at, const struct scan *scan);
+void side_done(struct side *side);
+
+/* The path of a directory: 0 not there, 1 found; borrowed until side_done. */
+int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err);
+/* The path of an entry in a directory that is there (-EUCLEAN if not); the caller frees. */
+int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err);
+/* What is in a directory, in no order; fn may ask this side. */
+int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct snap_err *err);
+
+/* The paths of all names of an object that is a hard link, sorted bytewise. */
+struct side_names { char **paths; size_t count, room; };
+void side_names_done(struct side_names *names);
+int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err);
+
+/* The bytes of a regular file, or a symlink's target, as they are now; `path` is its path on this side.
+ * -EFBIG past the limit, -ENODATA never read, -ESTALE no regular file or symlink any more. */
+int side_read(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err);
