@@ -1,6 +1,6 @@
 /* What a watcher may do on this machine: inotify's limits, and whether fanotify takes a mark on a whole file system.
  * Keeps no watch and judges nothing: how many are needed, its caller knows. SPDX-License-Identifier: GPL-2.0-or-later */
-#include "limits.h"
+#include "watch_limits.h"
 
 #include "cleanup.h"
 
