@@ -145,8 +145,9 @@ static int resume(const struct place *place, const struct row *row, struct snap_
                    "iini", place->line, place->dir, place->name, row->born);
     if (r < 0 || !(row->flags & OBJECT_LINKED))
         return r;
-    return db_run(place->store, err, "UPDATE link SET died = " NEVER_SQL " WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?",
-                  "iiini", row->object, place->line, place->dir, place->name, row->born);
+    return db_run(place->store, err, "UPDATE link SET died = " NEVER_SQL
+                  " WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?", "iiini",
+                  row->object, place->line, place->dir, place->name, row->born);
 }
 
 int index_born(struct store *store, int64_t line, int64_t born, int64_t dir, const char *name, const struct object *object,

@@ -24,9 +24,9 @@ struct live *live_free(struct live *live) {
 
 /* Room for `count` more elements. */
 static int grow(void *array, size_t *room, size_t used, size_t count, size_t size) {
-    if (count <= *room - used)
+    if (*room > 0 && count <= *room - used)
         return 0;
-    size_t wanted = MAX(2 * *room, used + count);
+    size_t wanted = MAX(2 * *room, used + count + 1);
     void *grown = reallocarray(*(void **)array, wanted, size);
     if (!grown)
         return -ENOMEM;

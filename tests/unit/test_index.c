@@ -621,7 +621,8 @@ static void drop_all(struct model *model, int64_t dir, char letter) {
 }
 
 static int64_t new_object(struct model *model, int64_t identity, bool dir) {
-    struct object object = dir ? add_dir(model->fixture, identity) : add_file(model->fixture, 1 + pick(model, 9), pick(model, 3) ? 0 : OBJECT_LINKED);
+    struct object object = dir ? add_dir(model->fixture, identity)
+        : add_file(model->fixture, 1 + pick(model, 9), pick(model, 3) ? 0 : OBJECT_LINKED);
     assert_true(object.id < OBJECTS);
     model->objects[object.id] = object;
     return object.id;
