@@ -42,7 +42,8 @@ bool fingerprint_equal(const struct fingerprint *a, const struct fingerprint *b)
 
 /* Metadata from a statx of `name` in `dirfd` (or of `dirfd` itself when name is "") plus its xattrs and target.
  * `fd` is an open descriptor of it, O_PATH not enough, or -1 (then xattrs are read through /proc/self/fd of an
- * O_PATH descriptor, not following). Times, mode and so on come from `stat`, so that one statx describes both. */
+ * O_PATH descriptor, not following; -ENOSYS where /proc is not mounted). Times, mode and so on come from `stat`, so that
+ * one statx describes both. An xattr that we may not read is left out. */
 int meta_read(int dirfd, const char *name, int fd, const struct statx *stat, struct meta *ret);
 
 enum meta_apply {
@@ -53,7 +54,8 @@ enum meta_apply {
 /* Gives `name` in `dirfd` (or the open directory or file `dirfd` itself when name is "") this owner, mode, xattrs
  * (exactly these: others are removed) and mtime (atime untouched), in an order that keeps set-id bits and capabilities.
  * The type must be right already. What the file system or a missing privilege refuses is skipped and told in
- * *ret_missing (SNAP_WHAT_* bits; NULL allowed); a real error (EIO, ENOSPC) is returned.
+ * *ret_missing (SNAP_WHAT_* bits; NULL allowed); a real error (EIO, ENOSPC) is returned. Outside a layer, set-id bits are
+ * not given to a file whose owner they could not be given for (SNAP_WHAT_MODE is missing then). Another type: -EINVAL.
  * An unprivileged caller may always write and list what it made itself: call it last. */
 int meta_apply(int dirfd, const char *name, const struct meta *meta, unsigned flags, unsigned *ret_missing);
 
