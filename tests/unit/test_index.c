@@ -98,7 +98,10 @@ static const char *place(struct fixture *fixture, int64_t number, int64_t dir) {
     char *name = NULL;
     int r = index_dir_place(fixture->store, POINT(number), dir, &parent, &name, &err);
     OK(r);
-    snprintf(text, sizeof(text), r ? "%lld:%s" : "", (long long)parent, name);
+    if (r)
+        snprintf(text, sizeof(text), "%lld:%s", (long long)parent, name);
+    else
+        text[0] = '\0';
     free(name);
     return text;
 }
