@@ -279,10 +279,16 @@ static int end_operations(struct store *store, int64_t first, struct snap_err *e
                   " AND (before >= ?1 OR after >= ?1 OR (kind = 'tag' AND target >= ?1))", "i", first);
 }
 
+/* What the project was last equal to: now what the first of the dropped came from. While its row is still there. */
+static int correct_parent(struct store *store, int64_t first, struct snap_err *err) {
+    return db_run(store, err, "UPDATE meta SET value = (SELECT CAST(parent AS TEXT) FROM snapshot WHERE id = ?1)"
+                  " WHERE key = 'project.parent' AND CAST(value AS INTEGER) >= ?1", "i", first);
+}
+
 /* `doomed`: all from the first torn one on, ascending. In the transaction. */
 static int drop_snapshots(struct store *store, const struct doubt *doomed, struct snap_err *err) {
     struct buf _buf_ layers = {0};
-    int code = 0;
+    int code = correct_parent(store, doomed->all[0].number, err);
     for (size_t i = doomed->count; i > 0 && code == 0; i--) {
         buf_fmt(&layers, "%s%lld", layers.size ? " " : "", (long long)doomed->all[i - 1].layer);
         code = index_drop_newest(store, doomed->all[i - 1].number, err);

@@ -140,6 +140,7 @@ static int64_t take(const char *text, bool synced) {
     };
     write_layer(&taken, text);
     write_rows(&taken, number == 1);
+    OK(store_set_fact(store, "project.parent", in_layer(number, ""), &err));
     if (!synced)
         OK(store_mark_unsynced(store, &err));
     struct op op = { .kind = "take", .state = "done", .before = number - 1, .after = number };
@@ -315,6 +316,9 @@ static void expect_one_and_two(void) {
     struct live_entry live;
     assert_int_equal(live_find(store, INDEX_ROOT, "f", &live, &err), 1);
     assert_int_equal(live.object, object->id);
+    char _free_ *parent = NULL;
+    assert_int_equal(store_fact(store, "project.parent", &parent, &err), 1);
+    assert_string_equal(parent, "2");
 }
 
 static void prepare_a_torn_third_of_four(void) {
