@@ -61,9 +61,9 @@ static int create_staged(struct scan *scan, struct dir *stage, const char *name)
     return r < 0 ? r : stage_create(scan->stage, stage, name);
 }
 
-/* One reading: into the layer if there is one and the content may be new, else for the digest alone. */
+/* One reading: into a new file of the layer (*to) if there is one and the content may be new, else for the digest alone. */
 static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const char *name, bool copy, struct object *object,
-                        struct captured *captured)
+                        struct captured *captured, int *to)
 {
     struct copy_options options = copy_options(scan);
     if (!copy || !scan->stage)
@@ -71,11 +71,12 @@ static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const c
     struct dir *stage = capture_stage_dir(scan, dir);
     if (!stage)
         return -ENOMEM;
-    _close_ int to = create_staged(scan, stage, name);
-    if (to < 0)
-        return to;
+    *to = fd_close(*to);
+    *to = create_staged(scan, stage, name);
+    if (*to < 0)
+        return *to;
     captured->staged = true;
-    int r = copy_content(fd, to, &options, &object->meta.size, &object->digest);
+    int r = copy_content(fd, *to, &options, &object->meta.size, &object->digest);
     if (r == COPY_COPIED && object->meta.size > 0)
         scan->no_reflink = true;
     if (r > 0)
@@ -116,28 +117,26 @@ static int choose_base(struct scan *scan, const int64_t *bases, uint64_t size, s
 }
 
 /* Reads until what was read is one version: the same stat before and after. *ret_torn: it never was. */
-static int read_settled(struct scan *scan, struct scan_dir *dir, int fd, const char *name, struct object *old,
-                        struct object *object, struct captured *captured, bool *ret_torn)
+static int read_settled(struct scan *scan, struct scan_dir *dir, int fd, const char *name, struct statx *stat, struct object *old,
+                        struct object *object, struct captured *captured, int *to, bool *ret_torn)
 {
     for (unsigned reading = 1;; reading++) {
-        struct statx before, after;
-        int r = fs_statx(fd, "", &before);
-        if (r < 0)
-            return r;
-        fingerprint_from(&before, &captured->print);
+        fingerprint_from(stat, &captured->print);
         meta_done(&object->meta);
         object->meta = (struct meta){0};
-        if ((r = meta_read(fd, "", fd, &before, &object->meta)) < 0)
+        int r = meta_read(fd, "", fd, stat, &object->meta);
+        if (r < 0)
             return r;
         bool copy = expects_change(old, &captured->print);
-        if ((r = read_content(scan, dir, fd, name, copy, object, captured)) < 0)
+        if ((r = read_content(scan, dir, fd, name, copy, object, captured, to)) < 0)
             return r;
-        if (!copy && scan->stage && !same_object(old, object) && (r = read_content(scan, dir, fd, name, true, object, captured)) < 0)
+        if (!copy && scan->stage && !same_object(old, object)
+            && (r = read_content(scan, dir, fd, name, true, object, captured, to)) < 0)
             return r;
-        if ((r = hook("capture.read", name)) < 0 || (r = fs_statx(fd, "", &after)) < 0)
+        if ((r = hook("capture.read", name)) < 0 || (r = fs_statx(fd, "", stat)) < 0)
             return r;
         struct fingerprint print;
-        fingerprint_from(&after, &print);
+        fingerprint_from(stat, &print);
         *ret_torn = !fingerprint_equal(&print, &captured->print) || object->meta.size != print.size;
         if (!*ret_torn || reading == READINGS)
             return 0;
@@ -152,17 +151,15 @@ static int unstage(struct scan *scan, struct scan_dir *dir, const char *name, st
     return stage_remove(scan->stage, capture_stage_dir(scan, dir), name);
 }
 
-static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *name, const int64_t *bases,
+static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *name, struct statx *stat, const int64_t *bases,
                   struct object *object, struct captured *ret)
 {
     struct captured captured = {0};
     struct object *old = NULL;
-    struct statx stat;
+    _close_ int to = -1;
     bool torn = false;
-    int r = fs_statx(fd, "", &stat);
-    if (r < 0 || (r = choose_base(scan, bases, stat.stx_size, &old)) < 0)
-        return r;
-    if ((r = read_settled(scan, dir, fd, name, old, object, &captured, &torn)) < 0)
+    int r = choose_base(scan, bases, stat->stx_size, &old);
+    if (r < 0 || (r = read_settled(scan, dir, fd, name, stat, old, object, &captured, &to, &torn)) < 0)
         return r;
     if (torn)
         scan_fail(scan, dir, name, -EAGAIN, "read a single version of, because it keeps changing,");
@@ -173,7 +170,7 @@ static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *n
             return r;
     } else {
         captured.is_new = true;
-        if (captured.staged && (r = stage_apply(scan->stage, capture_stage_dir(scan, dir), name, &object->meta)) < 0)
+        if (captured.staged && (r = stage_apply_open(scan->stage, to, &object->meta)) < 0)
             return r;
     }
     *ret = captured;
@@ -242,15 +239,16 @@ int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char 
         return describe_unread(scan, dir, dirfd, name, fd, bases, ret);
     if (fd < 0)
         return fd;
-    struct stat stat;
-    if (fstat(fd, &stat) < 0)
-        return -errno;
-    if (!S_ISREG(stat.st_mode))
+    struct statx stat;
+    int r = fs_statx(fd, "", &stat);
+    if (r < 0)
+        return r;
+    if (!S_ISREG(stat.stx_mode))
         return 1;
     _object_ struct object *object = calloc(1, sizeof(*object));
     if (!object)
         return -ENOMEM;
-    int r = settle(scan, dir, fd, name, bases, object, ret);
+    r = settle(scan, dir, fd, name, &stat, bases, object, ret);
     if (r == -EIO && !ret->staged)
         return describe_unread(scan, dir, dirfd, name, r, bases, ret);
     if (r < 0 || !ret->is_new)

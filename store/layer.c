@@ -266,6 +266,12 @@ static int set_marks(int fd, bool opaque, bool has_xattr_whiteouts, const char *
     return result;
 }
 
+int stage_apply_open(struct stage *stage, int fd, const struct meta *meta) {
+    (void)stage;
+    struct meta wanted = storable(meta, S_IFREG);
+    return meta_apply(fd, "", &wanted, META_STORE, NULL);
+}
+
 static int finish_dir(int fd, const struct meta *meta, bool opaque, const char *redirect) {
     int mark = opaque_mark(fd);
     if (mark < 0)
@@ -307,9 +313,9 @@ int stage_place_dir(struct stage *stage, int64_t id, int64_t parent, const char 
     return result;
 }
 
-/* Fails if a directory was not put into another: nothing captured may get lost here. */
+/* What is left in it was captured and then vanished from the project before the capture ended. */
 static int remove_flat_root(struct stage *stage) {
-    return unlinkat(stage->fd, "dirs", AT_REMOVEDIR) < 0 ? -errno : 0;
+    return fs_remove_tree(stage->fd, "dirs");
 }
 
 int stage_set_manifest(struct stage *stage, const struct buf *text) {

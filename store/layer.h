@@ -35,6 +35,7 @@ int stage_make_special(struct stage *stage, struct dir *dir, const char *name, c
 int stage_link(struct stage *stage, struct dir *from_dir, const char *from, struct dir *dir, const char *name);
 int stage_remove(struct stage *stage, struct dir *dir, const char *name);
 int stage_apply(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta);
+int stage_apply_open(struct stage *stage, int fd, const struct meta *meta);     /* the same to a file that is open for writing */
 /* Puts directory `id` under `name` of `parent` (0: it is the root) and gives it its metadata and marks; everything in it is
  * there already. redirect may be NULL. */
 int stage_place_dir(struct stage *stage, int64_t id, int64_t parent, const char *name,
