@@ -394,9 +394,7 @@ static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct dig
 static int transfer(int from, int to, const struct copy_options *options, bool want_digest,
                     uint64_t *ret_size, struct digest *ret_digest)
 {
-    uint8_t *buffer _free_ = malloc(CHUNK);
-    if (!buffer)
-        return -ENOMEM;
+    static _Thread_local uint8_t buffer[CHUNK];    /* mapped once a thread, not once a file */
     struct job job = { .from = from, .to = to, .options = options, .buffer = buffer };
     struct digest digest;
     uint64_t size;
