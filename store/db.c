@@ -472,7 +472,7 @@ static int wal_sync(sqlite3_file *file, int flags) {
     (void)flags;
     if (wal->skip && !wal->header)
         return SQLITE_OK;
-    wal->error = hook("log-flush", "store.db-wal");
+    wal->error = hook("db.flush", "store.db-wal");
     if (wal->error == 0 && fdatasync(wal->fd) < 0)
         wal->error = -errno;
     if (wal->error < 0)
@@ -545,6 +545,9 @@ static void checkpoint(struct db *db) {
 
 int db_commit(struct store *store, bool durable, struct snap_err *err) {
     struct db *db = store_database(store);
+    /* a full disk makes SQLite roll back by itself; whoever went on regardless must not learn of it as success */
+    if (sqlite3_get_autocommit(db->connection))
+        return err_set(err, -EIO, "the transaction was taken back because of an earlier failure");
     db->wal.skip = !durable;
     db->wal.error = 0;
     int code = db_exec(store, "COMMIT", err);

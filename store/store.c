@@ -20,9 +20,17 @@ struct store {
     bool in_transaction;
 };
 
+/* Without slashes at the end: they would lead through a symbolic link. */
+static char *copy_path(const char *path) {
+    size_t size = strlen(path);
+    while (size > 1 && path[size - 1] == '/')
+        size--;
+    return strndup(path, size);
+}
+
 static struct store *new_store(const char *path) {
     struct store *store = calloc(1, sizeof(*store));
-    char *copy = strdup(path);
+    char *copy = copy_path(path);
     if (!store || !copy) {
         free(store);
         free(copy);
@@ -182,7 +190,10 @@ static int make_database(int fd, int work, const char *path, struct snap_err *er
     return code;
 }
 
-int store_create(const char *path, struct snap_err *err) {
+int store_create(const char *given, struct snap_err *err) {
+    char _free_ *path = copy_path(given);
+    if (!path)
+        return err_nomem(err);
     int code = make_directories(path, err);
     if (code < 0)
         return code;
@@ -235,8 +246,8 @@ int store_open(const char *path, struct store **ret, struct snap_err *err) {
     _cleanup_(store_closep) struct store *store = new_store(path);
     if (!store)
         return err_nomem(err);
-    int code = store->fd = open_directory(path, err);
-    if (code < 0 || (code = check_ours(store->fd, path, err)) < 0 || (code = check_there(store, err)) < 0 ||
+    int code = store->fd = open_directory(store->path, err);
+    if (code < 0 || (code = check_ours(store->fd, store->path, err)) < 0 || (code = check_there(store, err)) < 0 ||
         (code = open_folders(store, err)) < 0 || (code = open_database(store, err)) < 0)
         return code;
     *ret = TAKE_PTR(store);

@@ -161,6 +161,8 @@ static void a_symbolic_link_is_refused(void **state) {
     assert_int_equal(symlink(path, link), 0);
     strcpy(path, link);
     assert_int_equal(opening(), -EPERM);
+    strcat(path, "/");
+    assert_int_equal(opening(), -EPERM);
     assert_non_null(strstr(err.hint, "symbolic link"));
     assert_int_equal(store_create(path, &err), -EPERM);
 }
@@ -447,6 +449,17 @@ static void transactions_do_not_nest(void **state) {
     assert_true(store_commit(store, false, &err) < 0);
 }
 
+static void a_transaction_that_sqlite_took_back_is_not_committed(void **state) {
+    (void)state;
+    struct store _cleanup_(store_closep) *store = locked();
+    assert_int_equal(store_begin(store, &err), 0);
+    assert_int_equal(store_set_fact(store, "key", "value", &err), 0);
+    assert_int_equal(db_exec(store, "ROLLBACK", &err), 0);
+    assert_int_equal(store_commit(store, true, &err), -EIO);
+    set(store, "other", "value", true);
+    assert_false(has(store, "key", "value"));
+}
+
 static void what_is_aborted_or_closed_was_never_there(void **state) {
     (void)state;
     struct store *store = locked();
@@ -515,7 +528,7 @@ static int flushes, flush_result;
 
 static int count_flushes(const char *point, const char *what) {
     (void)what;
-    if (strcmp(point, "log-flush") != 0)
+    if (strcmp(point, "db.flush") != 0)
         return 0;
     flushes++;
     return flush_result;
@@ -746,6 +759,7 @@ int main(void) {
         TEST(a_second_row_of_one_key_is_told_from_damage),
         TEST(writing_needs_the_lock),
         TEST(transactions_do_not_nest),
+        TEST(a_transaction_that_sqlite_took_back_is_not_committed),
         TEST(what_is_aborted_or_closed_was_never_there),
         TEST(readers_see_the_last_commit_and_wait_for_nobody),
         TEST(a_commit_without_a_flush_survives_a_kill_and_nothing_less_does),
