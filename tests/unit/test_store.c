@@ -658,6 +658,7 @@ static void a_name_that_is_nobodys_is_not_told(void **state) {
         assert_int_equal(store_lock(second, STORE_LOCK_TRY, "test", NULL, &err), -EBUSY);
         assert_string_equal(err.message, "the store is locked by another command");
     }
+    assert_true(store_locked(first));
 }
 
 static void whoever_waits_gets_the_lock_of_one_who_dies(void **state) {
