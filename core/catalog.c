@@ -122,12 +122,12 @@ static int not_found(struct snap_project *project, const char *spec, struct snap
     if (index_snapshots(project->store, INDEX_PROJECT_LINE, weigh, &nearest, &ignored) < 0)
         return r;
     if (nearest.last == 0)
-        return err_hint(err, "Nothing was captured yet; 'snapctl take' makes the first snapshot");
+        return err_hint(err, "nothing was captured yet; 'snapctl take' makes the first snapshot");
     if (*nearest.name && spec[strspn(spec, "0123456789")])
-        return err_hint(err, "Did you mean '%s'?", nearest.name);
+        return err_hint(err, "did you mean '%s'?", nearest.name);
     if (nearest.first == nearest.last)
-        return err_hint(err, "The only snapshot is %lld", (long long)nearest.last);
-    return err_hint(err, "Snapshots are numbered from %lld to %lld", (long long)nearest.first, (long long)nearest.last);
+        return err_hint(err, "the only snapshot is %lld", (long long)nearest.last);
+    return err_hint(err, "snapshots are numbered from %lld to %lld", (long long)nearest.first, (long long)nearest.last);
 }
 
 int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err)
@@ -335,7 +335,7 @@ static int refuse_taken(struct snap_project *project, const struct snapshot *sna
     if (r <= 0 || other->public.number == snapshot->public.number)
         return MIN(r, 0);
     err_set(err, -EEXIST, "snapshot %lld is called '%s' already", (long long)other->public.number, name);
-    return err_hint(err, "Choose another name, or take this one away first: 'snapctl tag %lld \"\"'", (long long)other->public.number);
+    return err_hint(err, "choose another name, or take this one away first: 'snapctl tag %lld \"\"'", (long long)other->public.number);
 }
 
 int snap_tag(struct snap_project *project, const char *spec, const char *name, char **ret_old_name, struct snap_err *err)

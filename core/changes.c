@@ -5,6 +5,7 @@
 #include "changes.h"
 
 #include "compare.h"
+#include "partners.h"
 #include "rename.h"
 #include <string.h>
 
@@ -288,37 +289,6 @@ static int join_paths(struct changes *changes, struct snap_err *err)
 
 /* Letters. */
 
-static bool same_names(const struct side_names *a, const struct side_names *b)
-{
-    bool same = a->count == b->count;
-    for (size_t i = 0; same && i < a->count; i++)
-        same = strcmp(a->paths[i], b->paths[i]) == 0;
-    return same;
-}
-
-/* Whether two objects have other partners; asked once a pair, since a file may have thousands of names. */
-static int partners_differ(struct comparison *comparison, struct map *known, const struct change_row *row, bool *ret, struct snap_err *err)
-{
-    static char yes, no;
-    int64_t key[2] = { row->before->id, row->after->id };
-    const char *answer = map_get(known, key, sizeof(key));
-    if (!answer) {
-        _cleanup_(side_names_done) struct side_names before = {0}, after = {0};
-        int r = row->before->flags & OBJECT_LINKED ? side_names(&comparison->from, row->before, &before, err) : 0;
-        if (r >= 0 && row->after->flags & OBJECT_LINKED)
-            r = side_names(&comparison->to, row->after, &after, err);
-        if (r < 0)
-            return r;
-        bool linked = before.count > 1 || after.count > 1;
-        bool same = row->letter == 'R' ? before.count == after.count : same_names(&before, &after);
-        answer = linked && !same ? &yes : &no;
-        if (map_put(known, key, sizeof(key), (void *)(uintptr_t)answer, NULL) < 0)
-            return err_nomem(err);
-    }
-    *ret = answer == &yes;
-    return 0;
-}
-
 static bool content_differs(const struct object *before, const struct object *after)
 {
     bool readable = !((before->flags | after->flags) & OBJECT_UNREAD);
@@ -326,22 +296,11 @@ static bool content_differs(const struct object *before, const struct object *af
         && !digest_equal(&before->digest, &after->digest);
 }
 
-static int find_what(struct comparison *comparison, struct map *known, struct change_row *row, struct snap_err *err)
+static unsigned differences(const struct object *before, const struct object *after)
 {
-    const struct object *before = row->before, *after = row->after;
-    bool links = false;
-    row->what = 0;
     if (!before || !after || before->id == after->id)
         return 0;
-    row->what = meta_differs(&before->meta, &after->meta);
-    if (content_differs(before, after))
-        row->what |= SNAP_WHAT_CONTENT;
-    if (object_is_dir(before) || object_is_dir(after) || !((before->flags | after->flags) & OBJECT_LINKED))
-        return 0;
-    int r = partners_differ(comparison, known, row, &links, err);
-    if (links)
-        row->what |= SNAP_WHAT_LINKS;
-    return r;
+    return meta_differs(&before->meta, &after->meta) | (content_differs(before, after) ? SNAP_WHAT_CONTENT : 0u);
 }
 
 static char letter(const struct change_row *row)
@@ -369,27 +328,28 @@ static bool wanted(const struct change_row *row, const char *const *paths, unsig
     return covers(paths, row->path) || (row->old_path && covers(paths, row->old_path));
 }
 
-static int classify(struct building *building, const char *const *paths, unsigned flags, struct snap_err *err)
+/* What is left of a row that was paired with another has neither side. */
+static void settle(struct changes *changes, const char *const *paths, unsigned flags)
 {
-    struct changes *changes = &building->changes;
-    struct map *known = map_new();
     size_t kept = 0;
-    int r = known ? 0 : err_nomem(err);
     for (size_t i = 0; i < changes->count; i++) {
-        struct change_row row = changes->rows[i];
-        bool keep = r < 0;
-        if (r >= 0 && (row.before || row.after)) {
-            r = find_what(building->comparison, known, &row, err);
-            row.letter = letter(&row);
-            keep = r < 0 || wanted(&row, paths, flags);
-        }
-        if (keep)
-            changes->rows[kept++] = row;
+        struct change_row *row = &changes->rows[i];
+        row->letter = row->before || row->after ? letter(row) : 0;
+        if (wanted(row, paths, flags))
+            changes->rows[kept++] = *row;
         else
-            row_done(&row);
+            row_done(row);
     }
     changes->count = kept;
-    map_free(known, NULL);
+}
+
+static int classify(struct comparison *comparison, struct changes *changes, const char *const *paths, unsigned flags, struct snap_err *err)
+{
+    for (size_t i = 0; i < changes->count; i++)
+        changes->rows[i].what = differences(changes->rows[i].before, changes->rows[i].after);
+    int r = partners_find(comparison, changes, err);
+    if (r >= 0)
+        settle(changes, paths, flags);
     return r;
 }
 
@@ -424,7 +384,7 @@ static int build(struct building *building, const char *const *paths, unsigned f
         r = join_paths(&building->changes, err);
     if (r >= 0 && !(flags & CHANGES_NO_RENAMES))
         r = rename_find(&comparison->from, &comparison->to, &building->changes, err);
-    return r < 0 ? r : classify(building, paths, flags, err);
+    return r < 0 ? r : classify(comparison, &building->changes, paths, flags, err);
 }
 
 int changes_between(struct snap_project *project, struct point from, struct point to, struct scan *scan,

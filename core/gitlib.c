@@ -46,7 +46,7 @@ int git2_load(const struct git2 **ret, struct snap_err *err)
     const char *cause = hook("git2.load", GIT2_SONAME) < 0 ? "refused by a test" : missing;
     if (*cause) {
         err_set(err, -ENOSYS, "cannot load libgit2: %s", cause);
-        return err_hint(err, "Install the package that has %s", GIT2_SONAME);
+        return err_hint(err, "install the package that has %s", GIT2_SONAME);
     }
     *ret = &table;
     return 0;

@@ -238,9 +238,11 @@ int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct sn
 
 void side_names_done(struct side_names *names)
 {
-    for (size_t i = 0; i < names->count; i++)
-        free(names->paths[i]);
-    free(names->paths);
+    for (size_t i = 0; i < names->count; i++) {
+        free(names->at[i].name);
+        free(names->at[i].path);
+    }
+    free(names->at);
     *names = (struct side_names){0};
 }
 
@@ -255,15 +257,18 @@ static int add_name(struct gathering *gathering, int64_t dir, const char *name)
     struct side_names *names = gathering->names;
     if (names->count == names->room) {
         size_t room = names->room ? names->room * 2 : 4;
-        char **paths = realloc(names->paths, room * sizeof(*paths));
-        if (!paths)
+        struct side_name *at = realloc(names->at, room * sizeof(*at));
+        if (!at)
             return err_nomem(gathering->err);
-        names->paths = paths;
+        names->at = at;
         names->room = room;
     }
-    int r = side_path(gathering->side, dir, name, &names->paths[names->count], gathering->err);
-    names->count += r >= 0;
-    return MIN(r, 0);
+    struct side_name *added = &names->at[names->count];
+    *added = (struct side_name){ .dir = dir, .name = strdup(name) };
+    if (!added->name)
+        return err_nomem(gathering->err);
+    names->count++;
+    return side_path(gathering->side, dir, name, &added->path, gathering->err);
 }
 
 /* The index's names count unless the scan says otherwise: of the entry itself, or of the directory it was in. */
@@ -285,11 +290,6 @@ static int gather_found(struct gathering *gathering, int64_t object)
     return r;
 }
 
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err)
 {
     _cleanup_(side_names_done) struct side_names names = {0};
@@ -299,8 +299,6 @@ int side_names(struct side *side, const struct object *object, struct side_names
         r = gather_found(&gathering, object->id);
     if (r < 0)
         return r;
-    if (names.count)
-        qsort(names.paths, names.count, sizeof(*names.paths), by_path);
     *ret = names;
     names = (struct side_names){0};
     return 0;

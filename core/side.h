@@ -23,8 +23,9 @@ int side_path(struct side *side, int64_t dir, const char *name, char **ret, stru
 /* What is in a directory, in no order; fn may ask this side. */
 int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct snap_err *err);
 
-/* The paths of all names of an object that is a hard link, sorted bytewise. */
-struct side_names { char **paths; size_t count, room; };
+/* The names of an object that is a hard link, in no order. */
+struct side_name { int64_t dir; char *name, *path; };
+struct side_names { struct side_name *at; size_t count, room; };
 void side_names_done(struct side_names *names);
 int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err);
 
