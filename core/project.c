@@ -244,7 +244,11 @@ static void tell_made(struct snap_project *project) {
 
 /* The verbs. */
 
-int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *err) {
+/* Codes are read from it, so there is one. */
+#define ERR_OR_SPACE(err) ((err) ? (err) : &(struct snap_err){0})
+
+int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *error) {
+    struct snap_err *err = ERR_OR_SPACE(error);
     _search_ struct search search = {0};
     _found_ struct found found = {0};
     bool create = (flags & SNAP_OPEN_WRITE) && (flags & SNAP_OPEN_CREATE);
@@ -286,7 +290,8 @@ static int adopt(const struct search *search, struct found *found, struct snap_e
     return result < 0 ? err_wrap(err, "cannot take over the snapshots of '%s'", search->dir) : 1;
 }
 
-int snap_project_init(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *err) {
+int snap_project_init(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *error) {
+    struct snap_err *err = ERR_OR_SPACE(error);
     _search_ struct search search = {0};
     _found_ struct found found = {0};
     int result = search_begin(env, &search, err);
@@ -352,7 +357,8 @@ static int outside(const struct snap_project *project, const char *typed, struct
     return err_failure(err, SNAP_FAILURE_USAGE);
 }
 
-int snap_project_path(const struct snap_project *project, const char *typed, char **ret, struct snap_err *err) {
+int snap_project_path(const struct snap_project *project, const char *typed, char **ret, struct snap_err *error) {
+    struct snap_err *err = ERR_OR_SPACE(error);
     _free_ char *joined = NULL;
     if (!*typed) {
         err_set(err, -EINVAL, "an empty path names nothing");

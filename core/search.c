@@ -171,7 +171,8 @@ static int check_owner(const struct search *search, bool here, struct snap_err *
     _found_ struct found found = {0};
     if (geteuid() != 0 || search->owner == 0 || registry_state_dir(search->owner, &state, NULL) < 0)
         return 0;
-    if (ask_registry(search, state, here, &found, NULL) < 0 || found.how == REGISTRY_NONE || found.how == REGISTRY_REPLACED)
+    struct snap_err ignored = {0};           /* a registry that cannot be read says nothing */
+    if (ask_registry(search, state, here, &found, &ignored) < 0 || found.how == REGISTRY_NONE || found.how == REGISTRY_REPLACED)
         return 0;
     char name[64];
     search_user_name(search->owner, name, sizeof(name));

@@ -103,7 +103,8 @@ static int make_room(struct layers *layers) {
 
 static int damaged(struct snap_err *err, const struct content *content, const char *what) {
     err_set(err, -EUCLEAN, "layer %lld is damaged: %s", (long long)content->layer, what);
-    return err_failure(err, SNAP_FAILURE_DAMAGE);
+    err_failure(err, SNAP_FAILURE_DAMAGE);
+    return -EUCLEAN;
 }
 
 /* A layer whose snapshot was removed still serves content; only the project's line has such layers. */
@@ -267,7 +268,8 @@ int layer_damaged(struct snap_err *err, int64_t layer, const char *path, const c
     err_set(err, -EUCLEAN, "layer %lld is damaged: '%s' %s", (long long)layer, shown.data ? shown.data : "", what);
     if (err)
         snprintf(err->path, sizeof(err->path), "%s", path);
-    return err_failure(err, SNAP_FAILURE_DAMAGE);
+    err_failure(err, SNAP_FAILURE_DAMAGE);
+    return -EUCLEAN;
 }
 
 static bool is_damage(int code) {

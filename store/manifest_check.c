@@ -126,7 +126,8 @@ static int open_tree(struct store *store, struct check *check) {
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) {
         check->found = true;
         err_set(check->err, -EUCLEAN, "layer %lld is damaged: its tree is missing", (long long)check->layer);
-        return err_failure(check->err, SNAP_FAILURE_DAMAGE);
+        err_failure(check->err, SNAP_FAILURE_DAMAGE);
+        return -EUCLEAN;
     }
     int result = fd < 0 ? fd : dirs_open(fd, DESCRIPTORS, &check->tree);
     return result < 0 ? err_errno(check->err, result, "cannot open layer %lld", (long long)check->layer) : 0;

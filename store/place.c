@@ -187,5 +187,7 @@ int place_choose(const char *root, struct place *ret, struct snap_err *err) {
         return err_path(err, result, root, "examine");
     name_store(&project);
     result = choose(&project, ret, err);
-    return result < 0 ? err_wrap(err, "cannot choose a place for snapshots of '%s'", root) : 0;
+    if (result < 0)
+        err_wrap(err, "cannot choose a place for snapshots of '%s'", root);
+    return MIN(result, 0);
 }

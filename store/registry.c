@@ -281,7 +281,8 @@ static int open_state(const char *state, struct snap_err *err) {
     if (stat.st_uid == geteuid())
         return TAKE_FD(fd);
     err_path(err, -EPERM, state, "write to another user's");
-    return err_hint(err, "run snapctl as that user, or without XDG_STATE_HOME and HOME of that user");
+    err_hint(err, "run snapctl as that user, or without XDG_STATE_HOME and HOME of that user");
+    return -EPERM;
 }
 
 int registry_lock(const char *state, struct snap_err *err) {
