@@ -422,7 +422,8 @@ static int clone_content(int from, int to, const struct copy_options *options, u
         return -errno;
     uint64_t size = (uint64_t)stat.st_size;
     if (options->want_digest) {
-        int r = transfer(to, -1, options, true, &size, ret_digest);
+        uint64_t read;
+        int r = transfer(options->digest_source ? from : to, -1, options, true, &read, ret_digest);
         if (r < 0)
             return r;
     } else if (options->progress && size)

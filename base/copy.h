@@ -12,6 +12,7 @@ enum copy_how { COPY_REFLINKED = 1, COPY_COPIED = 2 };
 struct copy_options {
     bool no_reflink;           /* asked by who knows that it does not work here: saves the call */
     bool want_digest;
+    bool digest_source;        /* of a reflink: digest `from`, whose pages are likely in memory; the caller notices if it changes meanwhile */
     const volatile sig_atomic_t *cancel;
     /* called now and then with the bytes copied since the last call; may be NULL */
     void (*progress)(void *data, uint64_t bytes);

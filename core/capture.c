@@ -76,6 +76,7 @@ static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const c
     if (*to < 0)
         return *to;
     captured->staged = true;
+    options.digest_source = !capture_is_racy(scan, &captured->print);
     int r = copy_content(fd, *to, &options, &object->meta.size, &object->digest);
     if (r == COPY_COPIED && object->meta.size > 0)
         scan->no_reflink = true;
@@ -151,6 +152,13 @@ static int unstage(struct scan *scan, struct scan_dir *dir, const char *name, st
     return stage_remove(scan->stage, capture_stage_dir(scan, dir), name);
 }
 
+/* The digest of a reflink was that of the source. Where somebody may write without a trace, only the stored bytes count. */
+static int digest_stored(struct scan *scan, int to, struct object *object, const struct captured *captured)
+{
+    struct copy_options options = copy_options(scan);
+    return captured->how == COPY_REFLINKED && to >= 0 ? copy_digest(to, &options, &object->meta.size, &object->digest) : 0;
+}
+
 static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *name, struct statx *stat, const int64_t *bases,
                   struct object *object, struct captured *ret)
 {
@@ -164,6 +172,8 @@ static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *n
     if (torn)
         scan_fail(scan, dir, name, -EAGAIN, "read a single version of, because it keeps changing,");
     captured.flags = torn || copy_is_hot(fd) || capture_is_racy(scan, &captured.print) ? LIVE_HOT : 0;
+    if (captured.flags && (r = digest_stored(scan, to, object, &captured)) < 0)
+        return r;
     if (same_object(old, object)) {
         captured.object = old;
         if ((r = unstage(scan, dir, name, &captured)) < 0)
