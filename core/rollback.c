@@ -1,0 +1,181 @@
+/* `rollback`: the verb. Captures the present, then hands the work to the transition.
+ * Touches no file of the project itself. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "changes.h"
+#include "take.h"
+#include "transition.h"
+#include "tree.h"
+#include <inttypes.h>
+#include <string.h>
+
+static const char *empty_if_null(const char *text)
+{
+    return text ? text : "";
+}
+
+static double seconds_since(const struct timespec *start)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
+}
+
+static int find_target(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err)
+{
+    if (spec)
+        return catalog_find(project, spec, ret, err);
+    int r = index_latest(project->store, INDEX_PROJECT_LINE, 0, ret, err);
+    if (r != 0)
+        return MIN(r, 0);
+    err_set(err, -ENOENT, "there is no snapshot to go back to");
+    return err_hint(err, "take one first: snapctl take");
+}
+
+/* Telling the changes as the project will see them. */
+
+struct telling { struct snap_change change; struct snap_entry before, after; };
+
+static int tell(const struct change_row *row, snap_change_fn fn, void *data)
+{
+    struct telling telling = { .change = { .letter = row->letter, .what = row->what, .path = row->path, .old_path = row->old_path,
+                                           .similarity = row->similarity } };
+    if (row->before) {
+        tree_entry(row->before, &telling.before);
+        telling.change.before = &telling.before;
+    }
+    if (row->after) {
+        tree_entry(row->after, &telling.after);
+        telling.change.after = &telling.after;
+    }
+    return fn(data, &telling.change);
+}
+
+static int tell_all(const struct changes *changes, snap_change_fn fn, void *data)
+{
+    for (size_t i = 0; fn && i < changes->count; i++) {
+        int r = tell(&changes->rows[i], fn, data);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int by_path(const void *a, const void *b)
+{
+    const struct change_row *x = a, *y = b;
+    return strcmp(x->path, y->path);
+}
+
+/* What led from the snapshot to the project, read the other way round. */
+static void turn_round(struct changes *changes)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        struct change_row *row = &changes->rows[i];
+        struct object *before = row->before;
+        row->before = row->after;
+        row->after = before;
+        if (row->letter == 'A' || row->letter == 'D')
+            row->letter = row->letter == 'A' ? 'D' : 'A';
+        if (row->old_path) {
+            char *path = row->path;
+            row->path = row->old_path;
+            row->old_path = path;
+        }
+    }
+    if (changes->count)
+        qsort(changes->rows, changes->count, sizeof(*changes->rows), by_path);
+}
+
+static void count_row(struct snap_rollback_result *result, const struct change_row *row)
+{
+    if (row->after)
+        result->restored++;
+    else
+        result->removed++;
+}
+
+static int dry_run(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
+                   snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err)
+{
+    struct scan _scan_ *scan = NULL;
+    struct changes _changes_ changes = {0};
+    uint64_t failed = project->failed;
+    int r = scan_look(project, &scan, err);
+    if (r < 0 || (r = changes_between(project, snapshot_point(target), index_newest(INDEX_PROJECT_LINE), scan, options->paths,
+                                      CHANGES_TIMES, &changes, err)) < 0)
+        return r;
+    turn_round(&changes);
+    struct snap_rollback_result result = { .to = target->public.number, .operation_kind = "rollback" };
+    for (size_t i = 0; i < changes.count; i++)
+        count_row(&result, &changes.rows[i]);
+    result.failed = project->failed - failed;
+    r = tell_all(&changes, fn, data);
+    if (r < 0)
+        return r;
+    *ret = result;
+    return 0;
+}
+
+/* Going back. */
+
+static int need_lock(struct snap_project *project, struct snap_err *err)
+{
+    return store_locked(project->store) ? 0 : err_set(err, -EPERM, "the project was opened for reading only");
+}
+
+static int check_line(const struct snapshot *target, struct snap_err *err)
+{
+    if (target->line == INDEX_PROJECT_LINE)
+        return 0;
+    return err_set(err, -EINVAL, "snapshot %" PRId64 " is not one of the project", target->public.number);
+}
+
+static int roll_back(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
+                     snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err)
+{
+    struct snap_take_result safety = {0};
+    struct take_request take = { .options = { .message = "before rollback", .if_changed = true }, .automatic = true };
+    int r = take_run(project, &take, &safety, err);
+    if (r < 0)
+        return r;
+    int64_t newest = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
+    if (newest < 0)
+        return (int)newest;
+    struct transition_request request = { .kind = "rollback", .before = newest, .after = target->public.number,
+                                          .paths = options->paths, .force = options->force };
+    struct changes _changes_ changes = {0};
+    struct point from = { INDEX_PROJECT_LINE, newest };
+    if (fn && (r = changes_between(project, from, snapshot_point(target), NULL, options->paths, CHANGES_TIMES, &changes, err)) < 0)
+        return r;
+    struct snap_rollback_result result = {0};
+    if ((r = transition_run(project, &request, &result, err)) < 0 || (r = tell_all(&changes, fn, data)) < 0)
+        return r;
+    result.safety = result.operation ? newest : 0;
+    *ret = result;
+    return 0;
+}
+
+SNAP_API int snap_rollback(struct snap_project *project, const struct snap_rollback_options *options,
+                           snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err)
+{
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    struct snapshot _snapshot_ *target = NULL;
+    struct snap_rollback_result result = {0};
+    uint64_t failed = project->failed;
+    int r = find_target(project, options->to, &target, err);
+    if (r < 0 || (r = check_line(target, err)) < 0)
+        return r;
+    if (options->dry_run) {
+        r = dry_run(project, target, options, fn, data, &result, err);
+    } else if ((r = need_lock(project, err)) == 0) {
+        r = roll_back(project, target, options, fn, data, &result, err);
+        result.failed = project->failed - failed;
+    }
+    if (r < 0)
+        return err ? err_wrap(err, "cannot roll '%s' back to snapshot %" PRId64, empty_if_null(project->info.root), target->public.number) : r;
+    result.to = target->public.number;
+    result.operation_kind = "rollback";
+    result.seconds = seconds_since(&start);
+    *ret = result;
+    return 0;
+}

@@ -1,0 +1,194 @@
+/* What the live index says after a transition, so that the next comparison reads nothing.
+ * Decides nothing: it looks at what was done. An entry that somebody changed since is marked to be compared by content.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "work.h"
+#include "fs.h"
+#include <fcntl.h>
+#include <string.h>
+
+struct settler {
+    struct work *work;
+    struct timespec now;                  /* the file system's clock, read before anything is looked at */
+    bool fine;
+    struct snap_err *err;
+};
+
+static bool is_racy(const struct settler *settler, const struct fingerprint *print)
+{
+    const struct timespec *now = &settler->now;
+    bool recent = print->ctime_sec > now->tv_sec || (print->ctime_sec == now->tv_sec && print->ctime_nsec >= (uint32_t)now->tv_nsec)
+        || print->mtime_sec > now->tv_sec || (print->mtime_sec == now->tv_sec && print->mtime_nsec >= (uint32_t)now->tv_nsec);
+    return recent && !settler->fine;
+}
+
+/* What was put there has the snapshot's size and time; whoever wrote it since has changed one of them. */
+static bool is_ours(const struct statx *stat, const struct object *object)
+{
+    return !((stat->stx_mode ^ object->meta.mode) & S_IFMT) && stat->stx_mtime.tv_sec == object->meta.mtime.tv_sec
+        && stat->stx_mtime.tv_nsec == (uint32_t)object->meta.mtime.tv_nsec
+        && (!S_ISREG(stat->stx_mode) || stat->stx_size == object->meta.size);
+}
+
+static unsigned device_flag(const struct settler *settler, const struct statx *stat)
+{
+    uint64_t device = settler->work->project->device;
+    return stat->stx_dev_major != (uint32_t)(device >> 32) || stat->stx_dev_minor != (uint32_t)device ? LIVE_FOREIGN : 0;
+}
+
+/* The record of (dir, name), which is `object` if nobody changed it since. */
+static int put_record(struct settler *settler, int64_t dir, const char *name, const struct statx *stat, const struct object *object)
+{
+    struct work *work = settler->work;
+    int64_t newest = index_lookup_id(work->store, index_newest(INDEX_PROJECT_LINE), dir, name, settler->err);
+    if (newest < 0)
+        return (int)newest;
+    struct live_entry entry = { .name = name, .object = object->id, .dir = object_is_dir(object) ? object->dir : 0 };
+    fingerprint_from(stat, &entry.print);
+    if (is_racy(settler, &entry.print) || !is_ours(stat, object))
+        entry.flags |= LIVE_HOT;
+    if (newest != object->id)
+        entry.flags |= LIVE_AHEAD;
+    if (!object_is_dir(object) && stat->stx_nlink > 1)
+        entry.flags |= LIVE_LINKED;
+    if (object->flags & OBJECT_UNREAD)
+        entry.flags |= LIVE_UNREAD;
+    entry.flags |= device_flag(settler, stat);
+    return live_put(work->store, dir, &entry, settler->err);
+}
+
+/* Nothing is there any more; if the newest entries have it, the next snapshot must hear of it. */
+static int put_gone(struct settler *settler, int64_t dir, const char *name)
+{
+    struct work *work = settler->work;
+    int64_t newest = index_lookup_id(work->store, index_newest(INDEX_PROJECT_LINE), dir, name, settler->err);
+    if (newest < 0)
+        return (int)newest;
+    if (newest == 0)
+        return live_remove(work->store, dir, name, settler->err);
+    struct live_entry entry = { .name = name, .flags = LIVE_GONE | LIVE_AHEAD };
+    return live_put(work->store, dir, &entry, settler->err);
+}
+
+static int settle_entry(struct settler *settler, struct plan_row *row)
+{
+    struct work *work = settler->work;
+    struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
+    struct statx stat;
+    int r = at.fd < 0 ? at.fd : fs_statx(at.fd, row->name, &stat);
+    if (r == -ENOENT || r == -ENOTDIR || r == -ESTALE)     /* somebody was faster: a record that equals nothing is compared */
+        stat = (struct statx){0};
+    else if (r < 0)
+        return err_path(settler->err, r, row->name, "look at");
+    return put_record(settler, row->dir->id, row->name, &stat, row->after);
+}
+
+/* A directory that comes anew has no records of an earlier life. */
+static int settle_row(struct settler *settler, struct plan_row *row)
+{
+    struct work *work = settler->work;
+    if (row->state != PLAN_DONE || !row->dir || row->dir->clone)
+        return 0;
+    if (!row->dir->in_to)                 /* what was in a directory that went goes with it; one that stays is told of each */
+        return row->dir->from_row && row->dir->from_row->state == PLAN_DONE ? 0 : put_gone(settler, row->dir->id, row->name);
+    if (!row->after)
+        return put_gone(settler, row->dir->id, row->name);
+    if (row->arrives) {
+        if (row->arrives->clone)
+            return live_remove(work->store, row->dir->id, row->name, settler->err);
+        return 0;                         /* with the directories */
+    }
+    return settle_entry(settler, row);
+}
+
+static const struct object *object_of(const struct plan_dir *dir)
+{
+    if (dir->to_row)
+        return dir->to_row->state == PLAN_DONE ? dir->to_row->after : NULL;
+    return dir->own ? dir->own->state == PLAN_DONE ? dir->own->after : dir->own->before : NULL;
+}
+
+/* A directory that is the same before and after, in which something changed: its times did. */
+static int settle_dir(struct settler *settler, struct plan_dir *dir)
+{
+    struct work *work = settler->work;
+    if (!dir->in_to || dir->clone || work_is_lost(dir) || (dir->to_parent && dir->to_parent->clone)
+        || !(dir->touched || dir->own || dir->to_row))
+        return 0;
+    int64_t parent = dir->to_parent ? dir->to_parent->id : 0;
+    const char *name = dir->to_parent ? dir->to_name : "";
+    struct object _object_ *looked_up = NULL;
+    const struct object *object = object_of(dir);
+    struct live_entry known = {0};
+    int r = 0;
+    if (!object && ((r = live_find(work->store, parent, name, &known, settler->err)) <= 0
+        || (r = index_object(work->store, known.object, &looked_up, settler->err)) < 0))
+        return r;
+    struct dir_pinned at _pinned_ = work_pin(work, dir, true);
+    struct statx stat;
+    r = at.fd < 0 ? at.fd : fs_statx(at.fd, "", &stat);
+    if (r < 0)
+        return r == -ENOENT || r == -ENOTDIR || r == -ESTALE ? 0 : err_path(settler->err, r, name, "look at");
+    return put_record(settler, parent, name, &stat, object ? object : looked_up);
+}
+
+/* A name that got another hard link: its ctime changed. */
+static int settle_relinked(struct settler *settler, const struct relinked *relinked)
+{
+    struct work *work = settler->work;
+    struct buf path _buf_ = {0};
+    struct live_entry known = {0};
+    int r = index_dir_path(work->store, work->to, relinked->dir, &path, settler->err);
+    if (r <= 0 || (r = live_find(work->store, relinked->dir, relinked->name, &known, settler->err)) <= 0
+        || known.object != relinked->object)
+        return MIN(r, 0);
+    int fd _close_ = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
+    struct statx stat;
+    struct object _object_ *object = NULL;
+    if (fd < 0 || fs_statx(fd, relinked->name, &stat) < 0)
+        return 0;
+    r = index_object(work->store, relinked->object, &object, settler->err);
+    return r < 0 ? r : put_record(settler, relinked->dir, relinked->name, &stat, object);
+}
+
+static int remove_records(struct settler *settler)
+{
+    struct plan *plan = settler->work->plan;
+    for (size_t i = 0; i < plan->dirs_count; i++) {
+        const struct plan_dir *dir = plan->dirs[i];
+        bool went = !dir->in_to && dir->from_row && dir->from_row->state == PLAN_DONE;
+        bool came = !dir->in_from && !dir->clone && dir->to_row && dir->to_row->state == PLAN_DONE;
+        if (!went && !came)
+            continue;
+        int r = live_remove_dir(settler->work->store, dir->id, settler->err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The staging directory is on the project's file system. */
+static int read_clock(struct settler *settler)
+{
+    int dir = settler->work->staging.root;
+    int r = fs_now(dir, &settler->now);
+    if (r < 0)
+        return err_errno(settler->err, r, "cannot read the file system's clock");
+    settler->fine = fs_has_fine_timestamps(dir) == 1;
+    return 0;
+}
+
+int settle_live(struct work *work, struct snap_err *err)
+{
+    struct settler settler = { .work = work, .err = err };
+    struct plan *plan = work->plan;
+    int r = read_clock(&settler);
+    if (r == 0)
+        r = remove_records(&settler);
+    for (size_t i = 0; r == 0 && i < plan->count; i++)
+        r = settle_row(&settler, &plan->rows[i]);
+    for (size_t i = 0; r == 0 && i < plan->dirs_count; i++)
+        r = settle_dir(&settler, plan->dirs[i]);
+    for (size_t i = 0; r == 0 && i < work->relinked_count; i++)
+        r = settle_relinked(&settler, &work->relinked[i]);
+    return r;
+}

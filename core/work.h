@@ -1,0 +1,85 @@
+/* The inside of a transition, shared by the files that make it: transition.c (the protocol), staging.c (what is built and displaced, out of sight), swap.c (each change, and how it is taken back),
+ * settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "inspect.h"
+#include "map.h"
+#include "op.h"
+#include "plan.h"
+#include <sys/stat.h>
+
+enum step_kind {
+    STEP_EXCHANGED,                       /* the staged one and the one that was there changed places */
+    STEP_DISPLACED,                       /* what was there went into the staging directory */
+    STEP_PLACED,                          /* what was staged, or a directory that moves, went to its place */
+    STEP_MADE,                            /* a directory was made */
+    STEP_META,                            /* an inode got other metadata */
+};
+struct step { enum step_kind kind; bool after; /* by the directory's place after */ struct plan_row *row; };
+struct relinked { int64_t dir, object; char *name; };
+
+/* A directory for what is being built and what was displaced:
+ *     d<identity>        a directory on its way from one place to another
+ *     <attempt>/n<row>   built for a row; after an exchange what was there before
+ *     <attempt>/o<row>   what was there before
+ *     swapping           (in the store) made before the first change of the project */
+struct staging {
+    int store;                            /* work/op-<id>; -1: none */
+    int root;                             /* the same, or the directory in the project where the store is another mount */
+    int at;                               /* of this attempt */
+    unsigned attempt;
+    char *outside;                        /* path in the project, NULL: it is in the store */
+};
+
+struct work {
+    struct snap_project *project;
+    struct store *store;
+    struct plan *plan;
+    struct point from, to;
+    int64_t op;                           /* 0: none yet */
+    bool force;                           /* also over files that somebody writes */
+    bool recovering;                      /* an earlier attempt may have done any part of this */
+    bool tolerant;                        /* what is in another state already was so before: no conflict (undo) */
+    struct dirs *tree;
+    struct staging staging;
+    struct step *steps;
+    size_t steps_count;
+    struct map *groups;                   /* object id -> the row whose inode others of that object share: staged, or done */
+    struct relinked *relinked;            /* names outside of the plan that got another hard link */
+    size_t relinked_count;
+    bool flushed;
+    uint64_t restored, removed, bytes, conflicts;
+};
+
+/* Names of what is staged for a row. */
+struct staged_name { char text[32]; };
+struct staged_name staged_new(const struct plan_row *row);
+struct staged_name staged_old(const struct plan_row *row);
+struct staged_name staged_dir(const struct plan_dir *dir);
+
+/* staging.c */
+int staging_open(struct work *work, struct snap_err *err);            /* for a new attempt; makes what is missing */
+bool staging_marked(struct work *work);
+int staging_mark(struct work *work, struct snap_err *err);
+int staging_fill(struct work *work, struct snap_err *err);            /* builds whatever rows need; failed rows are told */
+int staging_remove(struct work *work, struct snap_err *err);
+void staging_close(struct staging *staging);
+/* Whether a name stands for a directory on its way, moved there by this or an earlier attempt. */
+bool staging_has_dir(struct work *work, const struct plan_dir *dir);
+
+/* swap.c: each takes a step and remembers it. 0, or a negative errno. */
+struct dir_pinned work_pin(struct work *work, struct plan_dir *dir, bool after);   /* fd < 0: negative errno; unpinned by the caller */
+int swap_touch(struct work *work, struct plan_dir *dir, int fd);      /* remembers what it was like, makes it writable */
+int swap_all(struct work *work, struct snap_err *err);                /* -EBUSY with SNAP_FAILURE_CONFLICT: somebody changed something */
+int swap_finish(struct work *work, bool after, struct snap_err *err); /* metadata of directories, deepest first */
+int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after);
+bool work_is_lost(struct plan_dir *dir);                              /* it, or a directory above it, is not where it belongs */
+int swap_back(struct work *work, struct snap_err *err);               /* takes all steps back, last first */
+int work_known(struct work *work, struct plan_row *row, struct snap_err *err);            /* loads row->known */
+void work_fail(struct work *work, struct plan_row *row, int code, const char *doing);      /* tells, and marks the row */
+/* The entry comes back all the same, and what the file system or a missing privilege did not allow (SNAP_WHAT_*) is told. */
+void work_missing(struct work *work, const struct plan_row *row, unsigned missing);
+void work_conflict(struct work *work, struct plan_row *row, const char *text);
+
+/* settle.c */
+/* The live records of what was done, in the open transaction. */
+int settle_live(struct work *work, struct snap_err *err);
