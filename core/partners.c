@@ -103,6 +103,8 @@ static int append(struct partners *partners, const struct side_name *name, const
 {
     struct changes *changes = partners->changes;
     struct change_row row = { .dir = name->dir, .what = SNAP_WHAT_LINKS };
+    if (map_get(partners->rows, name->path, strlen(name->path)))
+        return 0;
     int r = side_path(&partners->comparison->to, name->dir, name->name, &row.path, err);
     if (r < 0)
         return r;
