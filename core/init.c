@@ -62,14 +62,9 @@ static int check_allowed(const struct search *search, unsigned flags, struct sna
     return result < 0 ? result : check_sudo(search, err);
 }
 
-/* A store named explicitly is not a second one by accident, and not around or instead of the project. */
+/* A store named explicitly is not a second one by accident. */
 static int check_explicit(const struct search *search, struct snap_err *err) {
     _cleanup_(registration_done) struct registration row = {0};
-    const char *rest;
-    if (search_below(search->store, search->dir, &rest)) {
-        err_set(err, -EINVAL, "the store '%s' cannot be the project or lie around it", search->store);
-        return err_failure(err, SNAP_FAILURE_USAGE);
-    }
     int how = search->state ? registry_find(search->state, search->dir, search->identity, &row, err) : 0;
     if (how <= 0 || how == REGISTRY_REPLACED || strcmp(row.store, search->store) == 0)
         return MIN(how, 0);

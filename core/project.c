@@ -341,6 +341,8 @@ static char *reached_root(const struct snap_project *project) {
 static char *resolve_parent(const char *path) {
     const char *slash = strrchr(path, '/');
     char *resolved = NULL;
+    if (strcmp(slash, "/.") == 0 || strcmp(slash, "/..") == 0 || slash[1] == '\0')
+        return realpath(path, NULL);
     _free_ char *parent = strndup(path, slash == path ? 1 : (size_t)(slash - path));
     _free_ char *real = parent ? realpath(parent, NULL) : NULL;
     if (!real || asprintf(&resolved, "%s%s", strcmp(real, "/") == 0 ? "" : real, slash) < 0)

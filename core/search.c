@@ -73,11 +73,21 @@ static int look_at_dir(struct search *search, struct snap_err *err) {
     return result < 0 ? err_wrap(err, "cannot look for a project in '%s'", given) : 0;
 }
 
+static int check_store(const struct search *search, struct snap_err *err) {
+    const char *rest;
+    if (!search_below(search->store, search->dir, &rest))
+        return 0;
+    err_set(err, -EINVAL, "the store '%s' cannot be the project or lie around it", search->store);
+    return err_failure(err, SNAP_FAILURE_USAGE);
+}
+
 int search_begin(const struct snap_env *env, struct search *ret, struct snap_err *err) {
     _search_ struct search search = { .env = env };
     int result = look_at_dir(&search, err);
     if (result == 0 && env->store)
         result = absolute_store(env->store, &search.store, err);
+    if (result == 0 && search.store)
+        result = check_store(&search, err);
     if (result < 0)
         return result;
     /* without a registry an explicit store still works */
