@@ -540,6 +540,53 @@ size_t seal_count(const struct seal *seal)
     return seal->count;
 }
 
+/* Whether the project is exactly a snapshot of its line. */
+
+struct equal { struct seal *seal; size_t matched; bool differs; struct snap_err *err; };
+
+static const struct row *row_of(const struct seal *seal, int64_t dir, const char *name)
+{
+    struct delta_row delta = { .entry = { .dir = dir, .name = name } };
+    struct row key = { .delta = &delta };
+    return bsearch(&key, seal->rows, seal->count, sizeof(*seal->rows), by_key);
+}
+
+static int equal_objects(struct seal *seal, int64_t id, const struct object *now, bool *ret)
+{
+    struct object *then = NULL;
+    int r = scan_known_object(seal->scan, id, &then);
+    if (r == 0)
+        *ret = then->dir == now->dir && then->flags == now->flags && meta_equal(&then->meta, &now->meta)
+            && digest_equal(&then->digest, &now->digest);
+    return r;
+}
+
+/* before: what the snapshot shows; the project shows the row's, or what the newest entries show. */
+static int compare_row(void *data, const struct index_change *change)
+{
+    struct equal *equal = data;
+    const struct row *row = row_of(equal->seal, change->dir, change->name);
+    bool same = false;
+    int r = 0;
+    if (!row)
+        same = !change->before && !scan_has_dir(equal->seal->scan, change->dir);
+    else if (!row->delta->entry.after || !change->before)
+        same = !row->delta->entry.after && !change->before;
+    else if (!(same = row->delta->entry.after->id == change->before))
+        r = equal_objects(equal->seal, change->before, row->delta->entry.after, &same);
+    equal->matched += row != NULL;
+    equal->differs |= !same;
+    return r < 0 ? err_errno(equal->err, r, "cannot compare with object %lld", (long long)change->before) : 0;
+}
+
+int seal_equals(struct seal *seal, int64_t number, struct snap_err *err)
+{
+    struct equal equal = { .seal = seal, .err = err };
+    struct point at = { .line = seal->line, .snap = number };
+    int r = index_diff(seal->scan->store, at, index_newest(seal->line), compare_row, &equal, err);
+    return r < 0 ? r : !equal.differs && equal.matched == seal->count;
+}
+
 int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err)
 {
     seal->snapshot = snapshot;

@@ -11,6 +11,8 @@ struct seal *seal_free(struct seal *seal);
 DEFINE_CLEANUP(struct seal *, seal_free)
 #define _seal_ _cleanup_(seal_freep)
 size_t seal_count(const struct seal *seal);           /* names that differ */
+/* 1 = the project shows exactly what snapshot `number` of its line shows, 0 = not. Cost: what differs between the three. */
+int seal_equals(struct seal *seal, int64_t number, struct snap_err *err);
 /* Completes the layer in the stage: files of older layers, whiteouts, the manifest, directories put together. */
 int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err);
 /* The rows, in an open transaction; the snapshot's own row is the caller's. */

@@ -177,6 +177,16 @@ static int refresh(struct scan *scan, struct snap_err *err)
     return store_commit(scan->store, false, err);
 }
 
+/* A safety snapshot asks whether the newest entries are the project; people ask whether the latest of theirs is. */
+static int nothing_changed(struct snap_project *project, const struct take_request *request, struct seal *seal, struct snap_err *err)
+{
+    if (request->automatic)
+        return !seal_count(seal);
+    _snapshot_ struct snapshot *latest = NULL;
+    int r = index_latest(project->store, INDEX_PROJECT_LINE, 0, &latest, err);
+    return r <= 0 ? r : seal_equals(seal, latest->public.number, err);
+}
+
 static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, const struct sealed *sealed)
 {
     ret->number = snapshot->public.number;
@@ -203,8 +213,8 @@ static int take(struct snap_project *project, const struct take_request *request
     if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0 || (r = scan_new(project, stage, &scan, err)) < 0
         || (r = capture(scan, err)) < 0 || (r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
         return r;
-    if (request->options.if_changed && !seal_count(seal))
-        return refresh(scan, err);
+    if (request->options.if_changed && (r = nothing_changed(project, request, seal, err)) != 0)
+        return r < 0 ? r : refresh(scan, err);
     struct sealed sealed = {0};
     if ((r = describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, snapshot, err)) < 0
         || (r = stage_publish(stage, err)) < 0 || (r = commit(project, request, seal, scan, snapshot, &sealed, err)) < 0)
