@@ -99,6 +99,21 @@ int text_diff(struct text_side old, struct text_side new, struct buf *out, struc
     return 0;
 }
 
+int text_hash(struct text_side text, struct text_hash *ret, struct snap_err *err)
+{
+    const struct git2 *git;
+    git_oid oid;
+    int r = git2_load(&git, err);
+    if (r < 0)
+        return r;
+    r = git->odb_hash(&oid, text.data ? text.data : "", text.size, GIT_OBJECT_BLOB);
+    if (r < 0)
+        return git2_error(git, r, err, "name a file's content as git does");
+    _Static_assert(sizeof(oid.id) >= sizeof(ret->bytes), "a SHA-1");
+    memcpy(ret->bytes, oid.id, sizeof(ret->bytes));
+    return 0;
+}
+
 /* Similarity: which share of the larger text consists of pieces that the other has too. */
 
 struct piece { uint32_t hash, bytes; };
