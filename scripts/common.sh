@@ -30,8 +30,8 @@ setup_build() {
 build() {
     local dir=$1 log
     shift
-    log=$(ninja -C "$dir" "$@" 2>&1) || {
-        printf '%s\n' "$log" | tail -n 60
+    log=$(ninja -C "$dir" -k 0 "$@" 2>&1) || {
+        printf '%s\n' "$log" | grep -vE '^\[[0-9]+/[0-9]+\]' | head -n 100
         return 1
     }
 }
