@@ -197,7 +197,7 @@ static int make_new(const struct search *search, struct found *found, struct sna
     return result;
 }
 
-/* What another command may have done meanwhile: 1 = the project is there now, 0 = make it, negative errno. */
+/* What is there, or what another command did meanwhile: 1 = the project is there now, 0 = make it, negative errno. */
 static int look_again(const struct search *search, unsigned flags, bool implied, struct found *found, struct snap_err *err) {
     int result = implied ? search_up(search, found, err) : search_here(search, found, err);
     if (result < 0)
@@ -210,24 +210,38 @@ static int look_again(const struct search *search, unsigned flags, bool implied,
     return !(forced && !found->store && is_missing(found->row.store));
 }
 
-int init_make(const struct search *search, unsigned flags, bool implied, struct found *ret, struct snap_err *err) {
-    _found_ struct found found = {0};
+static int check_new(const struct search *search, unsigned flags, struct snap_err *err) {
+    int result = check_allowed(search, flags, err);
+    return result == 0 && search->store ? check_explicit(search, err) : result;
+}
+
+/* Looks before it makes anything, so that a refusal leaves nothing; and again under the lock. 1 = made, 0 = found. */
+static int make_or_find(const struct search *search, unsigned flags, bool implied, struct found *found, struct snap_err *err) {
+    int there = look_again(search, flags, implied, found, err);
+    if (there != 0)
+        return MIN(there, 0);
+    int result = check_new(search, flags, err);
+    if (result < 0)
+        return result;
+    found_done(found);
     _close_ int lock = search->state ? registry_lock(search->state, err) : -1;
     if (search->state && lock < 0)
         return lock;
-    int there = look_again(search, flags, implied, &found, err);
-    if (there < 0)
-        return there;
-    int result = there ? 0 : check_allowed(search, flags, err);
-    if (result == 0 && !there && search->store)
-        result = check_explicit(search, err);
-    if (result == 0 && !there)
-        result = make_new(search, &found, err);
-    if (result < 0)
-        return result;
+    there = look_again(search, flags, implied, found, err);
+    if (there != 0)
+        return MIN(there, 0);
+    result = make_new(search, found, err);
+    return result < 0 ? result : 1;
+}
+
+int init_make(const struct search *search, unsigned flags, bool implied, struct found *ret, struct snap_err *err) {
+    _found_ struct found found = {0};
+    int made = make_or_find(search, flags, implied, &found, err);
+    if (made < 0)
+        return made;
     *ret = found;
     found = (struct found){0};
-    return !there;
+    return made;
 }
 
 /* Changing whose it is. Both under the store's lock, which comes before the registry's. */

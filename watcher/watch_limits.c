@@ -2,11 +2,18 @@
  * Keeps no watch and judges nothing: how many are needed, its caller knows. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "watch_limits.h"
 
-#include "cleanup.h"
+#include "fs.h"
 
 #include <fcntl.h>
 #include <inotifytools/inotifytools.h>
 #include <sys/fanotify.h>
+
+/* libinotifytools asks for a file of another name than the kernel's. */
+static uint64_t max_queued_events(void) {
+    _buf_ struct buf text = {0};
+    int result = fs_read_file(AT_FDCWD, "/proc/sys/fs/inotify/max_queued_events", 64, &text);
+    return result < 0 || !text.data ? 0 : strtoull(text.data, NULL, 10);
+}
 
 static uint64_t positive(int value) {
     return value > 0 ? (uint64_t)value : 0;
@@ -34,7 +41,7 @@ void watch_limits(int fd, struct watch_limits *ret) {
         .inotify = try_inotify(),
         .watches = positive(inotifytools_get_max_user_watches()),
         .instances = positive(inotifytools_get_max_user_instances()),
-        .queued = positive(inotifytools_get_max_queued_events()),
+        .queued = max_queued_events(),
         .fanotify = try_fanotify(fd),
     };
 }
