@@ -597,22 +597,43 @@ static int add_start(struct builder *builder, struct view *view, const char *pat
 /* Where a path hangs in the project: in a directory that is there, or in one that is to be made. */
 struct hang { int64_t dir; struct plan_dir *in; };
 
-/* One step down a path whose end is to come back: `path` up to `size` is a directory in the state after. */
+/* A directory that only led to what goes: it goes too if it is empty. Takes `object`. */
+static int step_pruning(struct builder *builder, struct hang *hang, const char *name, struct object *object)
+{
+    struct object _object_ *owned = object;
+    int64_t id = object->dir;
+    struct plan_dir *gone = dir_in(builder->gone, id);
+    if (!gone) {
+        int r = new_dir(builder, builder->gone, id, (struct plan_dir){ .in_from = true, .optional = true }, &gone);
+        if (r < 0 || (r = add_draft(builder, (struct draft){ .dir = hang->dir, .in = hang->in, .before = TAKE_PTR(owned) }, name)) < 0)
+            return r;
+    }
+    *hang = (struct hang){ .dir = id, .in = gone };
+    return 1;
+}
+
+/* One step down a path: `path` up to `size` is a directory in the state after, if its end is to come back (`make`). */
 static int step_into(struct builder *builder, struct hang *hang, const char *name, const char *path, size_t size, bool make)
 {
     struct object _object_ *now = NULL, *then _object_ = NULL;
-    int r = hang->in ? 0 : index_lookup(builder->store, builder->from.at, hang->dir, name, &now, builder->err);
+    bool made_anew = hang->in && !hang->in->in_from;
+    int r = made_anew ? 0 : index_lookup(builder->store, builder->from.at, hang->dir, name, &now, builder->err);
     if (r < 0)
         return r;
     if (r > 0 && !object_is_dir(now))
         return err_path(builder->err, -ENOTDIR, path, "bring back, because a file is in the way of");
-    if (r > 0) {
-        hang->dir = now->dir;
-        return 1;
-    }
     char *prefix _free_ = strndup(path, size);
     if (!prefix)
         return err_nomem(builder->err);
+    if (now && !make && builder->request->prune) {
+        r = index_resolve(builder->store, builder->to.at, prefix, NULL, NULL, NULL, builder->err);
+        if (r <= 0)
+            return r < 0 ? r : step_pruning(builder, hang, name, TAKE_PTR(now));
+    }
+    if (now) {
+        hang->dir = now->dir;
+        return 1;
+    }
     r = make ? index_resolve(builder->store, builder->to.at, prefix, NULL, NULL, &then, builder->err) : 0;
     if (r <= 0)
         return r;

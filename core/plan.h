@@ -15,7 +15,8 @@ struct plan_row;
 struct plan_dir {
     int64_t id;                           /* identity */
     bool in_from, in_to;
-    bool clone;                           /* the identity belongs to another directory of the project */
+    bool clone;                           /* made anew; the identity belongs to another directory of the project */
+    bool optional;                        /* goes if it is empty, and stays without a word if not */
     struct plan_dir *from_parent, *to_parent;       /* NULL: the root, or not there */
     const char *from_name, *to_name;      /* borrowed from plan.names */
     unsigned from_depth, to_depth;
@@ -23,7 +24,8 @@ struct plan_dir {
     struct plan_row *from_row, *to_row;   /* the rows by which it leaves, arrives; NULL: it does not */
     /* Kept by who carries the plan out: */
     struct dir *from_at, *to_at;          /* made when first needed */
-    bool identified;                      /* `ino` and `birth` were looked up; ino 0: not known */
+    bool identified;                      /* `foreign`, `ino` and `birth` were looked up; ino 0: not known */
+    bool foreign;                         /* the live index knows what is there by another identity, or not at all */
     uint64_t ino, birth;
     bool lost;                            /* it is not where it belongs, and stays so: nothing in it can be done */
     bool finished;                        /* it has its metadata of after */
@@ -77,6 +79,7 @@ struct plan_request {
     const char *const *paths;             /* NULL-terminated, NULL = all */
     /* Only entries in which these two differ as well; both {0} = any. */
     struct point also_from, also_to;
+    bool prune;                           /* where a path goes, so do directories above it that the state after does not have */
 };
 int plan_make(struct snap_project *project, const struct plan_request *request, struct plan **ret, struct snap_err *err);
 struct plan *plan_free(struct plan *plan);

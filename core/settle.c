@@ -86,7 +86,7 @@ static int settle_entry(struct settler *settler, struct plan_row *row)
 static int settle_row(struct settler *settler, struct plan_row *row)
 {
     struct work *work = settler->work;
-    if (row->state != PLAN_DONE || !row->dir || row->dir->clone)
+    if (row->state != PLAN_DONE || !row->dir || row->dir->clone || row->dir->foreign)
         return 0;
     if (!row->dir->in_to)                 /* what was in a directory that went goes with it; one that stays is told of each */
         return row->dir->from_row && row->dir->from_row->state == PLAN_DONE ? 0 : put_gone(settler, row->dir->id, row->name);
@@ -111,7 +111,7 @@ static const struct object *object_of(const struct plan_dir *dir)
 static int settle_dir(struct settler *settler, struct plan_dir *dir)
 {
     struct work *work = settler->work;
-    if (!dir->in_to || dir->clone || work_is_lost(dir) || (dir->to_parent && dir->to_parent->clone)
+    if (!dir->in_to || dir->clone || dir->foreign || work_is_lost(dir) || (dir->to_parent && (dir->to_parent->clone || dir->to_parent->foreign))
         || !(dir->touched || dir->own || dir->to_row))
         return 0;
     int64_t parent = dir->to_parent ? dir->to_parent->id : 0;
@@ -155,7 +155,7 @@ static int remove_records(struct settler *settler)
     struct plan *plan = settler->work->plan;
     for (size_t i = 0; i < plan->dirs_count; i++) {
         const struct plan_dir *dir = plan->dirs[i];
-        bool went = !dir->in_to && dir->from_row && dir->from_row->state == PLAN_DONE;
+        bool went = !dir->in_to && !dir->foreign && dir->from_row && dir->from_row->state == PLAN_DONE;
         bool came = !dir->in_from && !dir->clone && dir->to_row && dir->to_row->state == PLAN_DONE;
         if (!went && !came)
             continue;

@@ -134,16 +134,34 @@ static struct dir *node_of(struct work *work, struct plan_dir *dir, bool after)
     return above;
 }
 
-/* Which inode it was, as far as the live index knows. */
+static int identify(struct work *work, struct plan_dir *dir);
+
+/* Those above it first, from the nearest that is known down, so that depth costs no recursion to speak of. */
+static int identify_above(struct work *work, struct plan_dir *dir)
+{
+    for (;;) {
+        struct plan_dir *top = dir;
+        while (top->from_parent && !top->from_parent->identified && top->from_parent->from_parent)
+            top = top->from_parent;
+        if (top == dir)
+            return 0;
+        int r = identify(work, top);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* Which inode it was, as far as the live index knows; that may know another directory by this identity, and this one not. */
 static int identify(struct work *work, struct plan_dir *dir)
 {
     if (dir->identified || !dir->in_from || !dir->from_parent)
         return 0;
+    int r = identify_above(work, dir);
     struct live_entry known = {0};
-    int r = live_find(work->store, dir->from_parent->id, dir->from_name, &known, NULL);
-    if (r < 0)
+    if (r < 0 || (r = live_find(work->store, dir->from_parent->id, dir->from_name, &known, NULL)) < 0)
         return r;
-    if (r > 0 && known.dir == dir->id && !(known.flags & LIVE_GONE)) {
+    dir->foreign = dir->from_parent->foreign || r == 0 || known.dir != dir->id || known.flags & LIVE_GONE;
+    if (!dir->foreign) {
         dir->ino = known.print.ino;
         dir->birth = known.print.size;
     }
@@ -221,8 +239,10 @@ int work_known(struct work *work, struct plan_row *row, struct snap_err *err)
     if (row->looked_up)
         return 0;
     struct live_entry known = {0};
-    int64_t dir = row->dir ? row->dir->id : 0;
-    int r = row->dir && row->dir->clone ? 0 : live_find(work->store, dir, row->name, &known, err);
+    int r = row->dir ? identify(work, row->dir) : 0;
+    bool unknown = row->dir && (row->dir->clone || row->dir->foreign);
+    if (r >= 0)
+        r = unknown ? 0 : live_find(work->store, row->dir ? row->dir->id : 0, row->name, &known, err);
     if (r < 0)
         return r;
     row->known = known;
@@ -478,6 +498,10 @@ static void tell_kept(struct work *work, struct plan_row *row, int rest)
     plan_row_path(row, false, &path);
     if (row->leaves->touched)
         (void)swap_finish_dir(work, row->leaves, false);
+    if (row->leaves->optional) {
+        row->state = PLAN_SKIP;
+        return;
+    }
     if (rest == LEFT_OTHER || row->after) {
         leave(work, row, "stays, because it is not empty");
         return;

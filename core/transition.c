@@ -302,7 +302,7 @@ static int validate(struct work *work, struct snap_err *err)
     }
     for (size_t i = 0; work->tolerant && i < plan->dirs_count; i++) {
         struct plan_dir *dir = plan->dirs[i];
-        int r = !dir->in_to && dir->from_row && dir->from_row->state == PLAN_TODO ? validate_inside(work, dir) : 0;
+        int r = !dir->in_to && !dir->optional && dir->from_row && dir->from_row->state == PLAN_TODO ? validate_inside(work, dir) : 0;
         if (r < 0)
             return err_path(err, r, dir->from_name, "list");
     }
@@ -485,9 +485,11 @@ static void fill_result(struct work *work, const struct transition_request *requ
     ret->failed = work->project->failed - failed_before;
 }
 
-static struct plan_request plan_of(const struct work *work, const struct transition_request *request)
+/* An undo, and a way back, also removes the directories that were made only to hold what came. */
+static struct plan_request plan_of(const struct work *work, const struct transition_request *request, bool backwards)
 {
-    struct plan_request plan = { .from = work->from, .to = work->to, .paths = request->paths };
+    struct plan_request plan = { .from = work->from, .to = work->to, .paths = request->paths,
+                                 .prune = !strcmp(request->kind, "undo") != backwards };
     if (request->also_before) {
         plan.also_from = (struct point){ INDEX_PROJECT_LINE, request->also_before };
         plan.also_to = (struct point){ INDEX_PROJECT_LINE, request->also_after };
@@ -499,7 +501,7 @@ int transition_run(struct snap_project *project, const struct transition_request
                    struct snap_err *err)
 {
     struct work work _work_ = work_new(project, request->before, request->after);
-    struct plan_request plan = plan_of(&work, request);
+    struct plan_request plan = plan_of(&work, request, false);
     uint64_t failed = project->failed;
     work.force = request->force;
     work.tolerant = request->target != 0 && !request->also_before;
@@ -572,7 +574,7 @@ static int go_on(struct snap_project *project, const struct op *op, const struct
         there.after = request->before;
     }
     struct work work _work_ = work_new(project, there.before, there.after);
-    struct plan_request plan = plan_of(&work, &there);
+    struct plan_request plan = plan_of(&work, &there, backwards);
     work.op = op->id;
     work.recovering = true;
     int r = work_open(&work, &plan, err);
