@@ -190,8 +190,12 @@ static int make_new(const struct search *search, struct found *found, struct sna
         result = set_row(search, store_path(found->store), found, err);
     if (result == 0)
         result = store_lock(found->store, STORE_LOCK_TRY, search->env->command ? search->env->command : "snapctl init", NULL, err);
+    /* a store that knows its project was made before, and only its row was lost or never written */
+    _free_ char *known = NULL;
     if (result == 0)
-        result = record(search, found, true, false, err);
+        result = store_fact(found->store, "project.path", &known, err);
+    if (result >= 0)
+        result = record(search, found, !known, false, err);
     if (result == 0 && search->state)
         result = registry_put_locked(search->state, &found->row, err);
     return result;
