@@ -2,5 +2,5 @@
 #pragma once
 #include "project.h"
 
-/* Shows the result of `done` ("undid", "redid"): the text or the object, and the exit code. */
-int again_show(struct call *call, const char *done, const struct snap_rollback_result *result);
+/* Shows what was undone, or redone: the text or the object. Returns the exit code. */
+int again_show(struct call *call, bool undone, const struct snap_rollback_result *result);

@@ -69,7 +69,8 @@ static void show_text(struct listing *listing, const struct snap_snapshot *snaps
     if (listing->graph)
         graph_row(listing->graph, out, snapshot->number);
     out_painted(out, PAINT_YELLOW, number);
-    out_text(out, "  %s  %-12s", format_time(snapshot->created, time), counts);
+    bool more = snapshot->automatic || *snapshot->name || *snapshot->message;
+    out_text(out, "  %s  %-*s", format_time(snapshot->created, time), more ? 12 : 0, counts);
     show_name(out, snapshot);
     show_message(listing, snapshot->message);
 }

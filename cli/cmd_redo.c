@@ -13,7 +13,7 @@ static int run(struct call *call, struct snap_err *err) {
     const struct redo_options *given = call->options;
     struct snap_rollback_result result = {0};
     int r = snap_redo(call->project, given->force, &result, err);
-    return r < 0 ? r : again_show(call, "redid", &result);
+    return r < 0 ? r : again_show(call, false, &result);
 }
 
 const struct cmd cmd_redo = {

@@ -24,7 +24,9 @@ static void show(struct call *call, const struct snap_rollback_result *result) {
         show_nothing(call, result->to);
         return;
     }
-    out_text(out, "rolled back to snapshot %" PRId64, result->to);
+    _buf_ struct buf title = {0};
+    add_snapshot_found(&title, call, result->to);
+    out_text(out, "rolled back to %s", title.failed ? "it" : title.data);
     show_restored(out, result);
     show_undo(call, result->operation);
 }

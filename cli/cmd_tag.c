@@ -2,15 +2,13 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "project.h"
 
-#include "format.h"
-
-#include <inttypes.h>
+#include <string.h>
 
 static void show(struct call *call, const struct snap_snapshot *snapshot, const char *old) {
     _buf_ struct buf title = {0};
     add_snapshot(&title, snapshot->number, call->words[1]);
-    out_text(&call->out, "%s", title.failed ? "snapshot" : title.data);
-    if (old) {
+    out_text(&call->out, "%s%s", title.failed ? "snapshot" : title.data, *call->words[1] ? "" : " has no name now");
+    if (old && strcmp(old, call->words[1]) != 0) {
         out_text(&call->out, ", was \"");
         out_path(&call->out, old);
         out_text(&call->out, "\"");

@@ -30,7 +30,7 @@ static int run(struct call *call, struct snap_err *err) {
     int r = call->words[0] ? parse_operation(call->words[0], &operation, err) : 0;
     if (r == 0)
         r = snap_undo(call->project, operation, given->force, &result, err);
-    return r < 0 ? r : again_show(call, "undid", &result);
+    return r < 0 ? r : again_show(call, true, &result);
 }
 
 const struct cmd cmd_undo = {

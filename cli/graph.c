@@ -89,27 +89,27 @@ static size_t enter(struct graph *graph, int64_t number) {
     return graph->width++;
 }
 
-static void show_column(struct out *out, const struct graph *graph, size_t column) {
-    out_text(out, graph->columns[column] ? "| " : "  ");
-}
-
 static void trim(struct graph *graph) {
     while (graph->width && !graph->columns[graph->width - 1])
         graph->width--;
 }
 
 /* |_|/ : the line of column `from` joins that of `to`, left of it. */
+static const char *join_piece(const struct graph *graph, size_t i, size_t to, size_t from) {
+    bool filled = graph->columns[i] != 0;
+    if (i == from)
+        return "  ";
+    if (i + 1 == from)
+        return filled ? "|/" : " /";
+    if (i >= to && i < from)
+        return filled ? "|_" : "__";
+    return filled ? "| " : "  ";
+}
+
 static void show_join(struct out *out, const struct graph *graph, size_t to, size_t from) {
-    for (size_t i = 0; i < graph->width; i++) {
-        if (i == from)
-            out_text(out, "  ");
-        else if (i + 1 == from)
-            out_text(out, graph->columns[i] ? "|/" : " /");
-        else if (i >= to && i < from)
-            out_text(out, graph->columns[i] ? "|_" : "__");
-        else
-            show_column(out, graph, i);
-    }
+    size_t end = from + 1 == graph->width ? from : graph->width;        /* nothing hangs over at the right */
+    for (size_t i = 0; i < end; i++)
+        out_text(out, "%s", join_piece(graph, i, to, from));
     out_text(out, "\n");
 }
 
@@ -120,8 +120,8 @@ static void join(struct graph *graph, struct out *out, size_t column) {
             continue;
         show_join(out, graph, column, i);
         graph->columns[i] = 0;
+        trim(graph);
     }
-    trim(graph);
 }
 
 void graph_row(struct graph *graph, struct out *out, int64_t number) {
@@ -130,10 +130,8 @@ void graph_row(struct graph *graph, struct out *out, int64_t number) {
         return;
     join(graph, out, own);
     for (size_t i = 0; i < graph->width; i++) {
-        if (i == own)
-            out_text(out, "* ");
-        else
-            show_column(out, graph, i);
+        const char *line = graph->columns[i] ? "| " : "  ";
+        out_text(out, "%s", i == own ? "* " : line);
     }
     graph->columns[own] = ancestor(graph, number);
     trim(graph);

@@ -72,6 +72,12 @@ int project_check_snapshot(struct call *call, const char *word, struct snap_err 
     return r;
 }
 
+static int find_number(struct call *call, int64_t number, struct snap_snapshot **ret, struct snap_err *err) {
+    char spec[24];
+    (void)snprintf(spec, sizeof(spec), "%" PRId64, number);
+    return snap_find(call->project, spec, ret, err);
+}
+
 /* The row lives only during the call; snap_find gives one that stays. */
 static int note_number(void *data, const struct snap_snapshot *snapshot) {
     *(int64_t *)data = snapshot->number;
@@ -87,9 +93,7 @@ int project_newest(struct call *call, struct snap_snapshot **ret, struct snap_er
         *ret = NULL;
         return 0;
     }
-    char spec[24];
-    (void)snprintf(spec, sizeof(spec), "%" PRId64, number);
-    return snap_find(call->project, spec, ret, err);
+    return find_number(call, number, ret, err);
 }
 
 void add_snapctl(struct buf *out, const struct call *call, const char *rest) {
@@ -114,6 +118,13 @@ void add_snapshot(struct buf *out, int64_t number, const char *name) {
     buf_str(out, " \"");
     quote_display(out, name, strlen(name));
     buf_char(out, '"');
+}
+
+void add_snapshot_found(struct buf *out, struct call *call, int64_t number) {
+    _snapshot_ struct snap_snapshot *snapshot = NULL;
+    struct snap_err ignored = {0};
+    (void)find_number(call, number, &snapshot, &ignored);
+    add_snapshot(out, number, snapshot ? snapshot->name : NULL);
 }
 
 void show_restored(struct out *out, const struct snap_rollback_result *result) {

@@ -24,6 +24,7 @@ int project_newest(struct call *call, struct snap_snapshot **ret, struct snap_er
 void add_snapctl(struct buf *out, const struct call *call, const char *rest);
 /* `snapshot 12 "name"` */
 void add_snapshot(struct buf *out, int64_t number, const char *name);
+void add_snapshot_found(struct buf *out, struct call *call, int64_t number);     /* the name is looked up */
 
 /* The line that says what rollback, restore, undo or redo did: ": 12 restored, 3 removed; 4.2 MiB in 0.1 s". */
 void show_restored(struct out *out, const struct snap_rollback_result *result);

@@ -7,7 +7,7 @@
 
 /* What a shell runs to learn the numbers and names of snapshots, or the numbers of operations, one a line. */
 #define LIST_SNAPSHOTS "log --all -n 200 --json 2>/dev/null | " \
-    "sed -n -e 's/.*\"number\":\\([0-9]*\\),.*/\\1/p' -e 's/.*\"number\":[0-9]*,\"name\":\"\\([^\"]*\\)\".*/\\1/p'; echo latest"
+    "sed -n 'h;s/.*\"number\":\\([0-9]*\\),.*/\\1/p;g;s/.*\"number\":[0-9]*,\"name\":\"\\([^\"]*\\)\".*/\\1/p'; echo latest"
 #define LIST_OPERATIONS "op log --json 2>/dev/null | sed -n 's/.*\"id\":\\([0-9]*\\),.*\"undoable\":true.*/\\1/p'"
 
 static bool is_family_head(size_t i, size_t *ret_size) {

@@ -1,0 +1,22 @@
+# What cannot be read is named, the rest is captured, and the exit status is 3.
+make_project
+echo secret >secret
+chmod 000 secret
+if [ "$(id -u)" -eq 0 ]; then
+    command -v setpriv >/dev/null || skip "there is no setpriv(1)"
+    setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$SNAPCTL" || skip "another user cannot run the program"
+    chmod 755 "$HERE/.." && chown -R 65534:65534 "$HERE"
+    cat >"$HERE/as-other" <<END
+#!/bin/sh
+exec setpriv --reuid=65534 --regid=65534 --clear-groups "$SNAPCTL" "\$@"
+END
+    chmod 755 "$HERE/as-other"
+    SNAPCTL=$HERE/as-other
+fi
+run take
+json take
+run -q take
+run ls -l 1:secret
+chmod 644 secret
+run take
+run cat latest:secret

@@ -1,0 +1,76 @@
+# What the cases have in common. Sourced by run.sh, which sets SNAPCTL, CHECK_JSON and HERE.
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+
+# snapctl itself.
+snapctl() {
+    "$SNAPCTL" "$@"
+}
+
+# Shows a command, its stdout, its stderr after "! ", and its exit code unless 0.
+run() {
+    show_command "$@"
+    local code=0
+    "$SNAPCTL" "$@" >"$HERE/stdout" 2>"$HERE/stderr" </dev/null || code=$?
+    cat "$HERE/stdout"
+    sed 's/^/! /' "$HERE/stderr"
+    [ $code -eq 0 ] || echo "exit $code"
+}
+
+# The same with --json: every line has to be an object that begins with message_type.
+json() {
+    show_command --json "$@"
+    local code=0
+    "$SNAPCTL" --json "$@" >"$HERE/stdout" 2>"$HERE/stderr" </dev/null || code=$?
+    "$CHECK_JSON" <"$HERE/stdout"
+    sed 's/^/! /' "$HERE/stderr"
+    [ $code -eq 0 ] || echo "exit $code"
+}
+
+# Only the exit code and nothing else.
+code() {
+    show_command "$@"
+    "$SNAPCTL" "$@" >/dev/null 2>&1 </dev/null
+    echo "exit $?"
+}
+
+show_command() {
+    printf '$ snapctl'
+    local word
+    for word; do
+        case $word in
+        *[!a-zA-Z0-9_./:=~@-]* | '') printf " '%s'" "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    printf '\n'
+}
+
+# On a terminal, which shows what it got with escape sequences made visible.
+terminal() {
+    command -v script >/dev/null || skip "there is no script(1) to make a terminal"
+    show_command "$@"
+    local line
+    printf -v line '%q ' "$SNAPCTL" "$@"
+    TERM=xterm script -qec "stty cols 80 rows 24; $line" /dev/null </dev/null | tr -d '\r' | sed 's/\x1b/\\e/g'
+    local code=${PIPESTATUS[0]}
+    [ "$code" -eq 0 ] || echo "exit $code"
+}
+
+skip() {
+    echo "$*"
+    exit 77
+}
+
+# A project with two files and a directory.
+make_project() {
+    mkdir -p src
+    echo one >a.txt
+    printf 'int main(void)\n{\n    return 0;\n}\n' >src/main.c
+    ln -s a.txt link
+}
+
+# A line of the case's output that says what follows.
+say() {
+    echo "# $*"
+}
