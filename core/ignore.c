@@ -34,7 +34,7 @@ static const char *line_end(const char *at, const char *end)
     return newline ? newline : end;
 }
 
-/* Git drops spaces at a line's end unless a backslash keeps them; libgit2 1.5 looks at the last one only. */
+/* Without the spaces at the end that no backslash keeps, as git reads a line. */
 static size_t without_trailing_spaces(const char *line, size_t size)
 {
     size_t kept = 0;
@@ -47,6 +47,71 @@ static size_t without_trailing_spaces(const char *line, size_t size)
     return kept;
 }
 
+/* The end of a [class] that begins at `at`, or `size` if it never ends. */
+static size_t class_end(const char *line, size_t at, size_t size)
+{
+    size_t i = at + 1;
+    if (i < size && (line[i] == '!' || line[i] == '^'))
+        i++;
+    for (bool first = true; i < size; i++, first = false) {
+        if (line[i] == '\\')
+            i++;
+        else if (line[i] == '[' && i + 1 < size && line[i + 1] == ':') {
+            const char *end = memmem(line + i + 2, size - i - 2, ":]", 2);
+            i = end ? (size_t)(end - line) + 1 : i;
+        } else if (line[i] == ']' && !first)
+            return i + 1;
+    }
+    return size;
+}
+
+/* A character that stands for itself, in the one form that libgit2 takes as git does. */
+static void add_literal(struct buf *rule, char c)
+{
+    if (strchr("*?[\\", c) || c == ' ' || c == '\t' || c == '\v' || c == '\f') {
+        buf_char(rule, '[');
+        buf_str(rule, c == '\\' ? "\\" : "");
+        buf_char(rule, c);
+        buf_char(rule, ']');
+    } else {
+        buf_char(rule, c);
+    }
+}
+
+/* Rules that git reads and that match no path: those that end in a lone backslash, begin with an escaped slash, or have
+ * two slashes in a row. libgit2 finds a meaning in them, or fails. */
+static bool matches_nothing(const char *rule, size_t size)
+{
+    size_t bare = size && rule[size - 1] == '/' ? size - 1 : size;
+    size_t backslashes = 0;
+    while (backslashes < bare && rule[bare - 1 - backslashes] == '\\')
+        backslashes++;
+    return bare == 0 || backslashes % 2 || memmem(rule, size, "//", 2) || (size >= 2 && memcmp(rule, "\\/", 2) == 0);
+}
+
+/* libgit2 1.5 loses tabs at the end of a line, and some escapes. */
+static void add_rule(struct buf *rules, const char *line, size_t size)
+{
+    size_t i = 0;
+    if (i + 1 < size && line[i] == '\\' && (line[i + 1] == '!' || line[i + 1] == '#')) {
+        buf_add(rules, line, 2);
+        i = 2;
+    }
+    while (i < size) {
+        if (line[i] == '[') {
+            size_t end = class_end(line, i, size);
+            buf_add(rules, line + i, end - i);
+            i = end;
+        } else if (strchr("*?/", line[i])) {
+            buf_char(rules, line[i++]);
+        } else {
+            i += line[i] == '\\';
+            add_literal(rules, line[i++]);
+        }
+    }
+    buf_char(rules, '\n');
+}
+
 static bool add_line(struct buf *rules, const char *line, size_t size)
 {
     if (size && line[size - 1] == '\r')
@@ -54,10 +119,11 @@ static bool add_line(struct buf *rules, const char *line, size_t size)
     if (size == 0 || line[0] == '#')
         return false;
     size = without_trailing_spaces(line, size);
-    if (size == 0 || memchr(line, '\0', size))
+    bool negated = size && line[0] == '!';
+    if (memchr(line, '\0', size) || matches_nothing(line + negated, size - negated))
         return false;
-    buf_add(rules, line, size);
-    buf_char(rules, '\n');
+    buf_str(rules, negated ? "!" : "");
+    add_rule(rules, line + negated, size - negated);
     return true;
 }
 
@@ -133,7 +199,7 @@ int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err)
     _buf_ struct buf text = {0};
     int r = fs_read_file(rootfd, IGNORE_FILE, IGNORE_FILE_LIMIT, &text);
     /* What is no readable file there holds no rules: a directory or a symlink of that name is just captured. */
-    if (r == -ENOENT || r == -EISDIR || r == -ELOOP || r == -ENXIO) {
+    if (r == -ENOENT || r == -EISDIR || r == -ELOOP || r == -ENXIO || r == -EINVAL) {
         *ret = NULL;
         return 0;
     }
