@@ -34,6 +34,7 @@ struct builder {
     struct store *store;
     struct plan *plan;
     struct view from, to;
+    struct view *ground;                  /* the one of the two that the project is like outside of the paths */
     struct map *also;                     /* NULL, or the set of (identity, name) that may be in the plan */
     struct map *leaving, *arriving;       /* sets of directory identities */
     struct map *gone, *fresh, *both;      /* identity -> plan_dir */
@@ -456,7 +457,7 @@ static int dir_both(struct builder *builder, int64_t id, struct plan_dir **ret)
     const struct place *place = NULL;
     for (int64_t at = id; at && !(above = dir_in(builder->both, at)); at = place->parent) {
         int r = push_id(builder, &chain, &count, at);
-        if (r < 0 || (r = view_find(builder, &builder->from, at, &place)) < 0)
+        if (r < 0 || (r = view_find(builder, builder->ground, at, &place)) < 0)
             return r;
         if (!place->there)
             return err_set(builder->err, -EUCLEAN, "the index is damaged: directory %lld lies nowhere", (long long)at);
@@ -467,10 +468,11 @@ static int dir_both(struct builder *builder, int64_t id, struct plan_dir **ret)
         int64_t at = chain[--count];
         bool moves = set_has(builder->leaving, at) && set_has(builder->arriving, at);
         struct plan_dir what = { .in_from = true, .in_to = true };
-        int r = view_find(builder, &builder->from, at, &place);
+        int r = view_find(builder, builder->ground, at, &place);
         if (r < 0)
             return r;
         if (!moves) {
+            what.context = !place->covered;
             what.from_parent = what.to_parent = above;
             what.from_name = what.to_name = place->name;
         }
@@ -612,45 +614,38 @@ static int step_pruning(struct builder *builder, struct hang *hang, const char *
     return 1;
 }
 
-/* One step down a path: `path` up to `size` is a directory in the state after, if its end is to come back (`make`). */
-static int step_into(struct builder *builder, struct hang *hang, const char *name, const char *path, size_t size, bool make)
+/* One that is not there and must be: as it is in the state after, without what is in it. Takes `object`. */
+static int step_making(struct builder *builder, struct hang *hang, const char *name, struct object *object)
 {
-    struct object _object_ *now = NULL, *then _object_ = NULL;
-    bool made_anew = hang->in && !hang->in->in_from;
-    int r = made_anew ? 0 : index_lookup(builder->store, builder->from.at, hang->dir, name, &now, builder->err);
-    if (r < 0)
-        return r;
-    if (r > 0 && !object_is_dir(now))
-        return err_path(builder->err, -ENOTDIR, path, "bring back, because a file is in the way of");
-    char *prefix _free_ = strndup(path, size);
-    if (!prefix)
-        return err_nomem(builder->err);
-    if (now && !make && builder->request->prune) {
-        r = index_resolve(builder->store, builder->to.at, prefix, NULL, NULL, NULL, builder->err);
-        if (r <= 0)
-            return r < 0 ? r : step_pruning(builder, hang, name, TAKE_PTR(now));
-    }
-    if (now) {
-        hang->dir = now->dir;
-        return 1;
-    }
-    r = make ? index_resolve(builder->store, builder->to.at, prefix, NULL, NULL, &then, builder->err) : 0;
-    if (r <= 0)
-        return r;
-    int64_t id = then->dir;
+    struct object _object_ *owned = object;
+    int64_t id = object->dir;
     struct plan_dir *made = dir_in(builder->fresh, id);
-    struct draft draft = { .dir = hang->dir, .in = hang->in };
     if (!made) {
-        r = new_fresh(builder, id, &made);
-        draft.after = TAKE_PTR(then);
-        if (r < 0) {
-            object_free(draft.after);
-            return r;
-        }
-        if ((r = add_draft(builder, draft, name)) < 0)
+        int r = new_fresh(builder, id, &made);
+        if (r < 0 || (r = add_draft(builder, (struct draft){ .dir = hang->dir, .in = hang->in, .after = TAKE_PTR(owned) }, name)) < 0)
             return r;
     }
     *hang = (struct hang){ .dir = id, .in = made };
+    return 1;
+}
+
+/* One step down a path, to the directory `prefix`, which is there, or is made if the path's end is to come back. 0: it is
+ * neither. */
+static int step_into(struct builder *builder, struct hang *hang, const char *name, const char *prefix, bool make)
+{
+    struct object _object_ *now = NULL, *before _object_ = NULL, *after _object_ = NULL;
+    struct store *store = builder->store;
+    int r = hang->in ? 0 : index_lookup(store, builder->ground->at, hang->dir, name, &now, builder->err);
+    if (r < 0 || (r = index_resolve(store, builder->to.at, prefix, NULL, NULL, &after, builder->err)) < 0
+        || (r = index_resolve(store, builder->from.at, prefix, NULL, NULL, &before, builder->err)) < 0)
+        return r;
+    if (!make && builder->request->prune && !after && before && object_is_dir(before))
+        return step_pruning(builder, hang, name, TAKE_PTR(before));
+    if (now && !object_is_dir(now))
+        return err_path(builder->err, -ENOTDIR, prefix, "bring back what was in a directory, because a file now is");
+    if (!now)
+        return make && after && object_is_dir(after) ? step_making(builder, hang, name, TAKE_PTR(after)) : 0;
+    hang->dir = now->dir;
     return 1;
 }
 
@@ -660,10 +655,10 @@ static int find_hang(struct builder *builder, const char *path, bool make, struc
     struct hang hang = { .dir = INDEX_ROOT };
     const char *at = path;
     for (const char *slash; (slash = strchr(at, '/')); at = slash + 1) {
-        char *name _free_ = strndup(at, (size_t)(slash - at));
-        if (!name)
+        char *name _free_ = strndup(at, (size_t)(slash - at)), *prefix _free_ = strndup(path, (size_t)(slash - path));
+        if (!name || !prefix)
             return err_nomem(builder->err);
-        int r = step_into(builder, &hang, name, path, (size_t)(slash - path), make);
+        int r = step_into(builder, &hang, name, prefix, make);
         if (r <= 0)
             return r;
     }
@@ -914,6 +909,7 @@ int plan_make(struct snap_project *project, const struct plan_request *request, 
         return err_nomem(err);
     struct builder builder _builder_ = { .request = request, .project = project, .store = project->store, .plan = plan,
                                          .from = { .at = request->from }, .to = { .at = request->to }, .err = err };
+    builder.ground = request->ground_after ? &builder.to : &builder.from;
     int r = builder_init(&builder);
     if (r < 0 || (r = read_also(&builder)) < 0 || (r = collect(&builder)) < 0 || (r = make_rows(&builder)) < 0
         || (r = set_depths(&builder)) < 0)

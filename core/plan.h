@@ -16,6 +16,7 @@ struct plan_dir {
     int64_t id;                           /* identity */
     bool in_from, in_to;
     bool clone;                           /* made anew; the identity belongs to another directory of the project */
+    bool context;                         /* outside of the paths: it only leads to them */
     bool optional;                        /* goes if it is empty, and stays without a word if not */
     struct plan_dir *from_parent, *to_parent;       /* NULL: the root, or not there */
     const char *from_name, *to_name;      /* borrowed from plan.names */
@@ -79,6 +80,7 @@ struct plan_request {
     const char *const *paths;             /* NULL-terminated, NULL = all */
     /* Only entries in which these two differ as well; both {0} = any. */
     struct point also_from, also_to;
+    bool ground_after;                    /* outside of the paths the project is as in the state after, else as before */
     bool prune;                           /* where a path goes, so do directories above it that the state after does not have */
 };
 int plan_make(struct snap_project *project, const struct plan_request *request, struct plan **ret, struct snap_err *err);

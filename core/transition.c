@@ -216,7 +216,12 @@ static int is_dir_as_before(const struct plan_row *row, int fd)
     if (r < 0 || (r = meta_read(fd, "", -1, &stat, &meta)) < 0)
         return r;
     unsigned ignored = SNAP_WHAT_TIME;
-    return !(meta_differs(&meta, &row->before->meta) & ~ignored) || !(meta_differs(&meta, &row->after->meta) & ~ignored);
+    const struct live_entry *known = &row->known;
+    if (known->name && known->object == row->before->id && known->print.mode == stat.stx_mode
+        && known->print.uid == stat.stx_uid && known->print.gid == stat.stx_gid)
+        ignored |= SNAP_WHAT_OWNER | SNAP_WHAT_MODE;      /* what could not be given to it then is no change since */
+    return !(meta_differs(&meta, &row->before->meta) & ~ignored)
+        || (row->self && !(meta_differs(&meta, &row->after->meta) & ~ignored));
 }
 
 /* What the path is now. 1 = as before, 0 = something else, 2 = as after already. */
@@ -224,13 +229,16 @@ enum { NOW_OTHER = 0, NOW_BEFORE = 1, NOW_AFTER = 2 };
 
 static int state_now(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
 {
-    if (row->self) {
-        struct dir_pinned at _pinned_ = work_pin(work, row->self, false);
-        return at.fd < 0 ? NOW_OTHER : is_dir_as_before(row, at.fd);
-    }
+    /* Where the present was captured just now, a directory that goes may be as it likes. */
+    struct plan_dir *dir = row->self ? row->self : work->tolerant ? row->leaves : NULL;
     int r = work_known(work, row, err);
     if (r < 0)
         return r;
+    if (dir) {
+        struct dir_pinned at _pinned_ = work_pin(work, dir, false);
+        if (at.fd >= 0 || row->self)
+            return at.fd < 0 ? (int)NOW_OTHER : is_dir_as_before(row, at.fd);
+    }
     const struct object *expected = row->before ? row->before : row->after;
     r = inspect_entry(fd, row->name, expected, &row->known, NULL, NULL);
     if (r < 0)
@@ -485,12 +493,14 @@ static void fill_result(struct work *work, const struct transition_request *requ
     ret->failed = work->project->failed - failed_before;
 }
 
-/* An undo, and a way back, also removes the directories that were made only to hold what came. */
+/* Outside of the paths the project is as it was before the operation that is meant. An undo, and a way back, also removes
+ * the directories that were made only to hold what came. */
 static struct plan_request plan_of(const struct work *work, const struct transition_request *request, bool backwards)
 {
+    bool undo = !strcmp(request->kind, "undo"), also = request->also_before;
     struct plan_request plan = { .from = work->from, .to = work->to, .paths = request->paths,
-                                 .prune = !strcmp(request->kind, "undo") != backwards };
-    if (request->also_before) {
+                                 .prune = undo != backwards, .ground_after = (undo && !also) != backwards };
+    if (also) {
         plan.also_from = (struct point){ INDEX_PROJECT_LINE, request->also_before };
         plan.also_to = (struct point){ INDEX_PROJECT_LINE, request->also_after };
     }
@@ -530,7 +540,7 @@ static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_e
         return 0;
     struct object _object_ *object = NULL;
     int64_t parent = dir->from_parent ? dir->from_parent->id : 0;
-    int r = index_lookup(work->store, work->from, parent, dir->from_parent ? dir->from_name : "", &object, err);
+    int r = index_lookup(work->store, dir->context ? work->ground : work->from, parent, dir->from_parent ? dir->from_name : "", &object, err);
     if (r <= 0)
         return r;
     dir->mode = object->meta.mode;
@@ -577,6 +587,7 @@ static int go_on(struct snap_project *project, const struct op *op, const struct
     struct plan_request plan = plan_of(&work, &there, backwards);
     work.op = op->id;
     work.recovering = true;
+    work.ground = plan.ground_after ? work.to : work.from;
     int r = work_open(&work, &plan, err);
     if (r < 0 || (r = decide(&work, err)) < 0)
         return r;

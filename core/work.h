@@ -34,7 +34,7 @@ struct work {
     struct snap_project *project;
     struct store *store;
     struct plan *plan;
-    struct point from, to;
+    struct point from, to, ground;        /* ground: what the project is like outside of the paths */
     int64_t op;                           /* 0: none yet */
     bool force;                           /* also over files that somebody writes */
     bool recovering;                      /* an earlier attempt may have done any part of this */
