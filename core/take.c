@@ -164,10 +164,11 @@ static int commit(struct snap_project *project, const struct take_request *reque
     return r;
 }
 
-/* Nothing to record, but what was read need not be read again. */
-static int refresh(struct scan *scan, struct snap_err *err)
+/* Nothing to record, but what was read need not be read again. Where the newest entries say something else than the project
+ * (it is equal to an older snapshot), the records that know it must stay. */
+static int refresh(struct scan *scan, const struct seal *seal, struct snap_err *err)
 {
-    if (!map_count(scan->records))
+    if (!map_count(scan->records) || seal_count(seal))
         return 0;
     int r = store_begin(scan->store, err);
     if (r < 0 || (r = seal_live(scan, err)) < 0) {
@@ -214,7 +215,7 @@ static int take(struct snap_project *project, const struct take_request *request
         || (r = capture(scan, err)) < 0 || (r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
         return r;
     if (request->options.if_changed && (r = nothing_changed(project, request, seal, err)) != 0)
-        return r < 0 ? r : refresh(scan, err);
+        return r < 0 ? r : refresh(scan, seal, err);
     struct sealed sealed = {0};
     if ((r = describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, snapshot, err)) < 0
         || (r = stage_publish(stage, err)) < 0 || (r = commit(project, request, seal, scan, snapshot, &sealed, err)) < 0)
