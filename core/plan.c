@@ -803,6 +803,22 @@ struct plan_row *plan_find(const struct plan *plan, const struct plan_dir *dir, 
     return plan->count ? bsearch(&key, plan->rows, plan->count, sizeof(key), by_key) : NULL;
 }
 
+struct plan_row *plan_find_id(const struct plan *plan, int64_t dir, const char *name)
+{
+    size_t low = 0, high = plan->count;
+    while (low < high) {                  /* to the first row of the directory */
+        size_t middle = low + (high - low) / 2;
+        const struct plan_row *row = &plan->rows[middle];
+        if ((row->dir ? row->dir->id : 0) < dir)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == plan->count || !plan->rows[low].dir || plan->rows[low].dir->id != dir || plan->rows[low].dir->clone)
+        return NULL;
+    return plan_find(plan, plan->rows[low].dir, name);
+}
+
 bool plan_excludes(const struct plan *plan, const char *path, bool is_dir)
 {
     for (size_t i = 0; i < plan->rules_count; i++)

@@ -57,6 +57,7 @@ struct plan_row {
     /* Kept by who carries the plan out: */
     enum plan_how how;
     enum plan_state state;
+    uint32_t links;                       /* PLAN_KEEP, PLAN_META: how many names the inode has, all of them rows */
     bool cleared;                         /* `before` was moved out of the way */
     bool staged;                          /* `after` waits in the staging directory */
     bool looked_up;                       /* `known` was: what the live index says is there; name NULL: nothing */
@@ -92,5 +93,7 @@ void plan_row_path(const struct plan_row *row, bool after, struct buf *out);
 void plan_dir_path(const struct plan_dir *dir, bool after, struct buf *out);
 /* The row of this place, NULL: none. */
 struct plan_row *plan_find(const struct plan *plan, const struct plan_dir *dir, const char *name);
+/* The same by identity; not in a directory that is made anew as a clone. */
+struct plan_row *plan_find_id(const struct plan *plan, int64_t dir, const char *name);
 /* Whether the path, or a directory above it, is left out. */
 bool plan_excludes(const struct plan *plan, const char *path, bool is_dir);

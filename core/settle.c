@@ -21,10 +21,11 @@ static bool is_racy(const struct settler *settler, const struct fingerprint *pri
     return recent && !settler->fine;
 }
 
-/* What was put there has the snapshot's size and time; whoever wrote it since has changed one of them. */
+/* What was put there is as the snapshot says; whoever changed it since has changed one of these. */
 static bool is_ours(const struct statx *stat, const struct object *object)
 {
-    return !((stat->stx_mode ^ object->meta.mode) & S_IFMT) && stat->stx_mtime.tv_sec == object->meta.mtime.tv_sec
+    return stat->stx_mode == object->meta.mode && stat->stx_uid == object->meta.uid && stat->stx_gid == object->meta.gid
+        && stat->stx_mtime.tv_sec == object->meta.mtime.tv_sec
         && stat->stx_mtime.tv_nsec == (uint32_t)object->meta.mtime.tv_nsec
         && (!S_ISREG(stat->stx_mode) || stat->stx_size == object->meta.size);
 }
@@ -131,23 +132,54 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir)
     return put_record(settler, parent, name, &stat, object ? object : looked_up);
 }
 
-/* A name that got another hard link: its ctime changed. */
-static int settle_relinked(struct settler *settler, const struct relinked *relinked)
+/* A name outside of the plan whose inode got or lost another name: its ctime changed, and nothing else, or it is compared. */
+static int settle_other_name(struct settler *settler, int64_t dir, const char *name, int64_t object)
 {
     struct work *work = settler->work;
     struct buf path _buf_ = {0};
     struct live_entry known = {0};
-    int r = index_dir_path(work->store, work->to, relinked->dir, &path, settler->err);
-    if (r <= 0 || (r = live_find(work->store, relinked->dir, relinked->name, &known, settler->err)) <= 0
-        || known.object != relinked->object)
+    int r = index_dir_path(work->store, work->to, dir, &path, settler->err);
+    if (r <= 0 || (r = live_find(work->store, dir, name, &known, settler->err)) <= 0
+        || known.object != object || known.flags & (LIVE_HOT | LIVE_GONE | LIVE_UNREAD))
         return MIN(r, 0);
     int fd _close_ = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
     struct statx stat;
-    struct object _object_ *object = NULL;
-    if (fd < 0 || fs_statx(fd, relinked->name, &stat) < 0)
+    struct fingerprint print;
+    if (fd < 0 || fs_statx(fd, name, &stat) < 0)
         return 0;
-    r = index_object(work->store, relinked->object, &object, settler->err);
-    return r < 0 ? r : put_record(settler, relinked->dir, relinked->name, &stat, object);
+    fingerprint_from(&stat, &print);
+    int64_t sec = print.ctime_sec;
+    uint32_t nsec = print.ctime_nsec;
+    print.ctime_sec = known.print.ctime_sec;
+    print.ctime_nsec = known.print.ctime_nsec;
+    if (!fingerprint_equal(&print, &known.print))
+        return 0;
+    known.print.ctime_sec = sec;
+    known.print.ctime_nsec = nsec;
+    known.flags |= is_racy(settler, &known.print) ? LIVE_HOT : 0;
+    return live_put(work->store, dir, &known, settler->err);
+}
+
+struct other_names { struct settler *settler; int64_t object; };
+
+static int on_name(void *data, int64_t dir, const char *name)
+{
+    struct other_names *others = data;
+    return plan_find_id(others->settler->work->plan, dir, name) ? 0
+        : settle_other_name(others->settler, dir, name, others->object);
+}
+
+/* A file that went, of which other names stay. */
+static int settle_left_names(struct settler *settler, const struct plan_row *row)
+{
+    struct work *work = settler->work;
+    if (row->state != PLAN_DONE || !row->before || object_is_dir(row->before) || row->how == PLAN_KEEP)
+        return 0;
+    int64_t links = index_links(work->store, work->ground, row->before->id, settler->err);
+    if (links <= 1)
+        return (int)MIN(links, (int64_t)0);
+    struct other_names others = { settler, row->before->id };
+    return index_names(work->store, work->ground, row->before->id, on_name, &others, settler->err);
 }
 
 static int remove_records(struct settler *settler)
@@ -185,10 +217,11 @@ int settle_live(struct work *work, struct snap_err *err)
     if (r == 0)
         r = remove_records(&settler);
     for (size_t i = 0; r == 0 && i < plan->count; i++)
-        r = settle_row(&settler, &plan->rows[i]);
+        if ((r = settle_row(&settler, &plan->rows[i])) == 0)
+            r = settle_left_names(&settler, &plan->rows[i]);
     for (size_t i = 0; r == 0 && i < plan->dirs_count; i++)
         r = settle_dir(&settler, plan->dirs[i]);
     for (size_t i = 0; r == 0 && i < work->relinked_count; i++)
-        r = settle_relinked(&settler, &work->relinked[i]);
+        r = settle_other_name(&settler, work->relinked[i].dir, work->relinked[i].name, work->relinked[i].object);
     return r;
 }

@@ -231,7 +231,7 @@ static int remember_relinked(struct work *work, int64_t dir, const char *name, i
     return 0;
 }
 
-/* A name that is the same before and after, wherever its directory is by now. */
+/* A name that the plan leaves alone, wherever its directory is by now. */
 static int link_from_place(struct work *work, struct point at, int64_t dir, const char *name, struct plan_row *row, struct snap_err *err)
 {
     struct buf path _buf_ = {0};
@@ -253,14 +253,16 @@ static int on_name(void *data, int64_t dir, const char *name)
     struct link_search *search = data;
     struct work *work = search->work;
     struct plan_row *row = search->row;
-    int64_t before = index_lookup_id(work->store, work->from, dir, name, search->err);
-    if (before != row->after->id)
-        return (int)MIN(before, (int64_t)0);
-    int r = link_from_place(work, work->from, dir, name, row, search->err);
+    if (search->linked || plan_find_id(work->plan, dir, name))
+        return 0;
+    int64_t there = index_lookup_id(work->store, work->ground, dir, name, search->err);
+    if (there != row->after->id)
+        return (int)MIN(there, (int64_t)0);
+    int r = link_from_place(work, work->ground, dir, name, row, search->err);
     if (r == 0 && work->recovering)
         r = link_from_place(work, work->to, dir, name, row, search->err);
     search->linked = r > 0;
-    return r;
+    return MIN(r, 0);
 }
 
 /* 1 = the row's name stands in the staging directory as a link to an inode that it must share. */

@@ -655,12 +655,22 @@ static int fill(struct work *work, struct plan_row *row, int fd, struct snap_err
     return r < 0 || !row->cleared ? r : place(work, row, fd, err);
 }
 
+/* Another name of the inode has been seen to. */
+static bool is_done_by_link(const struct plan_row *row, int fd)
+{
+    return row->links > 1 && inspect_entry(fd, row->name, row->after, NULL, NULL, NULL) == INSPECT_SAME;
+}
+
 static int change_meta(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
 {
     unsigned missing = 0;
     int r = work_known(work, row, err);
     if (r >= 0)
         r = inspect_entry(fd, row->name, row->before, &row->known, NULL, NULL);
+    if (r == INSPECT_OTHER && is_done_by_link(row, fd)) {
+        row->state = PLAN_DONE;
+        return 0;
+    }
     if (r >= 0 && r != INSPECT_SAME && work->recovering)
         r = inspect_content(fd, row->name, row->after) == 1 ? (int)INSPECT_SAME : r;
     if (r < 0)

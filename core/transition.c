@@ -119,7 +119,7 @@ static int count_pairs(struct work *work, struct map *pairs, struct snap_err *er
 }
 
 /* The inode may stay if all its names stay its names. 1, 0 or a negative errno. */
-static int stays_one_inode(struct work *work, const struct map *pairs, const struct plan_row *row, struct snap_err *err)
+static int stays_one_inode(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err)
 {
     struct pair key = { row->before->id, row->after->id };
     const size_t *count = map_get(pairs, &key, sizeof(key));
@@ -127,6 +127,7 @@ static int stays_one_inode(struct work *work, const struct map *pairs, const str
         return 0;
     int64_t before = index_links(work->store, work->from, row->before->id, err);
     int64_t after = before < 0 ? before : index_links(work->store, work->to, row->after->id, err);
+    row->links = (uint32_t)*count;
     return after < 0 ? (int)after : before == (int64_t)*count && after == (int64_t)*count;
 }
 
@@ -240,9 +241,12 @@ static int state_now(struct work *work, struct plan_row *row, int fd, struct sna
             return at.fd < 0 ? (int)NOW_OTHER : is_dir_as_before(row, at.fd);
     }
     const struct object *expected = row->before ? row->before : row->after;
-    r = inspect_entry(fd, row->name, expected, &row->known, NULL, NULL);
+    struct statx stat;
+    r = inspect_entry(fd, row->name, expected, &row->known, &stat, NULL);
     if (r < 0)
         return r;
+    if (r != INSPECT_ABSENT && (row->how == PLAN_META || row->how == PLAN_KEEP) && stat.stx_nlink != row->links)
+        row->how = PLAN_FILL;             /* it has names that no snapshot knows */
     if (row->before ? r == INSPECT_SAME : r == INSPECT_ABSENT)
         return NOW_BEFORE;
     if (!row->after)
@@ -513,6 +517,7 @@ int transition_run(struct snap_project *project, const struct transition_request
     struct work work _work_ = work_new(project, request->before, request->after);
     struct plan_request plan = plan_of(&work, request, false);
     uint64_t failed = project->failed;
+    work.ground = plan.ground_after ? work.to : work.from;
     work.force = request->force;
     work.tolerant = request->target != 0 && !request->also_before;
     int r = work_open(&work, &plan, err);
