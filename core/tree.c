@@ -233,6 +233,10 @@ static int count_links(struct listing *listing, const struct object *object, str
 {
     if (object_is_dir(object))
         return 0;
+    if (!(object->flags & OBJECT_LINKED)) {
+        entry->links = 1;
+        return 0;
+    }
     int64_t links = index_links(listing->project->store, listing->at, object->id, listing->err);
     if (links < 0)
         return (int)links;
