@@ -12,7 +12,7 @@
 
 enum { VALUE_MAX = 65536, REPORTED_MAX = 40 };
 
-static void node_done(struct node *node) {
+void node_done(struct node *node) {
     free(node->path);
     free(node->target);
     free(node->xattrs);
@@ -55,11 +55,12 @@ static bool xattr_counts(const char *name) {
     return strcmp(name, "security.selinux") != 0;
 }
 
+/* `at` is a link in /proc/self/fd: it leads to the inode itself, also to a symlink, no further. */
 static int pack_xattr(FILE *out, const char *at, const char *name) {
     _free_ char *value = malloc(VALUE_MAX);
     if (!value)
         return -1;
-    ssize_t size = lgetxattr(at, name, value, VALUE_MAX);
+    ssize_t size = getxattr(at, name, value, VALUE_MAX);
     if (size < 0)
         return -1;
     uint64_t size64 = (uint64_t)size;
@@ -75,7 +76,7 @@ static int read_xattrs(const char *at, struct node *node) {
     size_t count = 0;
     if (!list)
         return -1;
-    ssize_t size = llistxattr(at, list, VALUE_MAX);
+    ssize_t size = listxattr(at, list, VALUE_MAX);
     if (size < 0)
         return errno == EOPNOTSUPP || errno == ENOSYS ? 0 : -1;
     for (char *name = list; name < list + size && count < ELEMENTS(names); name += strlen(name) + 1) {
@@ -113,9 +114,9 @@ static int read_digest(int dirfd, const char *name, struct node *node) {
     return got < 0 ? -1 : 0;
 }
 
-static int read_target(int dirfd, const char *name, struct node *node) {
+static int read_target(int fd, struct node *node) {
     char target[PATH_MAX + 1];
-    ssize_t size = readlinkat(dirfd, name, target, sizeof(target) - 1);
+    ssize_t size = readlinkat(fd, "", target, sizeof(target) - 1);
     if (size < 0)
         return -1;
     target[size] = 0;
@@ -137,29 +138,35 @@ static struct node *listing_add(struct listing *listing) {
     return node;
 }
 
-static int read_node(struct listing *listing, int dirfd, const char *name, const char *path, mode_t *ret_mode) {
+int node_read_fd(int fd, struct node *ret) {
     struct stat stat;
-    struct node *node = listing_add(listing);
-    if (!node || !(node->path = strdup(path)) || fstatat(dirfd, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+    char at[64];
+    if (fstat(fd, &stat) < 0)
         return -1;
-    *ret_mode = node->mode = stat.st_mode;
-    node->uid = stat.st_uid;
-    node->gid = stat.st_gid;
-    node->mtime = stat.st_mtim;
-    node->dev = stat.st_dev;
-    node->ino = stat.st_ino;
-    node->allocated = (uint64_t)stat.st_blocks * 512;
+    ret->mode = stat.st_mode;
+    ret->uid = stat.st_uid;
+    ret->gid = stat.st_gid;
+    ret->mtime = stat.st_mtim;
+    ret->dev = stat.st_dev;
+    ret->ino = stat.st_ino;
+    ret->allocated = (uint64_t)stat.st_blocks * 512;
     if (S_ISREG(stat.st_mode) || S_ISLNK(stat.st_mode))
-        node->size = (uint64_t)stat.st_size;
+        ret->size = (uint64_t)stat.st_size;
     if (S_ISBLK(stat.st_mode) || S_ISCHR(stat.st_mode))
-        node->rdev = stat.st_rdev;
-    char at[64 + NAME_MAX];
-    snprintf(at, sizeof(at), "/proc/self/fd/%d/%s", dirfd, name);
-    if (read_xattrs(at, node) < 0)
+        ret->rdev = stat.st_rdev;
+    snprintf(at, sizeof(at), "/proc/self/fd/%d", fd);
+    if (read_xattrs(at, ret) < 0)
         return -1;
-    if (S_ISREG(stat.st_mode))
-        return read_digest(dirfd, name, node);
-    return S_ISLNK(stat.st_mode) ? read_target(dirfd, name, node) : 0;
+    return S_ISLNK(stat.st_mode) ? read_target(fd, ret) : 0;
+}
+
+static int read_node(struct listing *listing, int dirfd, const char *name, const char *path, mode_t *ret_mode) {
+    struct node *node = listing_add(listing);
+    _close_ int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (!node || fd < 0 || !(node->path = strdup(path)) || node_read_fd(fd, node) < 0)
+        return -1;
+    *ret_mode = node->mode;
+    return S_ISREG(node->mode) ? read_digest(dirfd, name, node) : 0;
 }
 
 static int read_tree(struct listing *listing, int dirfd, const char *name, const char *path);

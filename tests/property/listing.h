@@ -31,6 +31,9 @@ struct listing {
     size_t count, room;
 };
 
+/* Of an open descriptor, also one opened with O_PATH: all but path, digest and first. -1 with errno. */
+int node_read_fd(int fd, struct node *ret);
+void node_done(struct node *node);
 /* Of `name` in dirfd, whatever it is; follows nothing. NULL with errno: something could not be read. */
 struct listing *listing_read(int dirfd, const char *name);
 struct listing *listing_read_path(const char *path);
