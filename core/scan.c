@@ -3,7 +3,9 @@
 #include "fs.h"
 #include "sweep.h"
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define OPEN_DIRECTORIES 512
 
@@ -307,6 +309,24 @@ static int read_clock(struct scan *scan)
     return 0;
 }
 
+/* File systems of which it is known; others may keep a directory's times in a cache of their own. */
+static bool tells_lists(int fd)
+{
+    struct statfs stat;
+    if (fstatfs(fd, &stat) < 0)
+        return false;
+    switch ((unsigned long)stat.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static int scan_open(struct scan *scan, struct snap_err *err)
 {
     struct snap_project *project = scan->project;
@@ -318,6 +338,7 @@ static int scan_open(struct scan *scan, struct snap_err *err)
         || (r = index_next_ids(scan->store, &ids, err)) < 0)
         return r;
     scan->first_object = scan->next_object = ids.object;
+    scan->trusts_lists = tells_lists(project->root);
     fs_raise_descriptor_limit();
     r = dirs_open(project->root, OPEN_DIRECTORIES, &scan->tree);
     if (r < 0)

@@ -45,6 +45,9 @@ struct scan_dir {                         /* a directory that is in the project 
     size_t count;
     atomic_uint slices;                   /* still to be done */
     atomic_bool differs;                  /* its records must be written */
+    atomic_bool partial;                  /* a child was left out, or could not be looked at */
+    bool listed;                          /* its records name all that is in it: no need to list it */
+    struct found *self;                   /* in its parent, if its own record is new; it lives as long as the round */
     atomic_bool deferred;                 /* a child waits in a link group */
     struct dir *stage;                    /* where its changed files go; made on first use */
 };
@@ -67,6 +70,7 @@ struct scan {
     _Atomic int64_t next_object;
     struct timespec started;              /* the file system's clock before anything was read */
     bool fine;                            /* timestamps tell every change after a statx */
+    bool trusts_lists;                    /* a directory's times tell every change of its names */
     unsigned round;                       /* from 1 */
     atomic_bool no_reflink;
     atomic_uint_fast64_t entries, bytes;  /* progress */

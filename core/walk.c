@@ -64,6 +64,26 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct found *)a)->name, ((const struct found *)b)->name);
 }
 
+/* The same from the records of a directory that is as it was when all of it was recorded. */
+static int recall_children(struct scan_dir *dir)
+{
+    dir->count = dir->known->count;
+    dir->found = calloc(dir->count + 1, sizeof(*dir->found));
+    if (!dir->found)
+        return -ENOMEM;
+    for (size_t i = 0; i < dir->count; i++)
+        dir->found[i] = (struct found){ .name = dir->known->entries[i].name, .known = &dir->known->entries[i] };
+    return 0;
+}
+
+static bool has_gone(const struct live_dir *records)
+{
+    for (size_t i = 0; records && i < records->count; i++)
+        if (records->entries[i].flags & LIVE_GONE)
+            return true;
+    return false;
+}
+
 static int list_children(struct scan_dir *dir, int fd)
 {
     int r = read_names(fd, &dir->names, &dir->count);
@@ -106,6 +126,7 @@ static int match_records(struct scan *scan, struct scan_dir *dir)
 
 static void leave_out(struct scan_dir *dir, struct found *found)
 {
+    dir->partial = true;
     found->state = FOUND_LEFT_OUT;
     if (found->known)
         dir->differs = true;
@@ -266,7 +287,9 @@ static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd,
         found->object = base->object;
         found->dir = base->dir;
         found->flags = base->flags;
+        dir->listed = base->flags & LIVE_LISTED && scan->trusts_lists && dir->known && !has_gone(dir->known);
     } else {
+        dir->self = found;
         r = describe_directory(scan, parent, dirfd, found, stat, base, dir->id);
         if (went_away(r)) {
             leave_out(parent, found);
@@ -289,6 +312,7 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
     }
     if (r < 0) {
         scan_fail(scan, dir, found->name, r, "look at");
+        dir->partial = true;
         found->state = found->known ? FOUND_SAME : FOUND_LEFT_OUT;
         return 0;
     }
@@ -322,9 +346,12 @@ int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found 
     return 0;
 }
 
-/* Nothing that the round still needs: an unchanged directory keeps no list of its children. */
-static void visited(struct scan_dir *dir)
+/* Nothing that the round still needs: an unchanged directory keeps no list of its children. Its record, if that is being
+ * written, may say that the records of its inside are complete: they were listed after its times were read. */
+static void visited(const struct scan *scan, struct scan_dir *dir)
 {
+    if (dir->self && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
+        dir->self->flags |= LIVE_LISTED;
     if (dir->differs || dir->deferred)
         return;
     free(dir->found);
@@ -356,13 +383,13 @@ static int look_at_slice(struct pool *pool, struct task *task)
     project_progress(scan->project, &(struct snap_progress){ .doing = scan->stage ? "capturing" : "comparing",
                      .entries = scan->entries, .bytes = scan->bytes });
     if (--dir->slices == 0)
-        visited(dir);
+        visited(scan, dir);
     return 0;
 }
 
 static int slices(struct pool *pool, struct scan *scan, struct scan_dir *dir)
 {
-    dir->slices = (unsigned)((dir->count + SLICE - 1) / SLICE);
+    dir->slices = dir->count ? (unsigned)((dir->count + SLICE - 1) / SLICE) : 1;
     if (dir->count <= SLICE)
         return look_at_slice(pool, &(struct task){ .scan = scan, .dir = dir, .to = dir->count });
     for (size_t from = 0; from < dir->count; from += SLICE) {
@@ -399,7 +426,7 @@ static int visit(struct pool *pool, struct task *task)
         return r;
     struct dir_pinned _pinned_ at = dir_pinned(dir->at);
     if (at.fd >= 0)
-        r = list_children(dir, at.fd);
+        r = dir->listed ? recall_children(dir) : list_children(dir, at.fd);
     else
         r = at.fd;
     if (went_away(r))
@@ -408,7 +435,7 @@ static int visit(struct pool *pool, struct task *task)
         return unreadable(scan, dir, r == -EBADF ? -EACCES : r);
     if (r < 0)
         return r;
-    r = match_records(scan, dir);
+    r = dir->listed ? 0 : match_records(scan, dir);
     if (r < 0)
         return r;
     return slices(pool, scan, dir);
@@ -444,8 +471,10 @@ static int describe_root(struct scan *scan, struct scan_dir *above, struct scan_
         found->object = found->known->object;
         found->dir = root->id;
         found->flags = found->known->flags;
+        root->listed = found->flags & LIVE_LISTED && scan->trusts_lists && root->known && !has_gone(root->known);
         return 0;
     }
+    root->self = found;
     return describe_directory(scan, above, scan->project->root, found, &stat, found->known, root->id);
 }
 

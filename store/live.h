@@ -14,6 +14,7 @@ enum live_flags {
     LIVE_GONE = 4,             /* the project has nothing of that name, the newest snapshot has; always with AHEAD */
     LIVE_LINKED = 8,           /* had several names */
     LIVE_UNREAD = 16,          /* could not be read */
+    LIVE_LISTED = 64,          /* directories: while the fingerprint stands, the records of its inside are all there is: no name was left out */
     LIVE_FOREIGN = 32,         /* other st_dev than the root's (a subvolume): its inode number is not unique */
 };
 struct live_entry {
