@@ -226,6 +226,7 @@ static void lines_are_counted_without_a_patch(void **state)
     assert_int_equal(collected.added, 3);
     assert_int_equal(collected.deleted, 4);
     assert_int_equal(collected.patch.size, 0);
+    buf_done(&collected.patch);
     assert_int_equal(result.from, 1);
     assert_int_equal(result.to, 0);
     assert_int_equal(result.modified, 1);
