@@ -187,6 +187,36 @@ static void an_ignored_path_is_not_captured(void **state)
     scratch_expect(scratch, 1, "keep.o", "k\n");
 }
 
+static void a_file_that_is_no_longer_ignored_is_captured(void **state)
+{
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir -p d/e && echo o >d/e/a.o && echo '*.o' >.snapctlignore");
+    take(scratch);
+    assert_int_equal(take(scratch).number, 0);
+    scratch_expect(scratch, 1, "d/e/a.o", NULL);
+    scratch_run(scratch, "rm .snapctlignore");
+    take(scratch);
+    scratch_expect(scratch, 2, "d/e/a.o", "o\n");
+    scratch_write(scratch, ".snapctlignore", "*.o\n");
+    take(scratch);
+    scratch_expect(scratch, 3, "d/e/a.o", NULL);
+}
+
+static void names_made_and_removed_in_a_listed_directory_are_noticed(void **state)
+{
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir -p d/e && echo 1 >d/e/one && mkdir d/empty");
+    take(scratch);
+    scratch_run(scratch, "echo 2 >d/e/two && echo x >d/empty/x");
+    assert_int_equal(take(scratch).added, 2);
+    scratch_run(scratch, "mv d/e/one d/e/three && rm d/empty/x");
+    take(scratch);
+    scratch_expect(scratch, 3, "d/e/one", NULL);
+    scratch_expect(scratch, 3, "d/e/three", "1\n");
+    scratch_expect(scratch, 3, "d/empty/x", NULL);
+    assert_int_equal(take(scratch).number, 0);
+}
+
 static void a_mode_change_alone_is_captured_once(void **state)
 {
     struct scratch *scratch = *state;
@@ -297,6 +327,7 @@ int main(void)
         T(a_change_of_the_same_size_and_mtime_is_noticed), T(a_store_through_a_mapping_is_noticed),
         T(a_deleted_directory_takes_all_below_along), T(a_moved_directory_costs_one_entry), T(a_moved_file_is_linked_not_copied),
         T(hard_links_stay_one_object), T(a_file_becomes_a_directory_and_back), T(an_ignored_path_is_not_captured),
+        T(a_file_that_is_no_longer_ignored_is_captured), T(names_made_and_removed_in_a_listed_directory_are_noticed),
         T(a_mode_change_alone_is_captured_once), T(a_file_that_changes_while_it_is_read_is_read_again),
         T(what_changes_meanwhile_is_captured_again), T(a_failed_take_leaves_nothing_behind), T(a_deep_tree_is_captured),
         T(layers_pass_their_own_check),
