@@ -224,7 +224,7 @@ static const char *const files[] = {
     "*.o\n!keep.o\n", "*.o\n!src/keep.o\n", "*.o\n!/keep.o\n", "*\n!*/\n!*.c\n", "/*\n!/src\n/src/*\n!/src/a.c\n", "f?o\n!f*\n", "f*\n!foo\n",
     "build\n!build/out\n", "build/*\n!build/out\n", "!a\na\n", "a\n!a\n", "a\n!a\na\n", "build/\n!src/build/\n", "**/build/\n!/build/\n",
     "foo/*\n!foo/baz\n", "foo/*\n!foo/baz/\n", "foo/*\n!foo/bar\n", "!foo/bar\nfoo/*\n", "log?\n", "log[0-9]\n!log[12]\n", "logs/*\n!logs/debug/\n",
-    "logs/**\n!logs/**/\n!logs/**/log1\n", "node_modules\n!node_modules/m\n", "\xc3\xa4\n", "\xe9\n", "\xef\xbb\xbf" "a\n", ".*\n", ".*\n!.hidden\n",
+    "logs/**\n!logs/**/\n!logs/**/log1\n", "node_modules\n!node_modules/m\n", "\xc3\xa4\n", "\xe9\n", "\357\273\277a\n", ".*\n", ".*\n!.hidden\n",
     "~\n", "*.b.*\n", "a.b.c\n#a\n\n\nb\n", "  a\n", "a  \n", "*~\n", "src/*.[co]\n!src/a.*\n", "deep/*/foo\n", "deep/er/foo/\n", "er/foo\n", "/er\n",
     "er\n", "new?line\n", "*[\n", "[\n", "a[\n", "[a\n", "[a-\n", "foo/**/\n", "**/**/bar\n", "foo/*/bar\n", "f*/b*\n", "F*\n", "?oo/\n",
 };
