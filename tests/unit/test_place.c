@@ -20,7 +20,7 @@ static int fd = -1;
 static bool mounted;
 
 static char *path_of(const char *name) {
-    static char paths[4][256];
+    static char paths[4][512];
     static unsigned next;
     char *path = paths[next++ % ELEMENTS(paths)];
     snprintf(path, sizeof(paths[0]), "%s/%s", place, name);
