@@ -361,9 +361,14 @@ static int is_disk_full(const struct apply *apply)
     return stat.f_bavail == 0 || (stat.f_files && stat.f_favail == 0);
 }
 
+static bool is_acl(const char *name)
+{
+    return strncmp(name, "system.posix_acl", strlen("system.posix_acl")) == 0;
+}
+
 static int after_xattr(struct apply *apply, const char *name, int r)
 {
-    if (r >= 0 && strncmp(name, "system.posix_acl", strlen("system.posix_acl")) == 0)
+    if (r >= 0 && is_acl(name))
         apply->acl_changed = true;
     if (r == -ENOSPC) {
         int full = is_disk_full(apply);
@@ -403,8 +408,9 @@ static bool has_value(const struct apply *apply, const char *name, const struct 
         && memcmp(value.data, xattr->value, value.size) == 0;
 }
 
-/* Sets what is wanted and not there, and gathers the names, as a list, in `wanted`: any others are extras. */
-static int set_xattrs(struct apply *apply, struct xattr_value *list, struct buf *wanted)
+/* Sets what is wanted and not there, and gathers the names, as a list, in `wanted`: any others are extras.
+ * ACLs are set in a pass of their own, the last: one that makes the file read-only would keep user xattrs out. */
+static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, struct buf *wanted)
 {
     struct bufread reader = xattr_reader(apply->meta);
     struct packed_xattr xattr;
@@ -412,6 +418,8 @@ static int set_xattrs(struct apply *apply, struct xattr_value *list, struct buf 
     while ((more = next_xattr(&reader, &xattr)) > 0) {
         char name[XATTR_NAME_MAX + 1];
         int r = stored_name(apply, &xattr, name);
+        if (r == 0 && is_acl(name) != acls)
+            continue;
         if (r == 0) {
             buf_add(wanted, name, strlen(name) + 1);
             if (is_listed(list, name) && has_value(apply, name, &xattr))
@@ -468,7 +476,9 @@ static int change_xattrs(struct apply *apply)
         return r;
     r = make_writable(apply);
     if (r >= 0 && apply->meta->xattrs_size)
-        r = set_xattrs(apply, &list, &wanted);
+        r = set_xattrs(apply, &list, false, &wanted);
+    if (r >= 0 && apply->meta->xattrs_size)
+        r = set_xattrs(apply, &list, true, &wanted);
     return r < 0 ? r : remove_extras(apply, &list, &wanted);
 }
 
