@@ -13,6 +13,8 @@ TAIL = 60
 CMOCKA = re.compile(r'^\[  (PASSED|FAILED|SKIPPED) *\] (\d+) test\(s\)', re.M)
 OWN = re.compile(r'^(\d+) passed, (\d+) failed, (\d+) skipped', re.M)
 REASON = re.compile(r'^.*\bskipped\b.*$', re.M | re.I)
+SUMMARY = re.compile(r'test\(s\), listed below|^ *\d+ SKIPPED TEST|^\d+ passed')
+WRONG = re.compile(r'^\[(?:  FAILED  |   LINE   |  ERROR   )\].*$', re.M)
 
 
 def count(test):
@@ -48,9 +50,10 @@ def main(path):
         if counts[1]:
             print(f'\n-- {test["name"]}: {test["result"]}, the end of its log:')
             print('\n'.join(text.rstrip().splitlines()[-TAIL:]))
+            print('\n'.join(dict.fromkeys(WRONG.findall(text))))
         elif counts[2]:
-            for line in REASON.findall(text):
-                if not OWN.match(line):
+            for line in dict.fromkeys(REASON.findall(text)):
+                if not SUMMARY.search(line):
                     print(f'-- {test["name"]}: {line.strip()}')
     print(f'{totals[0]} passed, {totals[1]} failed, {totals[2]} skipped')
     return 1 if totals[1] else 0
