@@ -88,9 +88,14 @@ static int tell_row(struct telling *telling, const struct change_row *row)
 
 static int tell_rows(struct telling *telling, const struct changes *changes)
 {
+    bool reads = telling->options->patch || telling->options->stat;
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < changes->count; i++)
+    for (size_t i = 0; r >= 0 && i < changes->count; i++) {
         r = tell_row(telling, &changes->rows[i]);
+        if (reads)
+            project_progress(telling->project, &(struct snap_progress){ .doing = "comparing", .entries = i + 1,
+                                                                       .entries_total = changes->count });
+    }
     return r;
 }
 
