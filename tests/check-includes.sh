@@ -93,7 +93,7 @@ check_angled() {
 }
 
 check_opening() {
-    head -n 1 "$1" | grep -Eq '^/\* [A-Za-z]' || fault "$1" "does not begin with a comment that says what it is"
+    head -n 1 "$1" | grep -Eq '^/\* [A-Za-z`]' || fault "$1" "does not begin with a comment that says what it is"
     head -n 40 "$1" | grep -Fq 'SPDX-License-Identifier: GPL-2.0-or-later' || fault "$1" "has no SPDX line"
 }
 
