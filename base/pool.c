@@ -36,7 +36,18 @@ static void unlock_pool(struct pool *pool) {
     must(pthread_mutex_unlock(&pool->lock));
 }
 
+/* SNAPCTL_THREADS, if it is a number that makes sense; 0 = not asked for. */
+static unsigned threads_asked(void) {
+    const char *text = getenv("SNAPCTL_THREADS");
+    char *end = NULL;
+    unsigned long count = text && *text ? strtoul(text, &end, 10) : 0;
+    return end && !*end && count <= 4 * THREADS_MAX ? (unsigned)count : 0;
+}
+
 unsigned pool_threads_default(void) {
+    unsigned asked = threads_asked();
+    if (asked)
+        return asked;
     cpu_set_t set;
     long count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
     count = MIN(count, (long)THREADS_MAX);
