@@ -115,14 +115,16 @@ static bool next_command_works(struct world *world, const struct scene *scene, b
     return run.code == 0 || (run.code == 10 && scene->no_project && !reported) || world_say(world, &run, "the next command fails");
 }
 
-static bool project_is_right(struct recorded *recorded, bool reported) {
+static bool project_is_right(struct recorded *recorded, const struct scene *scene, bool reported) {
+    static const char *const root[] = { "", NULL };
+    const char *const *touched = scene->touches_root ? root : NULL;
     struct world *world = &recorded->world;
     struct state now = state_now(world);
-    bool before = !state_differs(&recorded->before, &now, 0, NULL, NULL), after = !state_differs(recorded->must_be, &now, DIFFER_DIR_TIMES, NULL, NULL);
+    bool before = !state_differs(&recorded->before, &now, 0, touched, NULL), after = !state_differs(recorded->must_be, &now, DIFFER_DIR_TIMES, NULL, NULL);
     bool good = after || (before && !reported);
     if (!good) {
         fprintf(world->report, "%s. From before:\n", reported ? "what was reported done is not" : "the project is neither as before nor as after");
-        state_differs(&recorded->before, &now, 0, NULL, world->report);
+        state_differs(&recorded->before, &now, 0, touched, world->report);
         fputs("from after:\n", world->report);
         state_differs(recorded->must_be, &now, DIFFER_DIR_TIMES, NULL, world->report);
     }
@@ -168,7 +170,7 @@ static bool judge(struct recorded *recorded, const struct trial *trial, const st
     bool reported = mark >= (trial->script ? 2 : 1);
     if (!boot_again(world) || !next_command_works(world, trial->scene, reported))
         return false;
-    if (!trial->changes_project && !project_is_right(recorded, reported))
+    if (!trial->changes_project && !project_is_right(recorded, trial->scene, reported))
         return false;
     if (!world_store_is_tidy(world, newer) || !snapshots_are_right(recorded, trial, newer, snapshots_due(trial, mark)))
         return false;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { ORDINARY_UID = 54321, BATCH_MAX = 20, STEPS_DEFAULT = 1500, STEPS_LONG = 20000, CHAIN_MAX = 3, SKIPPED = 77 };
+enum { ORDINARY_UID = 54321, BATCH_MAX = 20, STEPS_DEFAULT = 1000, STEPS_LONG = 20000, CHAIN_MAX = 3, SKIPPED = 77 };
 
 static void free_listing(struct listing **listing) { listing_free(*listing); }
 #define _listing_ _cleanup_(free_listing)
@@ -39,7 +39,7 @@ static bool take(struct model *model) {
     _run_ struct run run = {0};
     if (!now)
         return false;
-    if (rng_percent(&model->rng, 20))
+    if (rng_percent(&model->rng, 10))
         model_run(model, &run, "--json", "take", "-m", "with a message", NULL);
     else
         model_run(model, &run, "--json", "take", "--no-sync", NULL);
