@@ -183,19 +183,51 @@ static int check_identity(struct work *work, struct plan_dir *dir, int fd)
     return print.ino == dir->ino && print.size == dir->birth ? 0 : -ESTALE;
 }
 
+/* Once it was the right one it stays so: a node that is opened again must be the same inode. */
+static int check_one(struct work *work, struct plan_dir *dir, bool after)
+{
+    struct dir *node = after ? dir->to_at : dir->from_at;
+    struct dir_pinned at = dir_pinned(node);
+    int r = at.fd < 0 ? at.fd : check_identity(work, dir, at.fd);
+    if (at.fd >= 0)
+        dir_unpin(node);
+    if (r < 0)
+        dir_forget(node);                 /* the right one may be put here yet */
+    else
+        *(after ? &dir->to_checked : &dir->from_checked) = true;
+    return r;
+}
+
+/* From the root down, so that nothing is looked for in a directory that only has the right name. */
+static int check_chain(struct work *work, struct plan_dir *dir, bool after)
+{
+    for (;;) {
+        struct plan_dir *first = NULL;
+        for (struct plan_dir *at = dir; at && !(after ? at->to_checked : at->from_checked); at = after ? at->to_parent : at->from_parent)
+            first = at;
+        if (!first)
+            return 0;
+        int r = check_one(work, first, after);
+        if (r < 0)
+            return r;
+    }
+}
+
 struct dir_pinned work_pin(struct work *work, struct plan_dir *dir, bool after)
 {
     struct dir *node = node_of(work, dir, after);
-    if (!node)
-        return (struct dir_pinned){ .fd = -ENOMEM };
-    struct dir_pinned at = dir_pinned(node);
-    int r = at.fd < 0 ? 0 : check_identity(work, dir, at.fd);
-    if (r < 0) {
-        dir_unpin(node);
-        dir_forget(node);                 /* the right one may be put here yet */
-        at = (struct dir_pinned){ .fd = r };
-    }
-    return at;
+    int r = node ? check_chain(work, dir, after) : -ENOMEM;
+    return r < 0 ? (struct dir_pinned){ .fd = r } : dir_pinned(node);
+}
+
+/* It was moved away, or back. */
+static void forget_place(struct plan_dir *dir, bool after)
+{
+    struct dir *node = dir ? after ? dir->to_at : dir->from_at : NULL;
+    if (node)
+        dir_forget(node);
+    if (dir)
+        *(after ? &dir->to_checked : &dir->from_checked) = false;
 }
 
 bool work_is_lost(struct plan_dir *dir)
@@ -349,15 +381,6 @@ static int back(struct work *work, const struct step *step)
     return -EINVAL;
 }
 
-static void forget_nodes(const struct step *step)
-{
-    struct plan_row *row = step->row;
-    if (row->leaves && row->leaves->from_at)
-        dir_forget(row->leaves->from_at);
-    if (row->arrives && row->arrives->to_at)
-        dir_forget(row->arrives->to_at);
-}
-
 /* The newest step, and the row with it: it did not happen. */
 static int back_one(struct work *work)
 {
@@ -365,7 +388,8 @@ static int back_one(struct work *work)
     int r = back(work, step);
     if (r < 0)
         return r;
-    forget_nodes(step);
+    forget_place(step->row->leaves, false);
+    forget_place(step->row->arrives, true);
     work->steps_count--;
     return 0;
 }
@@ -537,7 +561,7 @@ static int displace_empty(struct work *work, struct plan_row *row, int fd, struc
     if (r < 0)
         return judge(work, row, r, "remove", err);
     remember(work, STEP_DISPLACED, false, row);
-    dir_forget(dir->from_at);
+    forget_place(dir, false);
     row->cleared = true;
     int gone _close_ = openat(work->staging.at, staged_old(row).text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     rest = gone < 0 ? -errno : look_for_rest(work, dir, gone);
@@ -571,8 +595,7 @@ static int displace_moving(struct work *work, struct plan_row *row, int fd, stru
     if (r < 0)
         return judge(work, row, r, "move", err);
     remember(work, STEP_DISPLACED, false, row);
-    if (dir->from_at)
-        dir_forget(dir->from_at);
+    forget_place(dir, false);
     row->cleared = true;
     return 0;
 }
