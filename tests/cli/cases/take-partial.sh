@@ -16,7 +16,7 @@ fi
 run take
 json take
 run -q take
-run ls -l 1:secret
+snapctl ls -l 1:secret | sed 's#^\(..........\).*  *\(secret .*\)#\1 \2#'
 chmod 644 secret
 run take
 run cat latest:secret
