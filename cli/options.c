@@ -153,6 +153,8 @@ static int set_count(const struct parser *parser, const struct option_row *row, 
 static int set_time(const struct parser *parser, const struct option_row *row, int64_t *into, const char *value) {
     if (when_parse(value, time(NULL), row->kind == OPTION_UNTIL, into) < 0)
         return bad_value(parser, row, value, "a time like 2026-01-31, '2026-01-31 12:00', '2 days ago' or @SECONDS");
+    if (*into == 0)
+        *into = -1;            /* to the library 0 is no limit; nothing happened in the second between */
     return 0;
 }
 

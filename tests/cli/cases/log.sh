@@ -22,3 +22,4 @@ run -q log -n 1
 run log --since never
 run log -n x
 run log a b
+run log --until @0
