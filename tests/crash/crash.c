@@ -117,14 +117,15 @@ static bool is_named(const struct run *run, const char *path) {
     return strstr(run->err, slash ? slash + 1 : path) != NULL;
 }
 
-/* Exit code 3: what is not as after is as before, and named. */
+/* Exit code 3: what is not as after is named, and as before or at least whole in content. */
 static bool parts_are_named(struct world *world, const struct run *run, const struct listing *now, const struct listing *before, const struct listing *after) {
     for (size_t i = 0; i < after->count; i++) {
         const struct node *want = &after->nodes[i], *have = listing_find(now, want->path), *old = listing_find(before, want->path);
         if (have && !node_differs(want, have, DIFFER_DIR_TIMES, NULL))
             continue;
         bool as_before = !have == !old && (!have || !node_differs(old, have, DIFFER_DIR_TIMES, NULL));
-        if (!is_named(run, want->path) || (!as_before && !S_ISDIR(want->mode)))
+        bool is_whole = have && node_same_content(want, have);
+        if (!is_named(run, want->path) || (!as_before && !is_whole))
             return world_say(world, run, "exit code 3, but %s is %s", want->path, as_before ? "not named" : "neither as before nor as after");
     }
     return true;

@@ -35,13 +35,13 @@ static struct snap_project *project_new(const char *root, int rootfd, struct sto
     return project;
 }
 
-int scratch_setup(void **state)
+static int setup_in(void **state, const char *parent)
 {
     struct scratch *scratch = calloc(1, sizeof(*scratch));
     struct snap_err err = {0};
     struct store *store = NULL;
     char path[96];
-    strcpy(scratch->path, "/tmp/snapctl-test-XXXXXX");
+    snprintf(scratch->path, sizeof(scratch->path), "%s/snapctl-test-XXXXXX", parent);
     if (!mkdtemp(scratch->path))
         return -1;
     snprintf(path, sizeof(path), "%s/project", scratch->path);
@@ -57,6 +57,16 @@ int scratch_setup(void **state)
     scratch->project = project_new(path, scratch->root, store);
     *state = scratch_now = scratch;
     return 0;
+}
+
+int scratch_setup(void **state)
+{
+    return setup_in(state, "/tmp");
+}
+
+int scratch_setup_in_memory(void **state)
+{
+    return setup_in(state, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
 int scratch_teardown(void **state)

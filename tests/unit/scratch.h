@@ -19,7 +19,8 @@ struct scratch {
 };
 extern struct scratch *scratch_now;
 
-int scratch_setup(void **state);
+int scratch_setup(void **state);                                   /* below /tmp */
+int scratch_setup_in_memory(void **state);                         /* on a file system where flushing costs nothing, if there is one */
 int scratch_teardown(void **state);
 void scratch_write(struct scratch *scratch, const char *path, const char *text);
 void scratch_mkdir(struct scratch *scratch, const char *path);

@@ -30,14 +30,24 @@ static void hear(void *data, enum snap_notice kind, const char *path, const char
     snprintf(told.text, sizeof(told.text), "%s", text);
 }
 
-static int setup(void **state)
+static int listen(void **state, int r)
 {
     memset(&told, 0, sizeof(told));
-    int r = scratch_setup(state);
     if (r == 0)
         ((struct scratch *)*state)->project->env.notice = hear;
     hook_function = NULL;
     return r;
+}
+
+static int setup(void **state)
+{
+    return listen(state, scratch_setup(state));
+}
+
+/* For tests that go back and forth many times. */
+static int setup_in_memory(void **state)
+{
+    return listen(state, scratch_setup_in_memory(state));
 }
 
 /* Verbs. */
@@ -835,6 +845,7 @@ static void a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done(void **
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, scratch_teardown)
+#define TEST_IN_MEMORY(name) cmocka_unit_test_setup_teardown(name, setup_in_memory, scratch_teardown)
 
 /* One test alone, if its name is given. */
 int main(int argc, char **argv)
@@ -865,11 +876,11 @@ int main(int argc, char **argv)
         TEST(undo_leaves_what_the_operation_did_not_change),
         TEST(a_forced_undo_can_be_undone_by_its_safety_snapshot),
         TEST(undo_of_an_undo_is_refused_with_redo_as_the_hint),
-        TEST(killed_at_every_point_a_rollback_and_its_undo_happen_wholly_or_not_at_all),
-        TEST(killed_during_recovery_the_next_one_goes_on),
-        TEST(without_room_at_any_point_everything_is_put_back),
-        TEST(a_recovery_that_cannot_go_on_puts_everything_back),
-        TEST(somebody_elses_change_between_a_kill_and_its_recovery_stays),
+        TEST_IN_MEMORY(killed_at_every_point_a_rollback_and_its_undo_happen_wholly_or_not_at_all),
+        TEST_IN_MEMORY(killed_during_recovery_the_next_one_goes_on),
+        TEST_IN_MEMORY(without_room_at_any_point_everything_is_put_back),
+        TEST_IN_MEMORY(a_recovery_that_cannot_go_on_puts_everything_back),
+        TEST_IN_MEMORY(somebody_elses_change_between_a_kill_and_its_recovery_stays),
         TEST(an_interrupted_rollback_changes_nothing),
         TEST(a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done),
     };
