@@ -369,11 +369,12 @@ static int begin(struct restoring *restoring, const struct wanted *wanted, struc
     return 0;
 }
 
-/* `held`: where what was displaced is, NULL = nothing was. The operation that was undone or done again learns its state. */
+/* `held`: where what was displaced is, NULL = nothing was. The operation that was undone or done again learns its state.
+ * `state` NULL: there is something left to do, and the operation goes on to say where. */
 static int record(struct restoring *restoring, const char *state, const char *held, const struct op *target, bool undo, struct snap_err *err)
 {
-    int r = op_set_texts(restoring->store, restoring->op, held, restoring->dest.path, err);
-    if (r >= 0)
+    int r = state ? op_set_texts(restoring->store, restoring->op, held, restoring->dest.path, err) : 0;
+    if (r >= 0 && state)
         r = op_set_state(restoring->store, restoring->op, state, err);
     if (r >= 0 && target && !undo)
         r = op_set_texts(restoring->store, target->id, held, restoring->dest.path, err);
@@ -398,12 +399,12 @@ static int commit(struct restoring *restoring, const char *state, const char *he
     return store_commit(restoring->store, true, err);
 }
 
-static int give_up(struct restoring *restoring, struct snap_err *err)
+static int end(struct restoring *restoring, const char *state, struct snap_err *err)
 {
     int r = store_begin(restoring->store, err);
     if (r < 0)
         return r;
-    if ((r = op_set_state(restoring->store, restoring->op, "failed", err)) < 0) {
+    if ((r = op_set_state(restoring->store, restoring->op, state, err)) < 0) {
         store_abort(restoring->store);
         return r;
     }
@@ -422,7 +423,7 @@ static int put_back(struct restoring *restoring, struct snap_err *err)
     if (r < 0)
         return err_path(err, r, dest->path, "remove what was built beside");
     r = remove_work(restoring, err);
-    return r < 0 ? r : give_up(restoring, err);
+    return r < 0 ? r : end(restoring, "failed", err);
 }
 
 /* Restoring. */
@@ -585,18 +586,33 @@ static int swap_undo(struct restoring *restoring, const struct op *meant, struct
     return r < 0 ? err_path(err, r, dest->path, "bring back what was at") : 0;
 }
 
+/* The undo is settled: what it took away goes. Cut short or in vain, the next command goes on. */
+static int discard(struct restoring *restoring, struct snap_err *err)
+{
+    int r = fs_remove_tree(restoring->dest.parent, restoring->old);
+    if (r < 0)
+        return err_path(err, r, restoring->old, "remove");
+    if ((r = remove_work(restoring, err)) < 0)
+        return r;
+    return end(restoring, "done", err);
+}
+
 /* What a restore made is in a snapshot, and goes, unless it may have been changed. */
 static int finish_undo(struct restoring *restoring, const struct op *meant, bool keep, struct snap_err *err)
 {
-    char *held _free_ = NULL;
-    int r = keep ? hold(restoring, &held, err) : 0;
-    if (r < 0 || (r = commit(restoring, "done", held, meant, true, err)) < 0)
-        return r;
-    struct snap_err ignored = {0};
-    if (!keep && fs_remove_tree(restoring->dest.parent, restoring->old) < 0)
-        project_notice(restoring->project, SNAP_NOTICE_INFO, restoring->old, "could not be removed; nothing needs it any more");
-    (void)remove_work(restoring, &ignored);
-    return 0;
+    struct snap_err why = {0};
+    if (keep) {
+        char *held _free_ = NULL;
+        int r = hold(restoring, &held, err);
+        if (r < 0 || (r = commit(restoring, "done", held, meant, true, err)) < 0)
+            return r;
+        (void)remove_work(restoring, &why);                 /* else the next command does */
+        return 0;
+    }
+    int r = commit(restoring, NULL, NULL, meant, true, err);
+    if (r >= 0 && discard(restoring, &why) < 0)
+        project_notice(restoring->project, SNAP_NOTICE_INFO, restoring->old, "%s; the next command tries again", why.message);
+    return r;
 }
 
 int restore_undo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err)
@@ -676,9 +692,12 @@ static int recover_restore(struct restoring *restoring, const struct op *target,
 
 static int recover_undo(struct restoring *restoring, const struct op *target, int marked, struct snap_err *err)
 {
+    int r = 0;
+    if (!strcmp(target->state, "undone"))                   /* by this operation: all but the end of it is done */
+        return (r = discard(restoring, err)) < 0 ? r : 1;
     if (!marked || !exists(restoring->dest.parent, restoring->old))
         return put_back(restoring, err);
-    int r = swap_undo(restoring, target, err);
+    r = swap_undo(restoring, target, err);
     if (r < 0 || (r = finish_undo(restoring, target, true, err)) < 0)
         return r;
     return 1;
@@ -697,7 +716,7 @@ int restore_recover(struct snap_project *project, struct op *op, struct snap_err
         /* The destination's directory is gone, and what was built in it with it. */
         restoring.op = op->id;
         r = remove_work(&restoring, err);
-        return r < 0 ? r : give_up(&restoring, err);
+        return r < 0 ? r : end(&restoring, "failed", err);
     }
     int marked = read_mark(&restoring, err);
     if (marked < 0)

@@ -337,7 +337,8 @@ static int scan_open(struct scan *scan, struct snap_err *err)
     if ((r = ignore_load(project->root, &scan->ignore, err)) < 0 || (r = live_load(scan->store, &scan->live, err)) < 0
         || (r = index_next_ids(scan->store, &ids, err)) < 0)
         return r;
-    scan->first_object = scan->next_object = ids.object;
+    scan->first_object = ids.object;
+    scan->next_object = ids.object;
     scan->trusts_lists = tells_lists(project->root);
     fs_raise_descriptor_limit();
     r = dirs_open(project->root, OPEN_DIRECTORIES, &scan->tree);

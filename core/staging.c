@@ -269,6 +269,8 @@ static int on_name(void *data, int64_t dir, const char *name)
 static int link_to_group(struct work *work, struct plan_row *row, struct snap_err *err)
 {
     int64_t id = row->after->id;
+    if (!(row->after->flags & OBJECT_LINKED))
+        return 0;                         /* of equal rows, each is a file of its own */
     struct plan_row *first = map_get(work->groups, &id, sizeof(id));
     if (first && first->staged) {
         if (linkat(work->staging.at, staged_new(first).text, work->staging.at, staged_new(row).text, 0) == 0)

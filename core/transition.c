@@ -43,7 +43,7 @@ static struct work work_new(struct snap_project *project, int64_t before, int64_
                           .from = { INDEX_PROJECT_LINE, before }, .to = { INDEX_PROJECT_LINE, after } };
 }
 
-enum { OPEN_DIRECTORIES = 256 };
+enum { OPEN_DIRECTORIES = 256, LAYOUT_MATTERS = 64 * 1024 };
 
 static int work_open(struct work *work, const struct plan_request *request, struct snap_err *err)
 {
@@ -131,6 +131,25 @@ static int stays_one_inode(struct work *work, const struct map *pairs, struct pl
     return after < 0 ? (int)after : before == (int64_t)*count && after == (int64_t)*count;
 }
 
+/* Blocks that a stored content takes; -1: it cannot be told. */
+static int64_t blocks_of(struct work *work, const struct object *object)
+{
+    struct snap_err ignored = {0};
+    struct stat stat;
+    int fd _close_ = project_open_content(work->project, object, &ignored);
+    return fd < 0 || fstat(fd, &stat) < 0 ? -1 : stat.st_blocks;
+}
+
+/* Equal bytes may still lie differently: with holes, or without. Where that can make a difference, the file is made anew. */
+static bool same_layout(struct work *work, const struct plan_row *row)
+{
+    const struct object *before = row->before, *after = row->after;
+    if (!S_ISREG(after->meta.mode) || after->meta.size < LAYOUT_MATTERS || before->content == after->content)
+        return true;
+    int64_t had = blocks_of(work, before), has = blocks_of(work, after);
+    return had < 0 || has < 0 || had == has;
+}
+
 static int decide_file(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err)
 {
     if (is_unread(row->after)) {
@@ -141,7 +160,7 @@ static int decide_file(struct work *work, const struct map *pairs, struct plan_r
     if (!is_file_to_file(row))
         return 0;
     int r = stays_one_inode(work, pairs, row, err);
-    if (r > 0)
+    if (r > 0 && same_layout(work, row))
         row->how = meta_equal(&row->before->meta, &row->after->meta) ? PLAN_KEEP : PLAN_META;
     return MIN(r, 0);
 }

@@ -467,7 +467,8 @@ static void a_file_open_for_writing_refuses_everything(void **state)
     scratch_run(scratch, "echo 1 >a && echo 1 >b");
     take(scratch);
     scratch_run(scratch, "echo 2 >a && echo 2 >b");
-    int fd _close_ = openat(scratch->root, "b", O_WRONLY | O_CLOEXEC);
+    int fd = openat(scratch->root, "b", O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
     assert_int_equal(roll_back(scratch, "1", NULL, false, &result, &err), -ETXTBSY);
     char pid[24];
     snprintf(pid, sizeof(pid), "%d", getpid());
@@ -475,6 +476,7 @@ static void a_file_open_for_writing_refuses_everything(void **state)
     assert_non_null(strstr(err.hint, "--force"));
     expect_text(scratch, "a", "2\n");
     assert_int_equal(roll_back(scratch, "1", NULL, true, &result, &err), 0);
+    close(fd);
     expect_text(scratch, "a", "1\n");
     expect_text(scratch, "b", "1\n");
 }
@@ -819,6 +821,26 @@ static void an_interrupted_rollback_changes_nothing(void **state)
 
 /* Paths that fail alone. */
 
+static void a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it(void **state)
+{
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "echo same >a");
+    take(scratch);
+    scratch_run(scratch, "mv a b");
+    take(scratch);
+    must_roll_back(scratch, "1", "a");
+    int64_t both = take(scratch);
+    scratch_run(scratch, "rm a b");
+    char number[24];
+    snprintf(number, sizeof(number), "%lld", (long long)both);
+    must_roll_back(scratch, number, NULL);
+    struct stat a, b;
+    assert_int_equal(fstatat(scratch->root, "a", &a, 0), 0);
+    assert_int_equal(fstatat(scratch->root, "b", &b, 0), 0);
+    assert_true(a.st_ino != b.st_ino);
+    assert_int_equal(a.st_nlink, 1);
+}
+
 static void a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done(void **state)
 {
     struct scratch *scratch = *state;
@@ -882,6 +904,7 @@ int main(int argc, char **argv)
         TEST_IN_MEMORY(a_recovery_that_cannot_go_on_puts_everything_back),
         TEST_IN_MEMORY(somebody_elses_change_between_a_kill_and_its_recovery_stays),
         TEST(an_interrupted_rollback_changes_nothing),
+        TEST(a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it),
         TEST(a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
