@@ -81,8 +81,6 @@ const struct moved *links_moved_file(struct scan *scan, const struct fingerprint
 
 /* Groups. */
 
-struct group_key { uint64_t device, ino; };
-
 static int group_add(struct group *group, struct scan_dir *dir, struct found *found)
 {
     if (group->count == group->room) {
@@ -106,6 +104,8 @@ int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, co
     int r = 0;
     if (!group) {
         group = calloc(1, sizeof(*group));
+        if (group)
+            group->key = key;
         r = group ? map_put(scan->groups, &key, sizeof(key), group, NULL) : -ENOMEM;
         if (r < 0)
             free(group);
@@ -134,12 +134,19 @@ static bool claim(struct scan *scan, int64_t object)
     return ours;
 }
 
-/* The object that the group's first known member was, if no other group goes on being it. */
+/* Whether another group is the inode that the record speaks of. */
+static bool is_elsewhere(const struct scan *scan, const struct group *group, const struct live_entry *known)
+{
+    struct group_key was = { .device = group->key.device, .ino = known->print.ino };
+    return was.ino && was.ino != group->key.ino && map_get(scan->groups, &was, sizeof(was));
+}
+
+/* The object that the group's first known member was, if no other group goes on being it: the inode decides, not the order. */
 static int64_t group_base(struct scan *scan, const struct group *group)
 {
     for (size_t i = 0; i < group->count; i++) {
         const struct live_entry *known = group->members[i].found->known;
-        if (known && !known->dir && claim(scan, known->object))
+        if (known && !known->dir && !is_elsewhere(scan, group, known) && claim(scan, known->object))
             return known->object;
     }
     return 0;

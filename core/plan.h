@@ -60,6 +60,7 @@ struct plan_row {
     enum plan_state state;
     uint32_t links;                       /* PLAN_KEEP, PLAN_META: how many names the inode has, all of them rows */
     bool cleared;                         /* `before` was moved out of the way */
+    bool lacking;                         /* it is back without something that is not permitted here */
     bool staged;                          /* `after` waits in the staging directory */
     bool looked_up;                       /* `known` was: what the live index says is there; name NULL: nothing */
     struct live_entry known;

@@ -289,14 +289,18 @@ static int take_name(struct restoring *restoring, struct snap_err *err)
 static int hold(struct restoring *restoring, char **ret, struct snap_err *err)
 {
     struct spot *dest = &restoring->dest;
-    if (!exists(dest->parent, restoring->old))
-        return 0;
-    if (mkdirat(store_fd(restoring->store), HELD, 0700) < 0 && errno != EEXIST)
-        return err_errno(err, -errno, "cannot make a directory in the store");
     struct buf held _buf_ = {0};
     buf_fmt(&held, HELD "/%" PRId64, restoring->op);
     if (held.failed)
         return err_nomem(err);
+    if (!exists(dest->parent, restoring->old)) {
+        if (!exists(store_fd(restoring->store), held.data))
+            return 0;
+        *ret = buf_take(&held);            /* before the crash */
+        return 0;
+    }
+    if (mkdirat(store_fd(restoring->store), HELD, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, -errno, "cannot make a directory in the store");
     int r = rename_in(dest->parent, restoring->old, store_fd(restoring->store), held.data, RENAME_NOREPLACE);
     if (r < 0 && r != -EXDEV && r != -EPERM && r != -EACCES)
         return err_path(err, r, dest->path, "keep what was at");
@@ -411,16 +415,25 @@ static int end(struct restoring *restoring, const char *state, struct snap_err *
     return store_commit(restoring->store, false, err);
 }
 
-/* Nothing was renamed yet, or it was renamed back: what was built goes, and the operation with it. */
+/* What was there has its name again; of two that changed places each is told by its inode. */
+static int rename_back(struct restoring *restoring)
+{
+    struct spot *dest = &restoring->dest;
+    if (restoring->ino && is_built(restoring, dest->name) && exists(dest->parent, restoring->temporary))
+        return rename_in(dest->parent, restoring->temporary, dest->parent, dest->name, RENAME_EXCHANGE);
+    if (exists(dest->parent, restoring->old) && !exists(dest->parent, dest->name))
+        return rename_in(dest->parent, restoring->old, dest->parent, dest->name, RENAME_NOREPLACE);
+    return 0;
+}
+
+/* As before: what was built goes, and the operation with it. */
 static int put_back(struct restoring *restoring, struct snap_err *err)
 {
     struct spot *dest = &restoring->dest;
-    int r = 0;
-    if (exists(dest->parent, restoring->old) && !exists(dest->parent, dest->name))
-        r = rename_in(dest->parent, restoring->old, dest->parent, dest->name, RENAME_NOREPLACE);
-    if (r >= 0)
-        r = fs_remove_tree(dest->parent, restoring->temporary);
+    int r = rename_back(restoring);
     if (r < 0)
+        return err_path(err, r, dest->path, "put back what was at");
+    if ((r = fs_remove_tree(dest->parent, restoring->temporary)) < 0)
         return err_path(err, r, dest->path, "remove what was built beside");
     r = remove_work(restoring, err);
     return r < 0 ? r : end(restoring, "failed", err);

@@ -36,8 +36,9 @@ static unsigned device_flag(const struct settler *settler, const struct statx *s
     return stat->stx_dev_major != (uint32_t)(device >> 32) || stat->stx_dev_minor != (uint32_t)device ? LIVE_FOREIGN : 0;
 }
 
-/* The record of (dir, name), which is `object` if nobody changed it since. */
-static int put_record(struct settler *settler, int64_t dir, const char *name, const struct statx *stat, const struct object *object)
+/* The record of (dir, name), which is `object` if nobody changed it since. `row`: what brought it, NULL: nothing did. */
+static int put_record(struct settler *settler, int64_t dir, const char *name, const struct statx *stat, const struct object *object,
+                      const struct plan_row *row)
 {
     struct work *work = settler->work;
     int64_t newest = index_lookup_id(work->store, index_newest(INDEX_PROJECT_LINE), dir, name, settler->err);
@@ -45,7 +46,7 @@ static int put_record(struct settler *settler, int64_t dir, const char *name, co
         return (int)newest;
     struct live_entry entry = { .name = name, .object = object->id, .dir = object_is_dir(object) ? object->dir : 0 };
     fingerprint_from(stat, &entry.print);
-    if (is_racy(settler, &entry.print) || !is_ours(stat, object))
+    if (is_racy(settler, &entry.print) || !is_ours(stat, object) || (row && row->lacking))
         entry.flags |= LIVE_HOT;
     if (newest != object->id)
         entry.flags |= LIVE_AHEAD;
@@ -80,7 +81,7 @@ static int settle_entry(struct settler *settler, struct plan_row *row)
         stat = (struct statx){0};
     else if (r < 0)
         return err_path(settler->err, r, row->name, "look at");
-    return put_record(settler, row->dir->id, row->name, &stat, row->after);
+    return put_record(settler, row->dir->id, row->name, &stat, row->after, row);
 }
 
 /* A directory that comes anew has no records of an earlier life. */
@@ -129,7 +130,7 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir)
     r = at.fd < 0 ? at.fd : fs_statx(at.fd, "", &stat);
     if (r < 0)
         return r == -ENOENT || r == -ENOTDIR || r == -ESTALE ? 0 : err_path(settler->err, r, name, "look at");
-    return put_record(settler, parent, name, &stat, object ? object : looked_up);
+    return put_record(settler, parent, name, &stat, object ? object : looked_up, dir->to_row ? dir->to_row : dir->own);
 }
 
 /* A name outside of the plan whose inode got or lost another name: its ctime changed, and nothing else, or it is compared. */

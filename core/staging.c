@@ -294,6 +294,8 @@ static int link_to_group(struct work *work, struct plan_row *row, struct snap_er
 /* What an earlier attempt built, or displaced, and is just that. 1, 0 or a negative errno. */
 static int reuse(struct work *work, struct plan_row *row)
 {
+    if (work_looks_same(row))
+        return 0;
     for (unsigned i = 0; i < work->staging.attempt; i++) {
         char attempt[16];
         (void)snprintf(attempt, sizeof(attempt), "%u", i);

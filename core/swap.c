@@ -36,11 +36,12 @@ static void leave(struct work *work, struct plan_row *row, const char *text)
     project_notice(work->project, SNAP_NOTICE_FAILED_PATH, path.failed || !path.data ? "" : path.data, "%s", text);
 }
 
-void work_missing(struct work *work, const struct plan_row *row, unsigned missing)
+void work_missing(struct work *work, struct plan_row *row, unsigned missing)
 {
     struct buf text _buf_ = {0}, path _buf_ = {0};
     build_missing_words(missing, &text);
     plan_row_path(row, true, &path);
+    row->lacking |= missing != 0;
     if (text.size && !text.failed && !path.failed)
         project_notice(work->project, SNAP_NOTICE_FAILED_PATH, path.data ? path.data : "",
                        "is back, but what is not permitted here is missing: %s", text.data);

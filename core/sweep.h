@@ -52,7 +52,9 @@ struct scan_dir {                         /* a directory that is in the project 
     struct dir *stage;                    /* where its changed files go; made on first use */
 };
 struct member { struct scan_dir *dir; struct found *found; };
+struct group_key { uint64_t device, ino; };
 struct group {                            /* names of one inode, at least one of which changed */
+    struct group_key key;
     struct member *members;
     size_t count, room;
 };

@@ -92,6 +92,11 @@ static bool is_file_to_file(const struct plan_row *row)
     return row->before && row->after && !object_is_dir(row->before) && !object_is_dir(row->after);
 }
 
+bool work_looks_same(const struct plan_row *row)
+{
+    return is_file_to_file(row) && same_content(row->before, row->after) && meta_equal(&row->before->meta, &row->after->meta);
+}
+
 /* How many names go from this object to that one. */
 struct pair { int64_t before, after; };
 
@@ -576,7 +581,7 @@ static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_e
 /* Which rows the earlier attempt did, so that others find the inodes they share. */
 static int find_done(struct work *work, struct plan_row *row, struct snap_err *err)
 {
-    if (row->state != PLAN_TODO || row->how != PLAN_FILL)
+    if (row->state != PLAN_TODO || row->how != PLAN_FILL || work_looks_same(row))
         return 0;
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
     if (at.fd < 0)

@@ -56,6 +56,11 @@ struct staged_name staged_new(const struct plan_row *row);
 struct staged_name staged_old(const struct plan_row *row);
 struct staged_name staged_dir(const struct plan_dir *dir);
 
+/* transition.c */
+/* Only which names share the inode, or where its holes are, tells what was before from what comes: an earlier attempt's work
+ * cannot be recognised, and is done again. */
+bool work_looks_same(const struct plan_row *row);
+
 /* staging.c */
 int staging_open(struct work *work, struct snap_err *err);            /* for a new attempt; makes what is missing */
 bool staging_marked(struct work *work);
@@ -77,7 +82,7 @@ int swap_back(struct work *work, struct snap_err *err);               /* takes a
 int work_known(struct work *work, struct plan_row *row, struct snap_err *err);            /* loads row->known */
 void work_fail(struct work *work, struct plan_row *row, int code, const char *doing);      /* tells, and marks the row */
 /* The entry comes back all the same, and what the file system or a missing privilege did not allow (SNAP_WHAT_*) is told. */
-void work_missing(struct work *work, const struct plan_row *row, unsigned missing);
+void work_missing(struct work *work, struct plan_row *row, unsigned missing);
 void work_conflict(struct work *work, struct plan_row *row, const char *text);
 
 /* settle.c */

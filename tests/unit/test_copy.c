@@ -497,6 +497,7 @@ static void assert_hotness_in(const char *dir)
     int fd _close_ = cold_file(dir);
     assert_int_equal(copy_is_hot(fd), 0);
     int reader _close_ = reopen(fd, O_RDONLY);
+    assert_true(reader >= 0);
     assert_int_equal(copy_is_hot(fd), 0);
     int writer = reopen(fd, O_RDWR);
     assert_true(writer >= 0);

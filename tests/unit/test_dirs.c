@@ -342,6 +342,7 @@ static void *walk(void *data)
         struct stat stat;
         walker->failed += at.fd < 0 || fstat(at.fd, &stat) < 0 || !S_ISDIR(stat.st_mode);
         struct dir *child _dir_ = dir_child(dir, "d");
+        walker->failed += !child;
         (void)dir_unref(dir);
     }
     return NULL;

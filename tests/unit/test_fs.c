@@ -419,6 +419,7 @@ static void who_writes_is_told_by_descriptor_and_by_mapping(void **state)
     assert_int_equal(fstatat(at(state), "file", &stat, 0), 0);
     assert_writers(&stat, "");
     int reader _close_ = openat(at(state), "file", O_RDONLY | O_CLOEXEC);
+    assert_true(reader >= 0);
     assert_writers(&stat, "");
     int writer = openat(at(state), "file", O_RDWR | O_CLOEXEC);
     assert_writers(&stat, expected);

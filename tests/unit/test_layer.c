@@ -315,7 +315,6 @@ static void without_privilege_what_is_stored_can_be_read_back(void **state) {
 /* The kernel's overlayfs is the oracle for the marks. */
 static void the_kernel_understands_the_marks(void **state) {
     struct place *place = *state;
-    _close_ int lower = -1;
     assert_return_code(mkdirat(place->fd, "lower", 0755), errno);
     assert_return_code(mkdirat(place->fd, "lower/dir", 0755), errno);
     assert_return_code(mkdirat(place->fd, "lower/dir/hidden", 0755), errno);

@@ -454,9 +454,11 @@ static void the_root_of_a_mount_holds_its_store_and_leaves_it_out(void **state) 
 static void writers_exclude_each_other_and_readers_do_not_wait(void **state) {
     (void)state;
     struct snap_project _project_ *writer = open_at("p", WRITE_CREATE);
+    assert_non_null(writer);
     assert_refused("p", SNAP_OPEN_WRITE, SNAP_FAILURE_LOCKED, "locked by pid");
     assert_non_null(strstr(err.message, "snapctl test"));
     struct snap_project _project_ *reader = open_at("p", SNAP_OPEN_READ);
+    assert_non_null(reader);
     assert_false(store_locked(reader->store));
 }
 
@@ -494,9 +496,11 @@ static void a_reader_cleans_up_after_a_command_that_was_killed(void **state) {
 static void a_reader_leaves_a_running_command_alone(void **state) {
     (void)state;
     struct snap_project _project_ *writer = open_at("p", WRITE_CREATE);
+    assert_non_null(writer);
     run("cd state/snapctl/p-* && mkdir -p work/7/dirs");
     told[0] = '\0';
     struct snap_project _project_ *reader = open_at("p", SNAP_OPEN_READ);
+    assert_non_null(reader);
     assert_string_equal(told, "");
     run("ls state/snapctl/p-*/work | grep -q 7");
 }
