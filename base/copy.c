@@ -24,8 +24,7 @@ enum {
 static const uint8_t zeros[PAGE];
 
 /* Ordinary data fails at its first byte. */
-static bool all_zero(const uint8_t *data, size_t size)
-{
+static bool all_zero(const uint8_t *data, size_t size) {
     return !size || (data[0] == 0 && memcmp(data, data + 1, size - 1) == 0);
 }
 
@@ -39,33 +38,28 @@ struct hasher {
     XXH128_canonical_t runs;   /* chained over the runs */
 };
 
-static void hasher_done(struct hasher *hasher)
-{
+static void hasher_done(struct hasher *hasher) {
     (void)XXH3_freeState(hasher->state);
 }
 #define _hasher_ _cleanup_(hasher_done)
 
-static int hasher_init(struct hasher *hasher)
-{
+static int hasher_init(struct hasher *hasher) {
     *hasher = (struct hasher){ .state = XXH3_createState() };
     if (!hasher->state)
         return -ENOMEM;
     return XXH3_128bits_reset(hasher->state) == XXH_OK ? 0 : -EIO;
 }
 
-static void put_u64(uint8_t *where, uint64_t value)
-{
+static void put_u64(uint8_t *where, uint64_t value) {
     for (unsigned i = 0; i < 8; i++)
         where[i] = (uint8_t)(value >> 8 * i);
 }
 
-static void hash(struct hasher *hasher, const void *data, size_t size)
-{
+static void hash(struct hasher *hasher, const void *data, size_t size) {
     (void)XXH3_128bits_update(hasher->state, data, size);     /* fails for a NULL state only */
 }
 
-static void hash_zeros(struct hasher *hasher, size_t size)
-{
+static void hash_zeros(struct hasher *hasher, size_t size) {
     for (size_t part; size; size -= part) {
         part = MIN(size, sizeof(zeros));
         hash(hasher, zeros, part);
@@ -73,8 +67,7 @@ static void hash_zeros(struct hasher *hasher, size_t size)
 }
 
 /* `end`: where the run ends. */
-static void end_run(struct hasher *hasher, uint64_t end)
-{
+static void end_run(struct hasher *hasher, uint64_t end) {
     if (!hasher->run)
         return;
     uint8_t record[sizeof(hasher->runs) + 16];
@@ -87,15 +80,13 @@ static void end_run(struct hasher *hasher, uint64_t end)
 }
 
 /* The current block, of which `seen` zeros went by, is not a zero block. */
-static void leave_zeros(struct hasher *hasher, size_t seen)
-{
+static void leave_zeros(struct hasher *hasher, size_t seen) {
     end_run(hasher, hasher->at - seen);
     hash_zeros(hasher, seen);
     hasher->pending = false;
 }
 
-static void hasher_data(struct hasher *hasher, const uint8_t *data, size_t size)
-{
+static void hasher_data(struct hasher *hasher, const uint8_t *data, size_t size) {
     for (size_t part; size; data += part, size -= part) {
         size_t seen = hasher->at % BLOCK;
         part = MIN(size, BLOCK - seen);
@@ -111,8 +102,7 @@ static void hasher_data(struct hasher *hasher, const uint8_t *data, size_t size)
     }
 }
 
-static void hasher_hole(struct hasher *hasher, uint64_t size)
-{
+static void hasher_hole(struct hasher *hasher, uint64_t size) {
     for (uint64_t part; size; size -= part) {
         size_t seen = hasher->at % BLOCK;
         if (seen == 0 && size >= BLOCK) {
@@ -127,15 +117,13 @@ static void hasher_hole(struct hasher *hasher, uint64_t size)
     }
 }
 
-static void to_digest(XXH128_hash_t value, struct digest *ret)
-{
+static void to_digest(XXH128_hash_t value, struct digest *ret) {
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, value);
     memcpy(ret->bytes, canonical.digest, sizeof(ret->bytes));
 }
 
-static void hasher_end(struct hasher *hasher, struct digest *ret)
-{
+static void hasher_end(struct hasher *hasher, struct digest *ret) {
     size_t seen = hasher->at % BLOCK;
     if (seen && hasher->pending)
         leave_zeros(hasher, seen);
@@ -162,13 +150,11 @@ struct job {
     bool no_range;             /* copy_file_range does not work here */
 };
 
-static bool cancelled(const struct copy_options *options)
-{
+static bool cancelled(const struct copy_options *options) {
     return options->cancel && *options->cancel;
 }
 
-static void tell(struct job *job, uint64_t bytes, bool last)
-{
+static void tell(struct job *job, uint64_t bytes, bool last) {
     job->untold += bytes;
     if (!job->options->progress || !job->untold || (!last && job->untold < TELL))
         return;
@@ -176,8 +162,7 @@ static void tell(struct job *job, uint64_t bytes, bool last)
     job->untold = 0;
 }
 
-static ssize_t read_at(int fd, void *data, size_t size, uint64_t at)
-{
+static ssize_t read_at(int fd, void *data, size_t size, uint64_t at) {
     ssize_t got;
     do
         got = pread(fd, data, size, (off_t)at);
@@ -186,8 +171,7 @@ static ssize_t read_at(int fd, void *data, size_t size, uint64_t at)
 }
 
 /* As much as there is, also where the file system gives it piecemeal. */
-static ssize_t read_full(int fd, uint8_t *data, size_t size)
-{
+static ssize_t read_full(int fd, uint8_t *data, size_t size) {
     size_t have = 0;
     while (have < size) {
         ssize_t got = read_at(fd, data + have, size - have, have);
@@ -200,8 +184,7 @@ static ssize_t read_full(int fd, uint8_t *data, size_t size)
     return (ssize_t)have;
 }
 
-static int write_at(int fd, const uint8_t *data, size_t size, uint64_t at)
-{
+static int write_at(int fd, const uint8_t *data, size_t size, uint64_t at) {
     while (size) {
         ssize_t put = pwrite(fd, data, size, (off_t)at);
         if (put < 0 && errno == EINTR)
@@ -216,15 +199,13 @@ static int write_at(int fd, const uint8_t *data, size_t size, uint64_t at)
 }
 
 /* What a file system, or two of them, answers when it cannot do it in the kernel. */
-static bool is_not_here(int error)
-{
+static bool is_not_here(int error) {
     return error == EOPNOTSUPP || error == EXDEV || error == EINVAL || error == ENOTTY || error == ETXTBSY
         || error == EPERM || error == ENOSYS;
 }
 
 /* 0: at the end of the file, or it does not work here. */
-static ssize_t range_step(struct job *job, uint64_t at, uint64_t size)
-{
+static ssize_t range_step(struct job *job, uint64_t at, uint64_t size) {
     off_t from = (off_t)at, to = (off_t)at;
     ssize_t done = copy_file_range(job->from, &from, job->to, &to, MIN(size, (uint64_t)STEP), 0);
     if (done < 0 && errno == EINTR)
@@ -235,8 +216,7 @@ static ssize_t range_step(struct job *job, uint64_t at, uint64_t size)
     return MAX(done, (ssize_t)0);
 }
 
-static ssize_t buffer_step(struct job *job, uint64_t at, uint64_t size)
-{
+static ssize_t buffer_step(struct job *job, uint64_t at, uint64_t size) {
     ssize_t got = read_at(job->from, job->buffer, MIN(size, (uint64_t)CHUNK), at);
     if (got <= 0)
         return got;
@@ -247,8 +227,7 @@ static ssize_t buffer_step(struct job *job, uint64_t at, uint64_t size)
 }
 
 /* Data from *at to `end`; *at stays before `end` when the file ended there. */
-static int copy_data(struct job *job, uint64_t *at, uint64_t end)
-{
+static int copy_data(struct job *job, uint64_t *at, uint64_t end) {
     while (*at < end) {
         if (cancelled(job->options))
             return -ECANCELED;
@@ -269,8 +248,7 @@ static int copy_data(struct job *job, uint64_t *at, uint64_t end)
 }
 
 /* Where the next data begins. Where holes cannot be asked for, everything is data. */
-static int find_data(int fd, uint64_t at, uint64_t *size, uint64_t *ret)
-{
+static int find_data(int fd, uint64_t at, uint64_t *size, uint64_t *ret) {
     off_t found = lseek(fd, (off_t)at, SEEK_DATA);
     if (found >= 0) {
         *ret = MIN((uint64_t)found, *size);
@@ -288,8 +266,7 @@ static int find_data(int fd, uint64_t at, uint64_t *size, uint64_t *ret)
     return 0;
 }
 
-static int find_hole(int fd, uint64_t at, uint64_t size, uint64_t *ret)
-{
+static int find_hole(int fd, uint64_t at, uint64_t size, uint64_t *ret) {
     off_t found = lseek(fd, (off_t)at, SEEK_HOLE);
     if (found < 0 && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS && errno != ENXIO)
         return -errno;
@@ -298,8 +275,7 @@ static int find_hole(int fd, uint64_t at, uint64_t size, uint64_t *ret)
 }
 
 /* A file with holes gets its size first: xfs reserves room behind data written at the end, and a hole there would be filled. */
-static int extend(struct job *job, uint64_t size)
-{
+static int extend(struct job *job, uint64_t size) {
     if (job->to < 0 || job->extended)
         return 0;
     if (ftruncate(job->to, (off_t)size) < 0)
@@ -309,8 +285,7 @@ static int extend(struct job *job, uint64_t size)
 }
 
 /* Data and holes in turn, up to the size the file has now. */
-static int copy_segments(struct job *job, uint64_t *ret_size)
-{
+static int copy_segments(struct job *job, uint64_t *ret_size) {
     struct stat stat;
     if (fstat(job->from, &stat) < 0)
         return -errno;
@@ -339,16 +314,14 @@ static int copy_segments(struct job *job, uint64_t *ret_size)
     return 0;
 }
 
-static bool may_have_hole(const uint8_t *data, size_t size)
-{
+static bool may_have_hole(const uint8_t *data, size_t size) {
     for (size_t at = 0; at < size; at += PAGE)
         if (all_zero(data + at, MIN(size - at, (size_t)PAGE)))
             return true;
     return false;
 }
 
-static int run_hashed(struct job *job, ssize_t small, uint64_t *ret_size, struct digest *ret_digest)
-{
+static int run_hashed(struct job *job, ssize_t small, uint64_t *ret_size, struct digest *ret_digest) {
     struct hasher hasher _hasher_ = {0};
     int r = hasher_init(&hasher);
     if (r < 0)
@@ -368,8 +341,7 @@ static int run_hashed(struct job *job, ssize_t small, uint64_t *ret_size, struct
 }
 
 /* Most files are small: the first read tells all there is to know about them. */
-static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct digest *ret_digest)
-{
+static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct digest *ret_digest) {
     if (cancelled(job->options))
         return -ECANCELED;
     ssize_t small = read_full(job->from, job->buffer, CHUNK);
@@ -392,8 +364,7 @@ static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct dig
 }
 
 static int transfer(int from, int to, const struct copy_options *options, bool want_digest,
-                    uint64_t *ret_size, struct digest *ret_digest)
-{
+                    uint64_t *ret_size, struct digest *ret_digest) {
     static _Thread_local uint8_t buffer[CHUNK];    /* mapped once a thread, not once a file */
     struct job job = { .from = from, .to = to, .options = options, .buffer = buffer };
     struct digest digest;
@@ -411,8 +382,7 @@ static int transfer(int from, int to, const struct copy_options *options, bool w
 
 /* 0: it cannot be done here. */
 static int clone_content(int from, int to, const struct copy_options *options, uint64_t *ret_size,
-                         struct digest *ret_digest)
-{
+                         struct digest *ret_digest) {
     if (cancelled(options))
         return -ECANCELED;
     if (ioctl(to, FICLONE, from) < 0)
@@ -433,8 +403,7 @@ static int clone_content(int from, int to, const struct copy_options *options, u
     return COPY_REFLINKED;
 }
 
-int copy_content(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest)
-{
+int copy_content(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest) {
     static const struct copy_options plain;
     if (!options)
         options = &plain;
@@ -447,26 +416,22 @@ int copy_content(int from, int to, const struct copy_options *options, uint64_t 
     return r < 0 ? r : COPY_COPIED;
 }
 
-int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest)
-{
+int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest) {
     static const struct copy_options plain;
     return transfer(from, -1, options ? options : &plain, true, ret_size, ret_digest);
 }
 
-bool digest_equal(const struct digest *a, const struct digest *b)
-{
+bool digest_equal(const struct digest *a, const struct digest *b) {
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
 /* A mapping of a file of overlayfs is held by the file below, whose inode no lease here knows. */
-static bool hides_mappings(int fd)
-{
+static bool hides_mappings(int fd) {
     struct statfs stat;
     return fstatfs(fd, &stat) < 0 || stat.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
-int copy_is_hot(int fd)
-{
+int copy_is_hot(int fd) {
     /* Who opens the file for writing meanwhile makes the kernel signal us, by default with SIGIO, which kills. */
     if (fcntl(fd, F_SETSIG, SIGURG) < 0)
         return 1;

@@ -32,20 +32,17 @@ struct dirs {
 
 enum { BUDGET_LEAST = 8, CHAIN = 32 };
 
-static void lock(struct dirs *dirs)
-{
+static void lock(struct dirs *dirs) {
     if (pthread_mutex_lock(&dirs->mutex) != 0)
         abort();
 }
 
-static void unlock(struct dirs *dirs)
-{
+static void unlock(struct dirs *dirs) {
     if (pthread_mutex_unlock(&dirs->mutex) != 0)
         abort();
 }
 
-static struct dir *node_new(struct dirs *dirs, struct dir *parent, const char *name)
-{
+static struct dir *node_new(struct dirs *dirs, struct dir *parent, const char *name) {
     size_t size = strlen(name) + 1;
     struct dir *dir = malloc(sizeof(*dir) + size);
     if (!dir)
@@ -57,8 +54,7 @@ static struct dir *node_new(struct dirs *dirs, struct dir *parent, const char *n
 
 /* The list of what may be evicted. */
 
-static void idle_add(struct dir *dir)
-{
+static void idle_add(struct dir *dir) {
     struct dirs *dirs = dir->dirs;
     dir->newer = NULL;
     dir->older = dirs->newest;
@@ -66,8 +62,7 @@ static void idle_add(struct dir *dir)
     dirs->newest = dir;
 }
 
-static void idle_remove(struct dir *dir)
-{
+static void idle_remove(struct dir *dir) {
     struct dirs *dirs = dir->dirs;
     *(dir->newer ? &dir->newer->older : &dirs->newest) = dir->older;
     *(dir->older ? &dir->older->newer : &dirs->oldest) = dir->newer;
@@ -75,27 +70,23 @@ static void idle_remove(struct dir *dir)
 }
 
 /* Of an idle node. */
-static void shut(struct dir *dir)
-{
+static void shut(struct dir *dir) {
     idle_remove(dir);
     dir->fd = fd_close(dir->fd);
     dir->dirs->open--;
 }
 
-static void evict_down_to(struct dirs *dirs, unsigned count)
-{
+static void evict_down_to(struct dirs *dirs, unsigned count) {
     while (dirs->open > count && dirs->oldest)
         shut(dirs->oldest);
 }
 
-static void pin(struct dir *dir)
-{
+static void pin(struct dir *dir) {
     if (dir->pins++ == 0 && dir->parent)
         idle_remove(dir);
 }
 
-static void unpin(struct dir *dir)
-{
+static void unpin(struct dir *dir) {
     if (--dir->pins > 0 || !dir->parent)
         return;
     idle_add(dir);
@@ -107,8 +98,7 @@ static void unpin(struct dir *dir)
 
 /* Trees. */
 
-int dirs_open(int rootfd, unsigned budget, struct dirs **ret)
-{
+int dirs_open(int rootfd, unsigned budget, struct dirs **ret) {
     _dirs_ struct dirs *dirs = calloc(1, sizeof(*dirs));
     if (!dirs)
         return -ENOMEM;
@@ -128,8 +118,7 @@ int dirs_open(int rootfd, unsigned budget, struct dirs **ret)
     return 0;
 }
 
-struct dirs *dirs_close(struct dirs *dirs)
-{
+struct dirs *dirs_close(struct dirs *dirs) {
     if (!dirs)
         return NULL;
     if (dirs->root)
@@ -140,29 +129,25 @@ struct dirs *dirs_close(struct dirs *dirs)
     return NULL;
 }
 
-struct dir *dirs_root(struct dirs *dirs)
-{
+struct dir *dirs_root(struct dirs *dirs) {
     return dirs->root;
 }
 
 /* Nodes. */
 
-struct dir *dir_child(struct dir *parent, const char *name)
-{
+struct dir *dir_child(struct dir *parent, const char *name) {
     struct dir *dir = node_new(parent->dirs, parent, name);
     if (dir)
         dir_ref(parent);
     return dir;
 }
 
-struct dir *dir_ref(struct dir *dir)
-{
+struct dir *dir_ref(struct dir *dir) {
     atomic_fetch_add_explicit(&dir->refs, 1, memory_order_relaxed);
     return dir;
 }
 
-struct dir *dir_unref(struct dir *dir)
-{
+struct dir *dir_unref(struct dir *dir) {
     /* The root's own reference belongs to the tree, so its count does not come to 0 here. */
     while (dir && atomic_fetch_sub_explicit(&dir->refs, 1, memory_order_acq_rel) == 1) {
         struct dir *parent = dir->parent;
@@ -176,20 +161,17 @@ struct dir *dir_unref(struct dir *dir)
     return NULL;
 }
 
-struct dir *dir_parent(const struct dir *dir)
-{
+struct dir *dir_parent(const struct dir *dir) {
     return dir->parent;
 }
 
-const char *dir_name(const struct dir *dir)
-{
+const char *dir_name(const struct dir *dir) {
     return dir->name;
 }
 
 /* Opening. */
 
-static int open_below(int parentfd, const char *name)
-{
+static int open_below(int parentfd, const char *name) {
     int flags = O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int fd = openat(parentfd, name, O_RDONLY | flags);
     if (fd < 0 && errno == EACCES)
@@ -198,8 +180,7 @@ static int open_below(int parentfd, const char *name)
 }
 
 /* Out of descriptors: gives up every idle one, and keeps fewer from now on. True: some were freed. */
-static bool make_room(struct dirs *dirs)
-{
+static bool make_room(struct dirs *dirs) {
     lock(dirs);
     unsigned before = dirs->open;
     evict_down_to(dirs, 0);
@@ -211,8 +192,7 @@ static bool make_room(struct dirs *dirs)
     return freed;
 }
 
-static int open_node(struct dir *dir, struct stat *ret)
-{
+static int open_node(struct dir *dir, struct stat *ret) {
     int fd _close_ = open_below(dir->parent->fd, dir->name);
     if ((fd == -EMFILE || fd == -ENFILE) && make_room(dir->dirs))
         fd = open_below(dir->parent->fd, dir->name);
@@ -224,8 +204,7 @@ static int open_node(struct dir *dir, struct stat *ret)
 }
 
 /* Hands `fd` to the node, pins it, and lets go of its parent. Another thread may have been faster. */
-static int settle(struct dir *dir, int fd, const struct stat *stat)
-{
+static int settle(struct dir *dir, int fd, const struct stat *stat) {
     if (dir->known && (dir->dev != stat->st_dev || dir->ino != stat->st_ino)) {
         (void)fd_close(fd);
         return -ESTALE;
@@ -245,8 +224,7 @@ static int settle(struct dir *dir, int fd, const struct stat *stat)
 }
 
 /* Opens `dir`, whose parent is pinned; the parent's pin becomes this one's, or is let go. */
-static int step_down(struct dir *dir)
-{
+static int step_down(struct dir *dir) {
     struct dirs *dirs = dir->dirs;
     struct stat stat;
     int fd = open_node(dir, &stat);
@@ -259,8 +237,7 @@ static int step_down(struct dir *dir)
 }
 
 /* Pins the nearest open node, `dir` itself or an ancestor; *ret_steps: how far up. */
-static struct dir *pin_nearest(struct dir *dir, size_t *ret_steps)
-{
+static struct dir *pin_nearest(struct dir *dir, size_t *ret_steps) {
     size_t steps = 0;
     lock(dir->dirs);
     struct dir *near = dir;
@@ -272,8 +249,7 @@ static struct dir *pin_nearest(struct dir *dir, size_t *ret_steps)
     return near;
 }
 
-int dir_pin(struct dir *dir)
-{
+int dir_pin(struct dir *dir) {
     size_t steps;
     struct dir *near = pin_nearest(dir, &steps);
     if (steps == 0)
@@ -294,15 +270,13 @@ int dir_pin(struct dir *dir)
     return dir->fd;
 }
 
-void dir_unpin(struct dir *dir)
-{
+void dir_unpin(struct dir *dir) {
     lock(dir->dirs);
     unpin(dir);
     unlock(dir->dirs);
 }
 
-void dir_path(const struct dir *dir, const char *name_or_null, struct buf *out)
-{
+void dir_path(const struct dir *dir, const char *name_or_null, struct buf *out) {
     size_t size = name_or_null ? strlen(name_or_null) + 1 : 0;
     for (const struct dir *i = dir; i->parent; i = i->parent)
         size += strlen(i->name) + 1;
@@ -327,8 +301,7 @@ void dir_path(const struct dir *dir, const char *name_or_null, struct buf *out)
     buf_add(out, path, size - 1);
 }
 
-int dir_make(struct dir *dir)
-{
+int dir_make(struct dir *dir) {
     if (!dir->parent)
         return 0;
     struct dir_pinned parent _pinned_ = dir_pinned(dir->parent);
@@ -346,8 +319,7 @@ int dir_make(struct dir *dir)
     return S_ISDIR(stat.st_mode) ? 0 : -ENOTDIR;
 }
 
-void dir_forget(struct dir *dir)
-{
+void dir_forget(struct dir *dir) {
     if (!dir->parent)
         return;
     lock(dir->dirs);

@@ -19,13 +19,11 @@
 
 enum { TRIES = 16 };
 
-static bool has_mode(int flags)
-{
+static bool has_mode(int flags) {
     return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
-static int open_at_once(int dirfd, const char *path, int flags, mode_t mode)
-{
+static int open_at_once(int dirfd, const char *path, int flags, mode_t mode) {
     struct open_how how = {
         .flags = (uint64_t)flags, .mode = has_mode(flags) ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
@@ -40,15 +38,13 @@ static int open_at_once(int dirfd, const char *path, int flags, mode_t mode)
 }
 
 /* A component of `path`: its size, and what follows it. */
-static size_t next_component(const char *path, const char **ret_rest)
-{
+static size_t next_component(const char *path, const char **ret_rest) {
     size_t size = strcspn(path, "/");
     *ret_rest = path + size + strspn(path + size, "/");
     return size;
 }
 
-static int open_component(int dirfd, const char *path, size_t size, int flags, mode_t mode)
-{
+static int open_component(int dirfd, const char *path, size_t size, int flags, mode_t mode) {
     char name[NAME_MAX + 1];
     if (size > NAME_MAX)
         return -ENAMETOOLONG;
@@ -58,8 +54,7 @@ static int open_component(int dirfd, const char *path, size_t size, int flags, m
     return fd < 0 ? -errno : fd;
 }
 
-static int open_by_walk(int dirfd, const char *path, int flags, mode_t mode)
-{
+static int open_by_walk(int dirfd, const char *path, int flags, mode_t mode) {
     int at _close_ = -1;
     for (const char *rest; ; path = rest) {
         size_t size = next_component(path, &rest);
@@ -74,8 +69,7 @@ static int open_by_walk(int dirfd, const char *path, int flags, mode_t mode)
 }
 
 /* No way up, so that both ways of opening refuse the same. */
-static bool leads_out(const char *path)
-{
+static bool leads_out(const char *path) {
     if (*path == '/')
         return true;
     for (const char *rest; *path; path = rest)
@@ -84,8 +78,7 @@ static bool leads_out(const char *path)
     return false;
 }
 
-int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
-{
+int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
     if (leads_out(path))
         return -EXDEV;
     if (*path == '\0')
@@ -99,8 +92,7 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 
 /* Files as a whole. */
 
-static int read_to_end(int fd, size_t limit, struct buf *out)
-{
+static int read_to_end(int fd, size_t limit, struct buf *out) {
     char data[16 << 10];
     for (;;) {
         ssize_t got = read(fd, data, sizeof(data));
@@ -116,8 +108,7 @@ static int read_to_end(int fd, size_t limit, struct buf *out)
     }
 }
 
-int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out)
-{
+int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out) {
     int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
@@ -134,8 +125,7 @@ int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out)
     return out->failed;
 }
 
-int fs_write_all(int fd, const void *data, size_t size)
-{
+int fs_write_all(int fd, const void *data, size_t size) {
     const char *at = data;
     while (size) {
         ssize_t put = write(fd, at, size);
@@ -155,16 +145,14 @@ struct temporary {
     char name[64];
 };
 
-static void temporary_done(struct temporary *temporary)
-{
+static void temporary_done(struct temporary *temporary) {
     temporary->fd = fd_close(temporary->fd);
     if (*temporary->name)
         (void)unlinkat(temporary->dirfd, temporary->name, 0);
 }
 #define _temporary_ _cleanup_(temporary_done)
 
-static int temporary_open(int dirfd, struct temporary *ret)
-{
+static int temporary_open(int dirfd, struct temporary *ret) {
     for (int i = 0; i < TRIES; i++) {
         uint64_t random;
         if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
@@ -182,16 +170,14 @@ static int temporary_open(int dirfd, struct temporary *ret)
     return -EEXIST;
 }
 
-static int sync_directory(int dirfd)
-{
+static int sync_directory(int dirfd) {
     int fd _close_ = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     return fsync(fd) < 0 ? -errno : 0;
 }
 
-int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode)
-{
+int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode) {
     struct temporary new _temporary_ = { .fd = -1 };
     int r = temporary_open(dirfd, &new);
     if (r >= 0)
@@ -204,14 +190,12 @@ int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, 
     return sync_directory(dirfd);
 }
 
-bool fs_same_file(int a, int b)
-{
+bool fs_same_file(int a, int b) {
     struct stat x, y;
     return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-int fs_statx(int dirfd, const char *name, struct statx *ret)
-{
+int fs_statx(int dirfd, const char *name, struct statx *ret) {
     int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
     struct statx stat;
     if (statx(dirfd, name, flags, META_STATX, &stat) < 0)
@@ -222,8 +206,7 @@ int fs_statx(int dirfd, const char *name, struct statx *ret)
 
 /* Limits and clocks. */
 
-int fs_raise_descriptor_limit(void)
-{
+int fs_raise_descriptor_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return -errno;
@@ -235,8 +218,7 @@ int fs_raise_descriptor_limit(void)
 }
 
 /* Without a name where that is possible. */
-static int probe_open(int dirfd, struct temporary *ret)
-{
+static int probe_open(int dirfd, struct temporary *ret) {
     int fd = openat(dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0) {
         *ret = (struct temporary){ .dirfd = dirfd, .fd = fd };
@@ -245,8 +227,7 @@ static int probe_open(int dirfd, struct temporary *ret)
     return errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL || errno == ENOENT ? temporary_open(dirfd, ret) : -errno;
 }
 
-static int stamp(const struct temporary *probe, struct timespec *ret)
-{
+static int stamp(const struct temporary *probe, struct timespec *ret) {
     struct stat stat;
     ssize_t put = pwrite(probe->fd, "", 1, 0);
     if (put != 1)
@@ -257,23 +238,20 @@ static int stamp(const struct temporary *probe, struct timespec *ret)
     return 0;
 }
 
-int fs_now(int dirfd, struct timespec *ret)
-{
+int fs_now(int dirfd, struct timespec *ret) {
     struct temporary probe _temporary_ = { .fd = -1 };
     int r = probe_open(dirfd, &probe);
     return r < 0 ? r : stamp(&probe, ret);
 }
 
-static int64_t to_ns(const struct timespec *time)
-{
+static int64_t to_ns(const struct timespec *time) {
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
 /* A clock that ticks at most 1000 times a second cannot give so many different times in so short a while. */
 enum { STAMPS = 16, STAMPS_NS = 8 * 1000 * 1000, ROUNDS = 3 };
 
-static int all_differ(const struct temporary *probe, int64_t *ret_took)
-{
+static int all_differ(const struct temporary *probe, int64_t *ret_took) {
     int64_t first = 0, last = 0;
     for (int i = 0; i < STAMPS; i++) {
         struct timespec time;
@@ -290,8 +268,7 @@ static int all_differ(const struct temporary *probe, int64_t *ret_took)
     return 1;
 }
 
-int fs_has_fine_timestamps(int dirfd)
-{
+int fs_has_fine_timestamps(int dirfd) {
     struct temporary probe _temporary_ = { .fd = -1 };
     int r = probe_open(dirfd, &probe);
     if (r < 0)
@@ -311,15 +288,13 @@ struct sought { unsigned major, minor; uint64_t ino; };
 
 enum { NAMED = 8 };            /* so many are named, no more */
 
-static bool is_sought(int dirfd, const char *name, const struct sought *file)
-{
+static bool is_sought(int dirfd, const char *name, const struct sought *file) {
     struct statx stat;         /* of what may lie on a server that does not answer */
     return statx(dirfd, name, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO, &stat) == 0 && stat.stx_ino == file->ino
         && stat.stx_dev_major == file->major && stat.stx_dev_minor == file->minor;
 }
 
-static bool is_open_for_writing(int process, const char *fd)
-{
+static bool is_open_for_writing(int process, const char *fd) {
     char name[sizeof("fdinfo/") + NAME_MAX];
     (void)snprintf(name, sizeof(name), "fdinfo/%s", fd);
     struct buf info _buf_ = {0};
@@ -329,8 +304,7 @@ static bool is_open_for_writing(int process, const char *fd)
     return flags && (strtoul(flags + strlen("flags:"), NULL, 8) & O_ACCMODE) != O_RDONLY;
 }
 
-static bool has_descriptor(int process, const struct sought *file)
-{
+static bool has_descriptor(int process, const struct sought *file) {
     int fd _close_ = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir _closedir_ = fd < 0 ? NULL : fdopendir(fd);
     if (!dir)
@@ -343,8 +317,7 @@ static bool has_descriptor(int process, const struct sought *file)
 }
 
 /* A line of proc(5) maps. btrfs shows another device there than stat does, so the file itself has the last word. */
-static bool is_written_mapping(int process, const char *line, const struct sought *file)
-{
+static bool is_written_mapping(int process, const char *line, const struct sought *file) {
     char range[64], modes[8], name[sizeof("map_files/") + sizeof(range)];
     unsigned major, minor;
     unsigned long long ino;
@@ -356,14 +329,12 @@ static bool is_written_mapping(int process, const char *line, const struct sough
     return (major == file->major && minor == file->minor) || is_sought(process, name, file);
 }
 
-static void close_stream(FILE **stream)
-{
+static void close_stream(FILE **stream) {
     if (*stream)
         (void)fclose(*stream);
 }
 
-static bool has_mapping(int process, const struct sought *file)
-{
+static bool has_mapping(int process, const struct sought *file) {
     int fd _close_ = openat(process, "maps", O_RDONLY | O_CLOEXEC);
     FILE *maps _cleanup_(close_stream) = fd < 0 ? NULL : fdopen(fd, "r");
     if (!maps)
@@ -376,8 +347,7 @@ static bool has_mapping(int process, const struct sought *file)
     return false;
 }
 
-static void add_process(int process, const char *pid, struct buf *out)
-{
+static void add_process(int process, const char *pid, struct buf *out) {
     struct buf command _buf_ = {0};
     if (fs_read_file(process, "comm", 256, &command) < 0 || !command.size)
         buf_str(&command, "?\n");
@@ -386,8 +356,7 @@ static void add_process(int process, const char *pid, struct buf *out)
     buf_char(out, ')');
 }
 
-void fs_who_writes(const struct stat *file, struct buf *out)
-{
+void fs_who_writes(const struct stat *file, struct buf *out) {
     const struct sought sought = { major(file->st_dev), minor(file->st_dev), file->st_ino };
     DIR *proc _closedir_ = opendir("/proc");
     unsigned found = 0;

@@ -26,14 +26,12 @@ struct removal {
     size_t count, room;
 };
 
-static void shut(struct level *level)
-{
+static void shut(struct level *level) {
     closedir_ptr(&level->dir);
     level->dir = NULL;
 }
 
-static void removal_done(struct removal *removal)
-{
+static void removal_done(struct removal *removal) {
     for (size_t i = 0; i < removal->count; i++)
         shut(&removal->levels[i]);
     free(removal->levels);
@@ -41,21 +39,18 @@ static void removal_done(struct removal *removal)
 #define _removal_ _cleanup_(removal_done)
 
 /* Of the directory that holds the entries of level `depth`; 0 is the caller's own. */
-static int holder(const struct removal *removal, size_t depth)
-{
+static int holder(const struct removal *removal, size_t depth) {
     return depth ? dirfd(removal->levels[depth - 1].dir) : removal->dirfd;
 }
 
 /* Ours to remove, so also ours to open up. False: not possible, `errno` tells. */
-static bool open_up(int fd)
-{
+static bool open_up(int fd) {
     struct stat stat;
     return fstat(fd, &stat) == 0 && (stat.st_mode & S_IRWXU) != S_IRWXU && fchmod(fd, (stat.st_mode & 07777) | S_IRWXU) == 0;
 }
 
 /* 0 = gone, 1 = a directory that is not empty. */
-static int try_unlink(int fd, const char *name, bool directory)
-{
+static int try_unlink(int fd, const char *name, bool directory) {
     if (unlinkat(fd, name, directory ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT)
         return 0;
     if (directory)
@@ -68,8 +63,7 @@ static int try_unlink(int fd, const char *name, bool directory)
 }
 
 /* Of level `depth`. The caller's own directory is not ours to open up. */
-static int remove_entry(const struct removal *removal, size_t depth, const char *name, unsigned char type)
-{
+static int remove_entry(const struct removal *removal, size_t depth, const char *name, unsigned char type) {
     int fd = holder(removal, depth);
     int r = try_unlink(fd, name, type == DT_DIR);
     if (r == -EACCES && depth && open_up(fd))
@@ -79,8 +73,7 @@ static int remove_entry(const struct removal *removal, size_t depth, const char 
     return r;
 }
 
-static int open_directory(int fd, const char *name)
-{
+static int open_directory(int fd, const char *name) {
     int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int opened = openat(fd, name, flags);
     if (opened < 0 && errno == EACCES && fchmodat(fd, name, S_IRWXU, AT_SYMLINK_NOFOLLOW) == 0)
@@ -88,8 +81,7 @@ static int open_directory(int fd, const char *name)
     return opened < 0 ? -errno : opened;
 }
 
-static int set_dir(struct level *level, int fd)
-{
+static int set_dir(struct level *level, int fd) {
     int owned _close_ = fd;
     level->dir = fdopendir(owned);
     if (!level->dir)
@@ -98,8 +90,7 @@ static int set_dir(struct level *level, int fd)
     return 0;
 }
 
-static int make_level_room(struct removal *removal)
-{
+static int make_level_room(struct removal *removal) {
     if (removal->count < removal->room)
         return 0;
     size_t room = removal->room ? 2 * removal->room : KEEP;
@@ -111,8 +102,7 @@ static int make_level_room(struct removal *removal)
     return 0;
 }
 
-static int go_down(struct removal *removal, const char *name)
-{
+static int go_down(struct removal *removal, const char *name) {
     int fd _close_ = -1;
     int r = make_level_room(removal);
     if (r >= 0)
@@ -135,8 +125,7 @@ static int go_down(struct removal *removal, const char *name)
 }
 
 /* The level above the innermost was closed: opens it again, to be read from its start. */
-static int reopen_above(struct removal *removal)
-{
+static int reopen_above(struct removal *removal) {
     struct level *level = &removal->levels[removal->count - 2];
     int fd _close_ = openat(holder(removal, removal->count), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -150,8 +139,7 @@ static int reopen_above(struct removal *removal)
 }
 
 /* The innermost level was emptied; what came into it meanwhile, or was skipped by its file system, is read again. */
-static int go_up(struct removal *removal)
-{
+static int go_up(struct removal *removal) {
     size_t depth = removal->count - 1;
     if (depth && !removal->levels[depth - 1].dir) {
         int r = reopen_above(removal);
@@ -169,14 +157,12 @@ static int go_up(struct removal *removal)
     return r > 0 ? -ENOTEMPTY : r;
 }
 
-static bool is_dot(const char *name)
-{
+static bool is_dot(const char *name) {
     return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
 /* 1 = the innermost level is empty, as far as it could be read. */
-static int remove_next(struct removal *removal)
-{
+static int remove_next(struct removal *removal) {
     errno = 0;
     struct dirent *entry = readdir(removal->levels[removal->count - 1].dir);
     if (!entry)
@@ -187,8 +173,7 @@ static int remove_next(struct removal *removal)
     return r > 0 ? go_down(removal, entry->d_name) : r;
 }
 
-int fs_remove_tree(int dirfd, const char *name)
-{
+int fs_remove_tree(int dirfd, const char *name) {
     struct removal removal _removal_ = { .dirfd = dirfd };
     int r = remove_entry(&removal, 0, name, DT_UNKNOWN);
     if (r > 0)

@@ -14,15 +14,13 @@ enum { TRIES = 8 };            /* for a target that grows between asking for its
 
 #define OVERLAY "user.overlay."
 
-void meta_done(struct meta *meta)
-{
+void meta_done(struct meta *meta) {
     free(meta->target);
     free(meta->xattrs);
     *meta = (struct meta){0};
 }
 
-int meta_copy(struct meta *ret, const struct meta *meta)
-{
+int meta_copy(struct meta *ret, const struct meta *meta) {
     _meta_ struct meta copy = *meta;
     copy.target = NULL;
     copy.xattrs = NULL;
@@ -39,19 +37,16 @@ int meta_copy(struct meta *ret, const struct meta *meta)
     return 0;
 }
 
-static bool same_xattrs(const struct meta *a, const struct meta *b)
-{
+static bool same_xattrs(const struct meta *a, const struct meta *b) {
     return a->xattrs_size == b->xattrs_size
         && (!a->xattrs_size || memcmp(a->xattrs, b->xattrs, a->xattrs_size) == 0);
 }
 
-static bool same_target(const struct meta *a, const struct meta *b)
-{
+static bool same_target(const struct meta *a, const struct meta *b) {
     return a->target && b->target ? strcmp(a->target, b->target) == 0 : a->target == b->target;
 }
 
-unsigned meta_differs(const struct meta *a, const struct meta *b)
-{
+unsigned meta_differs(const struct meta *a, const struct meta *b) {
     unsigned what = 0;
     if ((a->mode ^ b->mode) & S_IFMT || (S_ISREG(a->mode) && a->size != b->size))
         what |= SNAP_WHAT_CONTENT;
@@ -70,13 +65,11 @@ unsigned meta_differs(const struct meta *a, const struct meta *b)
     return what;
 }
 
-bool meta_equal(const struct meta *a, const struct meta *b)
-{
+bool meta_equal(const struct meta *a, const struct meta *b) {
     return meta_differs(a, b) == 0 && (S_ISDIR(a->mode) || a->size == b->size);
 }
 
-void fingerprint_from(const struct statx *stat, struct fingerprint *ret)
-{
+void fingerprint_from(const struct statx *stat, struct fingerprint *ret) {
     bool born = S_ISDIR(stat->stx_mode) && stat->stx_mask & STATX_BTIME;
     uint64_t birth = born ? (uint64_t)stat->stx_btime.tv_sec * 1000000000u + stat->stx_btime.tv_nsec : 0;
     *ret = (struct fingerprint){
@@ -89,28 +82,24 @@ void fingerprint_from(const struct statx *stat, struct fingerprint *ret)
     };
 }
 
-bool fingerprint_equal(const struct fingerprint *a, const struct fingerprint *b)
-{
+bool fingerprint_equal(const struct fingerprint *a, const struct fingerprint *b) {
     return a->ino == b->ino && a->size == b->size
         && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec
         && a->ctime_sec == b->ctime_sec && a->ctime_nsec == b->ctime_nsec
         && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid && a->rdev == b->rdev;
 }
 
-bool meta_xattr_is_overlay(const char *name)
-{
+bool meta_xattr_is_overlay(const char *name) {
     size_t size = strlen(OVERLAY);
     return strncmp(name, OVERLAY, size) == 0 && strncmp(name + size, "overlay.", strlen("overlay.")) != 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
+static int by_name(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* The names of a list, sorted; they point into it. NULL with *ret_count 0: none. */
-static int sort_names(const struct xattr_value *list, const char ***ret, size_t *ret_count)
-{
+static int sort_names(const struct xattr_value *list, const char ***ret, size_t *ret_count) {
     size_t count = 0;
     for (size_t at = 0; at < list->size; at++)
         count += list->data[at] == '\0';
@@ -128,19 +117,16 @@ static int sort_names(const struct xattr_value *list, const char ***ret, size_t 
 }
 
 /* It went away meanwhile, or is none of ours to read: then it is not part of the snapshot. */
-static bool is_not_to_be_read(int r)
-{
+static bool is_not_to_be_read(int r) {
     return r == -ENODATA || r == -EPERM || r == -EACCES || r == -EOPNOTSUPP;
 }
 
 /* How xfs shows an ACL to root a second time. */
-static bool is_alias(const char *name)
-{
+static bool is_alias(const char *name) {
     return strncmp(name, "trusted.SGI_ACL_", strlen("trusted.SGI_ACL_")) == 0;
 }
 
-static int pack_one(const struct xattr_at *inode, const char *name, struct buf *out)
-{
+static int pack_one(const struct xattr_at *inode, const char *name, struct buf *out) {
     struct xattr_value value _xattr_value_ = {0};
     int r = xattr_get(inode, name, &value);
     if (r < 0)
@@ -153,8 +139,7 @@ static int pack_one(const struct xattr_at *inode, const char *name, struct buf *
     return out->failed;
 }
 
-static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_size)
-{
+static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_size) {
     struct xattr_value list _xattr_value_ = {0};
     int r = xattr_list(inode, &list);
     if (r < 0 || list.size == 0)
@@ -182,8 +167,7 @@ static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_siz
     return 0;
 }
 
-static int read_target(int dirfd, const char *name, size_t hint, char **ret)
-{
+static int read_target(int dirfd, const char *name, size_t hint, char **ret) {
     size_t room = hint ? hint + 1 : PATH_MAX;
     for (int i = 0; i < TRIES; i++, room = MAX(2 * room, (size_t)PATH_MAX)) {
         char *target _free_ = malloc(room);
@@ -201,8 +185,7 @@ static int read_target(int dirfd, const char *name, size_t hint, char **ret)
     return -EAGAIN;
 }
 
-int meta_read(int dirfd, const char *name, int fd, const struct statx *stat, struct meta *ret)
-{
+int meta_read(int dirfd, const char *name, int fd, const struct statx *stat, struct meta *ret) {
     _meta_ struct meta meta = {
         .mode = stat->stx_mode, .uid = stat->stx_uid, .gid = stat->stx_gid,
         .mtime = { stat->stx_mtime.tv_sec, stat->stx_mtime.tv_nsec },
@@ -236,8 +219,7 @@ int meta_read(int dirfd, const char *name, int fd, const struct statx *stat, str
 struct packed_xattr { const char *name; size_t name_size; const void *value; size_t value_size; };
 
 /* 1 = one was read, 0 = the end, -EINVAL = not such a record. */
-static int next_xattr(struct bufread *reader, struct packed_xattr *ret)
-{
+static int next_xattr(struct bufread *reader, struct packed_xattr *ret) {
     if (reader->at == reader->end)
         return 0;
     ret->name_size = bufread_u16(reader);
@@ -247,14 +229,12 @@ static int next_xattr(struct bufread *reader, struct packed_xattr *ret)
     return reader->failed || ret->name_size == 0 ? -EINVAL : 1;
 }
 
-static struct bufread xattr_reader(const struct meta *meta)
-{
+static struct bufread xattr_reader(const struct meta *meta) {
     const uint8_t *at = meta->xattrs;
     return (struct bufread){ .at = at, .end = at + meta->xattrs_size };
 }
 
-unsigned meta_xattr_count(const struct meta *meta)
-{
+unsigned meta_xattr_count(const struct meta *meta) {
     if (!meta->xattrs_size)
         return 0;
     struct bufread reader = xattr_reader(meta);
@@ -278,14 +258,12 @@ struct apply {
 };
 
 /* What a privilege, a file system or a namespace does not let us set, as against what failed. */
-static bool is_refused(int r)
-{
+static bool is_refused(int r) {
     return r == -EPERM || r == -EACCES || r == -EOPNOTSUPP || r == -EINVAL || r == -ERANGE || r == -E2BIG
         || r == -EOVERFLOW;
 }
 
-static int skip_if_refused(struct apply *apply, int r, unsigned what)
-{
+static int skip_if_refused(struct apply *apply, int r, unsigned what) {
     if (r >= 0 || !is_refused(r))
         return r;
     if (!(apply->flags & META_STORE))
@@ -293,13 +271,11 @@ static int skip_if_refused(struct apply *apply, int r, unsigned what)
     return 0;
 }
 
-static int refresh(struct apply *apply)
-{
+static int refresh(struct apply *apply) {
     return fstat(apply->fd, &apply->now) < 0 ? -errno : 0;
 }
 
-static int change_owner(struct apply *apply)
-{
+static int change_owner(struct apply *apply) {
     uid_t uid = apply->meta->uid == apply->now.st_uid ? (uid_t)-1 : apply->meta->uid;
     gid_t gid = apply->meta->gid == apply->now.st_gid ? (gid_t)-1 : apply->meta->gid;
     if (uid == (uid_t)-1 && gid == (gid_t)-1)
@@ -312,8 +288,7 @@ static int change_owner(struct apply *apply)
 }
 
 /* Without the right owner a set-id bit would give away somebody else's rights. The store is out of reach anyway. */
-static mode_t wanted_mode(struct apply *apply)
-{
+static mode_t wanted_mode(struct apply *apply) {
     mode_t mode = apply->meta->mode & 07777;
     if (apply->flags & META_STORE || S_ISDIR(apply->meta->mode))
         return mode;
@@ -326,8 +301,7 @@ static mode_t wanted_mode(struct apply *apply)
     return mode;
 }
 
-static int set_mode(struct apply *apply, mode_t mode)
-{
+static int set_mode(struct apply *apply, mode_t mode) {
     if (S_ISLNK(apply->now.st_mode) || (apply->now.st_mode & 07777) == mode)
         return 0;
     int r = apply->inode.fd >= 0 ? fchmod(apply->fd, mode) : chmod(apply->inode.path, mode);
@@ -338,8 +312,7 @@ static int set_mode(struct apply *apply, mode_t mode)
 }
 
 /* chmod drops the set-group bit silently where the group is not ours, and an ACL changes the group's bits. */
-static int change_mode(struct apply *apply)
-{
+static int change_mode(struct apply *apply) {
     mode_t mode = wanted_mode(apply);
     int r = apply->acl_changed ? refresh(apply) : 0;
     if (r >= 0)
@@ -353,21 +326,18 @@ static int change_mode(struct apply *apply)
 }
 
 /* An ACL or a label that does not fit beside the others is ENOSPC on ext4, with any amount of room on the disk. */
-static int is_disk_full(const struct apply *apply)
-{
+static int is_disk_full(const struct apply *apply) {
     struct statvfs stat;
     if (fstatvfs(apply->fd, &stat) < 0)
         return -errno;
     return stat.f_bavail == 0 || (stat.f_files && stat.f_favail == 0);
 }
 
-static bool is_acl(const char *name)
-{
+static bool is_acl(const char *name) {
     return strncmp(name, "system.posix_acl", strlen("system.posix_acl")) == 0;
 }
 
-static int after_xattr(struct apply *apply, const char *name, int r)
-{
+static int after_xattr(struct apply *apply, const char *name, int r) {
     if (r >= 0 && is_acl(name))
         apply->acl_changed = true;
     if (r == -ENOSPC) {
@@ -380,8 +350,7 @@ static int after_xattr(struct apply *apply, const char *name, int r)
 }
 
 /* The name under which the xattr is kept; -ERANGE: it does not fit. */
-static int stored_name(const struct apply *apply, const struct packed_xattr *xattr, char ret[XATTR_NAME_MAX + 1])
-{
+static int stored_name(const struct apply *apply, const struct packed_xattr *xattr, char ret[XATTR_NAME_MAX + 1]) {
     char name[XATTR_NAME_MAX + 1];
     if (xattr->name_size > XATTR_NAME_MAX)
         return -ERANGE;
@@ -393,16 +362,14 @@ static int stored_name(const struct apply *apply, const struct packed_xattr *xat
     return size > XATTR_NAME_MAX ? -ERANGE : 0;
 }
 
-static bool is_listed(const struct xattr_value *list, const char *name)
-{
+static bool is_listed(const struct xattr_value *list, const char *name) {
     for (const char *at = list->data; at < list->data + list->size; at += strlen(at) + 1)
         if (strcmp(at, name) == 0)
             return true;
     return false;
 }
 
-static bool has_value(const struct apply *apply, const char *name, const struct packed_xattr *xattr)
-{
+static bool has_value(const struct apply *apply, const char *name, const struct packed_xattr *xattr) {
     struct xattr_value value _xattr_value_ = {0};
     return xattr_get(&apply->inode, name, &value) == 0 && value.size == xattr->value_size
         && memcmp(value.data, xattr->value, value.size) == 0;
@@ -410,8 +377,7 @@ static bool has_value(const struct apply *apply, const char *name, const struct 
 
 /* Sets what is wanted and not there, and gathers the names, as a list, in `wanted`: any others are extras.
  * ACLs are set in a pass of their own, the last: one that makes the file read-only would keep user xattrs out. */
-static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, struct buf *wanted)
-{
+static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, struct buf *wanted) {
     struct bufread reader = xattr_reader(apply->meta);
     struct packed_xattr xattr;
     int more;
@@ -434,15 +400,13 @@ static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, 
 }
 
 /* Labels that the system gives by itself are no extras, and neither is what makes the layer a layer. */
-static bool stays(const struct apply *apply, const char *name)
-{
+static bool stays(const struct apply *apply, const char *name) {
     return is_alias(name) || strcmp(name, "security.selinux") == 0 || strcmp(name, "security.evm") == 0
         || strcmp(name, "security.ima") == 0 || strncmp(name, "security.SMACK64", strlen("security.SMACK64")) == 0
         || (apply->flags & META_STORE && meta_xattr_is_overlay(name));
 }
 
-static int remove_extras(struct apply *apply, const struct xattr_value *list, const struct buf *wanted)
-{
+static int remove_extras(struct apply *apply, const struct xattr_value *list, const struct buf *wanted) {
     const struct xattr_value names = { .data = wanted->data, .size = wanted->size };
     for (const char *at = list->data; at < list->data + list->size; at += strlen(at) + 1) {
         if (stays(apply, at) || is_listed(&names, at))
@@ -456,8 +420,7 @@ static int remove_extras(struct apply *apply, const struct xattr_value *list, co
 }
 
 /* Our own read-only file refuses user xattrs; the mode comes last. */
-static int make_writable(struct apply *apply)
-{
+static int make_writable(struct apply *apply) {
     mode_t mode = apply->now.st_mode & 07777;
     if (S_ISLNK(apply->now.st_mode) || (mode & 0600) == 0600 || geteuid() == 0)
         return 0;
@@ -467,8 +430,7 @@ static int make_writable(struct apply *apply)
     return r;
 }
 
-static int change_xattrs(struct apply *apply)
-{
+static int change_xattrs(struct apply *apply) {
     struct xattr_value list _xattr_value_ = {0};
     struct buf wanted _buf_ = {0};
     int r = xattr_list(&apply->inode, &list);
@@ -482,8 +444,7 @@ static int change_xattrs(struct apply *apply)
     return r < 0 ? r : remove_extras(apply, &list, &wanted);
 }
 
-static int change_times(struct apply *apply)
-{
+static int change_times(struct apply *apply) {
     if (apply->flags & META_NO_TIMES)
         return 0;
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, apply->meta->mtime };
@@ -492,8 +453,7 @@ static int change_times(struct apply *apply)
 }
 
 /* chown clears set-id bits and capabilities, so it comes first; an ACL is part of the mode, so the mode comes after. */
-static int apply_all(struct apply *apply)
-{
+static int apply_all(struct apply *apply) {
     int r = refresh(apply);
     if (r < 0)
         return r;
@@ -508,8 +468,7 @@ static int apply_all(struct apply *apply)
 }
 
 /* By the descriptor itself, unless it is one that only holds a place. */
-static int choose_access(struct apply *apply, bool only_path)
-{
+static int choose_access(struct apply *apply, bool only_path) {
     int mode = only_path ? O_PATH : fcntl(apply->fd, F_GETFL);
     if (mode < 0)
         return -errno;
@@ -517,8 +476,7 @@ static int choose_access(struct apply *apply, bool only_path)
     return snprintf(apply->inode.path, sizeof(apply->inode.path), "/proc/self/fd/%d", apply->fd) < 0 ? -EIO : 0;
 }
 
-int meta_apply(int dirfd, const char *name, const struct meta *meta, unsigned flags, unsigned *ret_missing)
-{
+int meta_apply(int dirfd, const char *name, const struct meta *meta, unsigned flags, unsigned *ret_missing) {
     int opened _close_ = -1;
     if (*name) {
         opened = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);

@@ -8,16 +8,14 @@
 
 struct progress { struct snap_project *project; uint64_t *bytes; };
 
-static void on_bytes(void *data, uint64_t bytes)
-{
+static void on_bytes(void *data, uint64_t bytes) {
     struct progress *progress = data;
     *progress->bytes += bytes;
     project_progress(progress->project, &(struct snap_progress){ .doing = "restoring", .bytes = *progress->bytes });
 }
 
 static int build_file(struct snap_project *project, int dirfd, const char *name, const struct object *object, uint64_t *bytes,
-                      struct snap_err *err)
-{
+                      struct snap_err *err) {
     int from _close_ = project_open_content(project, object, err);
     if (from < 0)
         return from;
@@ -33,8 +31,7 @@ static int build_file(struct snap_project *project, int dirfd, const char *name,
     return size == object->meta.size ? 0 : -EUCLEAN;
 }
 
-static int build_node(int dirfd, const char *name, const struct meta *meta)
-{
+static int build_node(int dirfd, const char *name, const struct meta *meta) {
     if (S_ISLNK(meta->mode))
         return symlinkat(meta->target ? meta->target : "", dirfd, name) < 0 ? -errno : 0;
     dev_t device = makedev(meta->rdev_major, meta->rdev_minor);
@@ -42,20 +39,17 @@ static int build_node(int dirfd, const char *name, const struct meta *meta)
 }
 
 int build_entry(struct snap_project *project, int dirfd, const char *name, const struct object *object, uint64_t *bytes,
-                unsigned *ret_missing, struct snap_err *err)
-{
+                unsigned *ret_missing, struct snap_err *err) {
     int r = S_ISREG(object->meta.mode) ? build_file(project, dirfd, name, object, bytes, err) : build_node(dirfd, name, &object->meta);
     return r < 0 ? r : meta_apply(dirfd, name, &object->meta, 0, ret_missing);
 }
 
-bool build_is_about_entry(int code)
-{
+bool build_is_about_entry(int code) {
     return code == -EUCLEAN || code == -ENODATA || code == -EPERM || code == -EACCES || code == -EOPNOTSUPP
         || code == -ENAMETOOLONG || code == -EINVAL || code == -EFBIG || code == -EILSEQ;
 }
 
-void build_missing_words(unsigned missing, struct buf *out)
-{
+void build_missing_words(unsigned missing, struct buf *out) {
     static const struct { unsigned bit; const char *word; } words[] = {
         { SNAP_WHAT_OWNER, "owner" }, { SNAP_WHAT_MODE, "mode" }, { SNAP_WHAT_XATTR, "extended attributes" },
         { SNAP_WHAT_TIME, "time" },

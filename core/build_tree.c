@@ -29,21 +29,18 @@ struct builder {
     struct snap_err *err;
 };
 
-static void unref_node(void *node)
-{
+static void unref_node(void *node) {
     dir_unref(node);
 }
 
-static void free_made(void *data)
-{
+static void free_made(void *data) {
     struct made *made = data;
     dir_unref(made->at);
     free(made->name);
     free(made);
 }
 
-static void builder_done(struct builder *builder)
-{
+static void builder_done(struct builder *builder) {
     for (size_t i = 0; i < builder->folders_count; i++) {
         dir_unref(builder->folders[i].at);
         object_free(builder->folders[i].object);
@@ -56,8 +53,7 @@ static void builder_done(struct builder *builder)
 }
 #define _builder_ _cleanup_(builder_done)
 
-static int builder_open(struct builder *builder, int fd, const struct object *object)
-{
+static int builder_open(struct builder *builder, int fd, const struct object *object) {
     builder->nodes = map_new();
     builder->links = map_new();
     int r = builder->nodes && builder->links ? dirs_open(fd, OPEN_DIRECTORIES, &builder->tree) : -ENOMEM;
@@ -70,13 +66,11 @@ static int builder_open(struct builder *builder, int fd, const struct object *ob
     return MIN(r, 0);
 }
 
-static struct dir *node_in(const struct builder *builder, int64_t dir)
-{
+static struct dir *node_in(const struct builder *builder, int64_t dir) {
     return map_get(builder->nodes, &dir, sizeof(dir));
 }
 
-static int add_node(struct builder *builder, struct dir *above, const struct tree_node *node)
-{
+static int add_node(struct builder *builder, struct dir *above, const struct tree_node *node) {
     struct dir *at = dir_child(above, node->name);
     if (!at)
         return -ENOMEM;
@@ -88,13 +82,11 @@ static int add_node(struct builder *builder, struct dir *above, const struct tre
 
 /* Making. */
 
-static void tell_failed(const struct builder *builder, const char *path, int code)
-{
+static void tell_failed(const struct builder *builder, const char *path, int code) {
     project_notice(builder->project, SNAP_NOTICE_FAILED_PATH, path, "cannot restore it: %s", strerror(-code));
 }
 
-static void tell_missing(const struct builder *builder, const char *path, unsigned missing)
-{
+static void tell_missing(const struct builder *builder, const char *path, unsigned missing) {
     struct buf words _buf_ = {0};
     build_missing_words(missing, &words);
     if (words.size && !words.failed)
@@ -102,8 +94,7 @@ static void tell_missing(const struct builder *builder, const char *path, unsign
 }
 
 /* Metadata comes at the end, when nothing is made in it any more. */
-static int add_folder(struct builder *builder, struct dir *at, const struct object *object, const char *path)
-{
+static int add_folder(struct builder *builder, struct dir *at, const struct object *object, const char *path) {
     size_t count = builder->folders_count;
     if ((count & (count - 1)) == 0) {
         struct folder *more = reallocarray(builder->folders, count ? 2 * count : 1, sizeof(*more));
@@ -122,8 +113,7 @@ static int add_folder(struct builder *builder, struct dir *at, const struct obje
     return 0;
 }
 
-static int make_directory(struct builder *builder, struct dir *above, const struct tree_node *node)
-{
+static int make_directory(struct builder *builder, struct dir *above, const struct tree_node *node) {
     int r = add_node(builder, above, node);
     struct dir *at = node_in(builder, node->object->dir);
     if (r >= 0)
@@ -137,8 +127,7 @@ static int make_directory(struct builder *builder, struct dir *above, const stru
 }
 
 /* 1 = linked to a name of the same object, 0 = this is its first, or its only one. */
-static int link_to_first(struct builder *builder, struct dir *above, int dirfd, const struct tree_node *node)
-{
+static int link_to_first(struct builder *builder, struct dir *above, int dirfd, const struct tree_node *node) {
     int64_t id = node->object->id;
     struct made *first = map_get(builder->links, &id, sizeof(id));
     if (first) {
@@ -163,15 +152,13 @@ static int link_to_first(struct builder *builder, struct dir *above, int dirfd, 
 }
 
 /* It could not be made: it is no name to link to. */
-static void forget_first(struct builder *builder, int64_t id)
-{
+static void forget_first(struct builder *builder, int64_t id) {
     struct made *made = map_remove(builder->links, &id, sizeof(id));
     if (made)
         free_made(made);
 }
 
-static int make_file(struct builder *builder, struct dir *above, const struct tree_node *node)
-{
+static int make_file(struct builder *builder, struct dir *above, const struct tree_node *node) {
     struct dir_pinned at _pinned_ = dir_pinned(above);
     unsigned missing = 0;
     int r = at.fd < 0 ? at.fd : node->object->flags & OBJECT_UNREAD ? -ENODATA : link_to_first(builder, above, at.fd, node);
@@ -190,8 +177,7 @@ static int make_file(struct builder *builder, struct dir *above, const struct tr
     return 1;
 }
 
-static int make_node(void *data, const struct tree_node *node)
-{
+static int make_node(void *data, const struct tree_node *node) {
     struct builder *builder = data;
     struct dir *above = node_in(builder, node->dir);
     if (project_cancelled(builder->project))
@@ -202,8 +188,7 @@ static int make_node(void *data, const struct tree_node *node)
     return MIN(r, 0);
 }
 
-static int finish_folders(struct builder *builder)
-{
+static int finish_folders(struct builder *builder) {
     for (size_t i = builder->folders_count; i-- > 0;) {
         struct folder *folder = &builder->folders[i];
         struct dir_pinned at _pinned_ = dir_pinned(folder->at);
@@ -216,8 +201,7 @@ static int finish_folders(struct builder *builder)
     return 0;
 }
 
-static int make_tree(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as)
-{
+static int make_tree(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as) {
     if (mkdirat(dirfd, as, 0700) < 0)
         return -errno;
     int fd _close_ = openat(dirfd, as, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -229,8 +213,7 @@ static int make_tree(struct builder *builder, const struct object *object, const
     return r < 0 ? r : finish_folders(builder);
 }
 
-static int make_one(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as)
-{
+static int make_one(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as) {
     unsigned missing = 0;
     if (object->flags & OBJECT_UNREAD)
         return err_path(builder->err, -ENODATA, path, "restore, because it could not be read when the snapshot was taken,");
@@ -243,8 +226,7 @@ static int make_one(struct builder *builder, const struct object *object, const 
 }
 
 int build_tree(struct snap_project *project, struct point at, const struct object *object, const char *path, int dirfd, const char *as,
-               struct build_result *ret, struct snap_err *err)
-{
+               struct build_result *ret, struct snap_err *err) {
     struct builder builder _builder_ = { .project = project, .at = at, .err = err };
     int r = object_is_dir(object) ? make_tree(&builder, object, path, dirfd, as) : make_one(&builder, object, path, dirfd, as);
     if (r == -ECANCELED)
@@ -258,20 +240,17 @@ int build_tree(struct snap_project *project, struct point at, const struct objec
 /* Comparing. */
 
 /* What the file system or a missing privilege did not take then is no change since. */
-static unsigned ignored_here(void)
-{
+static unsigned ignored_here(void) {
     return geteuid() == 0 ? 0 : SNAP_WHAT_OWNER | SNAP_WHAT_XATTR;
 }
 
-static void conflict(struct builder *builder, const char *path, const char *text)
-{
+static void conflict(struct builder *builder, const char *path, const char *text) {
     builder->conflicts++;
     project_notice(builder->project, SNAP_NOTICE_CONFLICT, path, "%s", text);
 }
 
 /* Names that the snapshot does not have. */
-static int check_names(struct builder *builder, int64_t dir, int fd, const char *path)
-{
+static int check_names(struct builder *builder, int64_t dir, int fd, const char *path) {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list _closedir_ = copy < 0 ? NULL : fdopendir(copy);
     if (!list)
@@ -293,8 +272,7 @@ static int check_names(struct builder *builder, int64_t dir, int fd, const char 
     return -errno;
 }
 
-static int check_directory(struct builder *builder, int dirfd, const char *name, const struct object *object, const char *path)
-{
+static int check_directory(struct builder *builder, int dirfd, const char *name, const struct object *object, const char *path) {
     int fd _close_ = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
         conflict(builder, path, "is not what was restored");
@@ -308,8 +286,7 @@ static int check_directory(struct builder *builder, int dirfd, const char *name,
     return r < 0 ? r : check_names(builder, object->dir, fd, path);
 }
 
-static int check_node(void *data, const struct tree_node *node)
-{
+static int check_node(void *data, const struct tree_node *node) {
     struct builder *builder = data;
     struct dir *above = node_in(builder, node->dir);
     if (!above)
@@ -329,8 +306,7 @@ static int check_node(void *data, const struct tree_node *node)
     return MIN(r, 0);
 }
 
-static int check_tree(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as)
-{
+static int check_tree(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as) {
     int r = check_directory(builder, dirfd, as, object, path);
     if (r != 0)
         return MIN(r, 0);
@@ -340,8 +316,7 @@ static int check_tree(struct builder *builder, const struct object *object, cons
 }
 
 int build_check(struct snap_project *project, struct point at, const struct object *object, const char *path, int dirfd, const char *as,
-                uint64_t *ret_conflicts, struct snap_err *err)
-{
+                uint64_t *ret_conflicts, struct snap_err *err) {
     struct builder builder _builder_ = { .project = project, .at = at, .err = err };
     int r;
     if (object_is_dir(object)) {

@@ -10,8 +10,7 @@
 
 #define READINGS 3
 
-bool capture_is_racy(const struct scan *scan, const struct fingerprint *print)
-{
+bool capture_is_racy(const struct scan *scan, const struct fingerprint *print) {
     if (scan->fine)
         return false;
     int64_t sec = scan->started.tv_sec;
@@ -20,8 +19,7 @@ bool capture_is_racy(const struct scan *scan, const struct fingerprint *print)
         || print->ctime_sec > sec || (print->ctime_sec == sec && print->ctime_nsec >= nsec);
 }
 
-struct dir *capture_stage_dir(struct scan *scan, struct scan_dir *dir)
-{
+struct dir *capture_stage_dir(struct scan *scan, struct scan_dir *dir) {
     pthread_mutex_lock(&scan->lock);
     if (!dir->stage)
         dir->stage = stage_dir(scan->stage, dir->id);
@@ -30,8 +28,7 @@ struct dir *capture_stage_dir(struct scan *scan, struct scan_dir *dir)
     return stage;
 }
 
-static int open_for_reading(int dirfd, const char *name)
-{
+static int open_for_reading(int dirfd, const char *name) {
     int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     int fd = openat(dirfd, name, flags | O_NOATIME);
     if (fd < 0 && errno == EPERM)
@@ -39,21 +36,18 @@ static int open_for_reading(int dirfd, const char *name)
     return fd < 0 ? -errno : fd;
 }
 
-static void count_bytes(void *data, uint64_t bytes)
-{
+static void count_bytes(void *data, uint64_t bytes) {
     struct scan *scan = data;
     scan->bytes += bytes;
 }
 
-static struct copy_options copy_options(struct scan *scan)
-{
+static struct copy_options copy_options(struct scan *scan) {
     return (struct copy_options){ .no_reflink = scan->no_reflink, .want_digest = true,
                                   .cancel = scan->project->env.cancel, .progress = count_bytes, .data = scan };
 }
 
 /* An empty file of the layer; one that an earlier round left under this name goes first. */
-static int create_staged(struct scan *scan, struct dir *stage, const char *name)
-{
+static int create_staged(struct scan *scan, struct dir *stage, const char *name) {
     int fd = stage_create(scan->stage, stage, name);
     if (fd != -EEXIST)
         return fd;
@@ -63,8 +57,7 @@ static int create_staged(struct scan *scan, struct dir *stage, const char *name)
 
 /* One reading: into a new file of the layer (*to) if there is one and the content may be new, else for the digest alone. */
 static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const char *name, bool copy, struct object *object,
-                        struct captured *captured, int *to)
-{
+                        struct captured *captured, int *to) {
     struct copy_options options = copy_options(scan);
     if (!copy || !scan->stage)
         return copy_digest(fd, &options, &object->meta.size, &object->digest);
@@ -86,25 +79,21 @@ static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const c
 }
 
 /* Would the fingerprint let us expect new content? If not, it is compared before it is copied. */
-static bool expects_change(const struct object *old, const struct fingerprint *print)
-{
+static bool expects_change(const struct object *old, const struct fingerprint *print) {
     return !old || old->flags & OBJECT_UNREAD || old->meta.size != print->size
         || old->meta.mtime.tv_sec != print->mtime_sec || old->meta.mtime.tv_nsec != (long)print->mtime_nsec;
 }
 
-static bool same_content(const struct object *old, const struct object *now)
-{
+static bool same_content(const struct object *old, const struct object *now) {
     return old && !(old->flags & OBJECT_UNREAD) && old->meta.size == now->meta.size && digest_equal(&old->digest, &now->digest);
 }
 
-static bool same_object(const struct object *old, const struct object *now)
-{
+static bool same_object(const struct object *old, const struct object *now) {
     return same_content(old, now) && meta_equal(&old->meta, &now->meta);
 }
 
 /* The first of the bases that is a regular file of this size, else NULL. */
-static int choose_base(struct scan *scan, const int64_t *bases, uint64_t size, struct object **ret)
-{
+static int choose_base(struct scan *scan, const int64_t *bases, uint64_t size, struct object **ret) {
     *ret = NULL;
     for (; *bases; bases++) {
         struct object *object = NULL;
@@ -119,8 +108,7 @@ static int choose_base(struct scan *scan, const int64_t *bases, uint64_t size, s
 
 /* Reads until what was read is one version: the same stat before and after. *ret_torn: it never was. */
 static int read_settled(struct scan *scan, struct scan_dir *dir, int fd, const char *name, struct statx *stat, struct object *old,
-                        struct object *object, struct captured *captured, int *to, bool *ret_torn)
-{
+                        struct object *object, struct captured *captured, int *to, bool *ret_torn) {
     for (unsigned reading = 1;; reading++) {
         fingerprint_from(stat, &captured->print);
         meta_done(&object->meta);
@@ -144,8 +132,7 @@ static int read_settled(struct scan *scan, struct scan_dir *dir, int fd, const c
     }
 }
 
-static int unstage(struct scan *scan, struct scan_dir *dir, const char *name, struct captured *captured)
-{
+static int unstage(struct scan *scan, struct scan_dir *dir, const char *name, struct captured *captured) {
     if (!captured->staged)
         return 0;
     captured->staged = false;
@@ -153,15 +140,13 @@ static int unstage(struct scan *scan, struct scan_dir *dir, const char *name, st
 }
 
 /* The digest of a reflink was that of the source. Where somebody may write without a trace, only the stored bytes count. */
-static int digest_stored(struct scan *scan, int to, struct object *object, const struct captured *captured)
-{
+static int digest_stored(struct scan *scan, int to, struct object *object, const struct captured *captured) {
     struct copy_options options = copy_options(scan);
     return captured->how == COPY_REFLINKED && to >= 0 ? copy_digest(to, &options, &object->meta.size, &object->digest) : 0;
 }
 
 static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *name, struct statx *stat, const int64_t *bases,
-                  struct object *object, struct captured *ret)
-{
+                  struct object *object, struct captured *ret) {
     struct captured captured = {0};
     struct object *old = NULL;
     _close_ int to = -1;
@@ -188,8 +173,7 @@ static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *n
 }
 
 /* The base that was as unreadable before, with the same metadata. */
-static int unread_before(struct scan *scan, const int64_t *bases, const struct meta *meta, struct object **ret)
-{
+static int unread_before(struct scan *scan, const int64_t *bases, const struct meta *meta, struct object **ret) {
     for (; *bases; bases++) {
         struct object *object = NULL;
         int r = scan_known_object(scan, *bases, &object);
@@ -205,8 +189,7 @@ static int unread_before(struct scan *scan, const int64_t *bases, const struct m
 
 /* Known by its metadata only: nobody may take the missing bytes for an empty file. */
 static int describe_unread(struct scan *scan, struct scan_dir *dir, int dirfd, const char *name, int code,
-                           const int64_t *bases, struct captured *ret)
-{
+                           const int64_t *bases, struct captured *ret) {
     struct statx stat;
     int r = fs_statx(dirfd, name, &stat);
     if (r < 0)
@@ -235,13 +218,11 @@ static int describe_unread(struct scan *scan, struct scan_dir *dir, int dirfd, c
     return 0;
 }
 
-static bool not_readable(int code)
-{
+static bool not_readable(int code) {
     return code == -EACCES || code == -EPERM || code == -EIO || code == -ETXTBSY;
 }
 
-int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char *name, const int64_t *bases, struct captured *ret)
-{
+int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char *name, const int64_t *bases, struct captured *ret) {
     _close_ int fd = open_for_reading(dirfd, name);
     if (fd == -ELOOP || fd == -ENXIO || fd == -ENOENT)
         return 1;
@@ -268,13 +249,11 @@ int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char 
     return scan_own(scan, TAKE_PTR(object));
 }
 
-static bool as_recorded(const struct found *found)
-{
+static bool as_recorded(const struct found *found) {
     return found->known && found->known->object == found->object && !(found->known->flags & LIVE_AHEAD);
 }
 
-int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found)
-{
+int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found) {
     int64_t bases[3] = {0};
     unsigned count = 0;
     const struct moved *moved = !found->known || found->known->print.ino != found->print.ino
@@ -302,8 +281,7 @@ int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct f
     return scan_differ(scan, dir->id, found->name, captured.object, &how);
 }
 
-int capture_other(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, const struct statx *stat)
-{
+int capture_other(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, const struct statx *stat) {
     _object_ struct object *object = calloc(1, sizeof(*object));
     if (!object)
         return -ENOMEM;

@@ -11,16 +11,14 @@
 
 #define NAME_LIMIT 255
 
-const char *snap_version(void)
-{
+const char *snap_version(void) {
     return SNAPCTL_VERSION;
 }
 
 /* Spec. */
 
 /* 1 = only digits, and the value; as large as fits if it does not. */
-static bool parse_number(const char *text, uint64_t *ret)
-{
+static bool parse_number(const char *text, uint64_t *ret) {
     uint64_t value = 0;
     if (!*text)
         return false;
@@ -34,8 +32,7 @@ static bool parse_number(const char *text, uint64_t *ret)
     return true;
 }
 
-static bool parse_latest(const char *spec, uint64_t *ret)
-{
+static bool parse_latest(const char *spec, uint64_t *ret) {
     if (strcmp(spec, "latest") == 0) {
         *ret = 0;
         return true;
@@ -43,8 +40,7 @@ static bool parse_latest(const char *spec, uint64_t *ret)
     return strncmp(spec, "latest~", 7) == 0 && parse_number(spec + 7, ret);
 }
 
-static int look_up(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err)
-{
+static int look_up(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     uint64_t number;
     if (parse_number(spec, &number))
         return number > INT64_MAX || number >= INDEX_NEWEST ? 0 : index_snapshot(project->store, (int64_t)number, ret, err);
@@ -56,8 +52,7 @@ static int look_up(struct snap_project *project, const char *spec, struct snapsh
 /* Hints for what is not there. */
 
 /* Edits between two names, at most `limit`; one row of the table is enough. */
-static unsigned distance(const char *a, const char *b, unsigned limit)
-{
+static unsigned distance(const char *a, const char *b, unsigned limit) {
     unsigned row[NAME_LIMIT + 1];
     size_t a_size = strlen(a), b_size = strlen(b);
     if (a_size > NAME_LIMIT || b_size > NAME_LIMIT || a_size > b_size + limit || b_size > a_size + limit)
@@ -84,8 +79,7 @@ struct nearest {
     int64_t first, last;
 };
 
-static int weigh(void *data, const struct snapshot *snapshot)
-{
+static int weigh(void *data, const struct snapshot *snapshot) {
     struct nearest *nearest = data;
     const struct snap_snapshot *public = &snapshot->public;
     nearest->last = MAX(nearest->last, public->number);
@@ -101,14 +95,12 @@ static int weigh(void *data, const struct snapshot *snapshot)
 }
 
 /* How many edits still look like the same word. */
-static unsigned tolerance(const char *spec)
-{
+static unsigned tolerance(const char *spec) {
     size_t size = strlen(spec);
     return size <= 2 ? 1 : size <= 5 ? 2 : size <= 9 ? 3 : 4;
 }
 
-static int not_found(struct snap_project *project, const char *spec, struct snap_err *err)
-{
+static int not_found(struct snap_project *project, const char *spec, struct snap_err *err) {
     struct nearest nearest = { .spec = spec, .distance = tolerance(spec) + 1 };
     struct snap_err ignored = {0};
     _buf_ struct buf shown = {0};
@@ -130,8 +122,7 @@ static int not_found(struct snap_project *project, const char *spec, struct snap
     return err_hint(err, "snapshots are numbered from %lld to %lld", (long long)nearest.first, (long long)nearest.last);
 }
 
-int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err)
-{
+int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     int r = look_up(project, spec, ret, err);
     if (r < 0)
         return r;
@@ -141,8 +132,7 @@ int catalog_find(struct snap_project *project, const char *spec, struct snapshot
 /* Public rows. */
 
 /* One allocation: the strings lie behind the struct. */
-static int publish(const struct snapshot *snapshot, struct snap_snapshot **ret, struct snap_err *err)
-{
+static int publish(const struct snapshot *snapshot, struct snap_snapshot **ret, struct snap_err *err) {
     const char *name = snapshot->public.name ? snapshot->public.name : "";
     const char *message = snapshot->public.message ? snapshot->public.message : "";
     size_t name_size = strlen(name) + 1, message_size = strlen(message) + 1;
@@ -157,21 +147,18 @@ static int publish(const struct snapshot *snapshot, struct snap_snapshot **ret, 
     return 0;
 }
 
-int snap_find(struct snap_project *project, const char *spec, struct snap_snapshot **ret, struct snap_err *err)
-{
+int snap_find(struct snap_project *project, const char *spec, struct snap_snapshot **ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     int r = catalog_find(project, spec, &snapshot, err);
     return r < 0 ? r : publish(snapshot, ret, err);
 }
 
-void snap_snapshot_free(struct snap_snapshot *snapshot)
-{
+void snap_snapshot_free(struct snap_snapshot *snapshot) {
     free(snapshot);
 }
 
 int snap_show(struct snap_project *project, const char *spec, struct snap_snapshot **ret,
-              struct snap_counts *ret_counts, struct snap_err *err)
-{
+              struct snap_counts *ret_counts, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     struct snap_counts counts = {0};
     int r = catalog_find(project, spec, &snapshot, err);
@@ -194,8 +181,7 @@ struct log {
     void *data;
 };
 
-static bool wanted(const struct log *log, const struct snapshot *snapshot)
-{
+static bool wanted(const struct log *log, const struct snapshot *snapshot) {
     const struct snap_log_options *options = log->options;
     int64_t created = snapshot->public.created.tv_sec;
     if (snapshot->flags & SNAPSHOT_HIDDEN)
@@ -206,8 +192,7 @@ static bool wanted(const struct log *log, const struct snapshot *snapshot)
 }
 
 /* > 0: enough were given. */
-static int give(void *data, const struct snapshot *snapshot)
-{
+static int give(void *data, const struct snapshot *snapshot) {
     struct log *log = data;
     if (project_cancelled(log->project))
         return -ECANCELED;
@@ -220,8 +205,7 @@ static int give(void *data, const struct snapshot *snapshot)
     return log->options->limit && log->given >= log->options->limit;
 }
 
-static int log_path(struct log *log, struct snap_err *err)
-{
+static int log_path(struct log *log, struct snap_err *err) {
     _free_ int64_t *numbers = NULL;
     size_t count = 0;
     int r = index_history(log->project->store, INDEX_PROJECT_LINE, log->options->path, &numbers, &count, err);
@@ -237,8 +221,7 @@ static int log_path(struct log *log, struct snap_err *err)
 }
 
 /* What a callback returned is an error without a sentence yet. */
-static int end_listing(struct snap_project *project, int r, struct snap_err *err)
-{
+static int end_listing(struct snap_project *project, int r, struct snap_err *err) {
     if (r == -ECANCELED && project_cancelled(project))
         return project_cancelled_error(err);
     if (r < 0 && err && err->code != r)
@@ -247,8 +230,7 @@ static int end_listing(struct snap_project *project, int r, struct snap_err *err
 }
 
 int snap_log(struct snap_project *project, const struct snap_log_options *options,
-             snap_snapshot_fn fn, void *data, struct snap_err *err)
-{
+             snap_snapshot_fn fn, void *data, struct snap_err *err) {
     static const struct snap_log_options everything;
     struct log log = { .project = project, .options = options ? options : &everything, .fn = fn, .data = data };
     int r = log.options->path && *log.options->path
@@ -259,16 +241,14 @@ int snap_log(struct snap_project *project, const struct snap_log_options *option
 
 /* Names. */
 
-static bool has_control_character(const char *name)
-{
+static bool has_control_character(const char *name) {
     for (; *name; name++)
         if ((unsigned char)*name < 0x20 || *name == 0x7f)
             return true;
     return false;
 }
 
-static const char *what_is_wrong(const char *name)
-{
+static const char *what_is_wrong(const char *name) {
     size_t size = strlen(name);
     uint64_t number;
     if (size == 0)
@@ -290,8 +270,7 @@ static const char *what_is_wrong(const char *name)
     return strpbrk(name, "/:~") ? "'/', ':' and '~' mean something else in a snapshot's place" : NULL;
 }
 
-int snap_name_check(const char *name, struct snap_err *err)
-{
+int snap_name_check(const char *name, struct snap_err *err) {
     const char *wrong = what_is_wrong(name);
     if (!wrong)
         return 0;
@@ -302,8 +281,7 @@ int snap_name_check(const char *name, struct snap_err *err)
     return -EINVAL;
 }
 
-static int change_name(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err)
-{
+static int change_name(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err) {
     struct op op = {
         .kind = (char *)"tag", .state = (char *)"done", .command = (char *)(project->env.command ? project->env.command : ""),
         .target = snapshot->public.number, .old_text = (char *)snapshot->public.name, .new_text = (char *)name,
@@ -315,8 +293,7 @@ static int change_name(struct snap_project *project, const struct snapshot *snap
 }
 
 /* One durable transaction: the name and the operation that undoes it. */
-static int rename_snapshot(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err)
-{
+static int rename_snapshot(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err) {
     int r = store_begin(project->store, err);
     if (r < 0)
         return r;
@@ -328,8 +305,7 @@ static int rename_snapshot(struct snap_project *project, const struct snapshot *
     return store_commit(project->store, true, err);
 }
 
-static int refuse_taken(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err)
-{
+static int refuse_taken(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err) {
     _snapshot_ struct snapshot *other = NULL;
     int r = *name ? index_snapshot_named(project->store, name, &other, err) : 0;
     if (r <= 0 || other->public.number == snapshot->public.number)
@@ -338,8 +314,7 @@ static int refuse_taken(struct snap_project *project, const struct snapshot *sna
     return err_hint(err, "choose another name, or take this one away first: 'snapctl tag %lld \"\"'", (long long)other->public.number);
 }
 
-int snap_tag(struct snap_project *project, const char *spec, const char *name, char **ret_old_name, struct snap_err *err)
-{
+int snap_tag(struct snap_project *project, const char *spec, const char *name, char **ret_old_name, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     _free_ char *old = NULL;
     int r = *name ? snap_name_check(name, err) : 0;

@@ -9,8 +9,7 @@
 #include "rename.h"
 #include <string.h>
 
-static void row_done(struct change_row *row)
-{
+static void row_done(struct change_row *row) {
     free(row->name);
     free(row->path);
     free(row->old_path);
@@ -18,8 +17,7 @@ static void row_done(struct change_row *row)
     object_free(row->after);
 }
 
-void changes_done(struct changes *changes)
-{
+void changes_done(struct changes *changes) {
     for (size_t i = 0; i < changes->count; i++)
         row_done(&changes->rows[i]);
     free(changes->rows);
@@ -28,14 +26,12 @@ void changes_done(struct changes *changes)
 
 /* Which paths are asked for. */
 
-static bool below(const char *path, const char *above)
-{
+static bool below(const char *path, const char *above) {
     size_t size = strlen(above);
     return size == 0 ? *path : strncmp(path, above, size) == 0 && path[size] == '/';
 }
 
-static bool covers(const char *const *paths, const char *path)
-{
+static bool covers(const char *const *paths, const char *path) {
     if (!paths || !*paths)
         return true;
     for (; *paths; paths++)
@@ -58,8 +54,7 @@ struct moves {
     struct map *old_paths, *new_paths;    /* of all directories that left, that came: sets */
 };
 
-static void moves_done(struct moves *moves)
-{
+static void moves_done(struct moves *moves) {
     for (size_t i = 0; i < moves->count; i++) {
         free(moves->at[i].old_path);
         free(moves->at[i].new_path);
@@ -70,25 +65,21 @@ static void moves_done(struct moves *moves)
     map_free(moves->new_paths, NULL);
 }
 
-static const struct object *directory_left(const struct entry_row *row)
-{
+static const struct object *directory_left(const struct entry_row *row) {
     bool left = row->before && object_is_dir(row->before) && !(row->after && row->after->dir == row->before->dir);
     return left ? row->before : NULL;
 }
 
-static const struct object *directory_came(const struct entry_row *row)
-{
+static const struct object *directory_came(const struct entry_row *row) {
     bool came = row->after && object_is_dir(row->after) && !(row->before && row->before->dir == row->after->dir);
     return came ? row->after : NULL;
 }
 
-static int note_path(struct map *set, const char *path)
-{
+static int note_path(struct map *set, const char *path) {
     return map_put(set, path, strlen(path), set, NULL) < 0 ? -ENOMEM : 0;
 }
 
-static int note_left(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err)
-{
+static int note_left(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err) {
     const struct entry_row *row = &comparison->rows[index];
     const struct object *dir = directory_left(row);
     _free_ char *path = NULL;
@@ -103,8 +94,7 @@ static int note_left(struct comparison *comparison, struct moves *moves, size_t 
     return 0;
 }
 
-static int add_move(struct moves *moves, struct move move, struct snap_err *err)
-{
+static int add_move(struct moves *moves, struct move move, struct snap_err *err) {
     if (moves->count == moves->room) {
         size_t room = moves->room ? moves->room * 2 : 8;
         struct move *at = realloc(moves->at, room * sizeof(*at));
@@ -117,8 +107,7 @@ static int add_move(struct moves *moves, struct move move, struct snap_err *err)
     return 0;
 }
 
-static int note_came(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err)
-{
+static int note_came(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err) {
     const struct entry_row *row = &comparison->rows[index];
     const struct object *dir = directory_came(row);
     _free_ char *old_path = NULL, *new_path = NULL;
@@ -142,8 +131,7 @@ static int note_came(struct comparison *comparison, struct moves *moves, size_t 
     return r;
 }
 
-static int find_moves(struct comparison *comparison, struct moves *moves, struct snap_err *err)
-{
+static int find_moves(struct comparison *comparison, struct moves *moves, struct snap_err *err) {
     *moves = (struct moves){ .were = map_new(), .old_paths = map_new(), .new_paths = map_new() };
     if (!moves->were || !moves->old_paths || !moves->new_paths)
         return err_nomem(err);
@@ -156,14 +144,12 @@ static int find_moves(struct comparison *comparison, struct moves *moves, struct
 }
 
 /* One row tells a move only if no other directory was where it went or is where it was. */
-static bool changed_places(const struct moves *moves, const struct move *move)
-{
+static bool changed_places(const struct moves *moves, const struct move *move) {
     return map_get(moves->old_paths, move->new_path, strlen(move->new_path))
         || map_get(moves->new_paths, move->old_path, strlen(move->old_path));
 }
 
-static bool asked_in_part(const char *const *paths, const struct move *move)
-{
+static bool asked_in_part(const char *const *paths, const struct move *move) {
     if (covers(paths, move->old_path) != covers(paths, move->new_path))
         return true;
     for (; paths && *paths; paths++)
@@ -172,8 +158,7 @@ static bool asked_in_part(const char *const *paths, const struct move *move)
     return false;
 }
 
-static bool must_expand(const struct moves *moves, const char *const *paths, unsigned flags)
-{
+static bool must_expand(const struct moves *moves, const char *const *paths, unsigned flags) {
     if (flags & (CHANGES_NO_RENAMES | CHANGES_EXPAND))
         return true;
     for (size_t i = 0; i < moves->count; i++)
@@ -190,14 +175,12 @@ struct building {
     size_t room;
 };
 
-static void building_done(struct building *building)
-{
+static void building_done(struct building *building) {
     changes_done(&building->changes);
 }
 
 /* Takes what `row` owns, also on failure. */
-static int add_row(struct building *building, struct change_row row, struct snap_err *err)
-{
+static int add_row(struct building *building, struct change_row row, struct snap_err *err) {
     struct changes *changes = &building->changes;
     bool complete = row.name && row.path;
     if (complete && changes->count == building->room) {
@@ -217,8 +200,7 @@ static int add_row(struct building *building, struct change_row row, struct snap
     return 0;
 }
 
-static int add_half(struct building *building, struct entry_row *entry, char **path, bool after, struct snap_err *err)
-{
+static int add_half(struct building *building, struct entry_row *entry, char **path, bool after, struct snap_err *err) {
     struct change_row row = { .dir = entry->dir, .name = strdup(entry->name), .path = TAKE_PTR(*path) };
     if (after)
         row.after = TAKE_PTR(entry->after);
@@ -227,8 +209,7 @@ static int add_half(struct building *building, struct entry_row *entry, char **p
     return add_row(building, row, err);
 }
 
-static int add_entry(struct building *building, struct entry_row *entry, struct snap_err *err)
-{
+static int add_entry(struct building *building, struct entry_row *entry, struct snap_err *err) {
     struct comparison *comparison = building->comparison;
     _free_ char *old_path = NULL, *new_path = NULL;
     int r = entry->before ? side_path(&comparison->from, entry->dir, entry->name, &old_path, err) : 0;
@@ -246,8 +227,7 @@ static int add_entry(struct building *building, struct entry_row *entry, struct 
     return r;
 }
 
-static int add_move_row(struct building *building, struct move *move, struct snap_err *err)
-{
+static int add_move_row(struct building *building, struct move *move, struct snap_err *err) {
     struct entry_row *left = &building->comparison->rows[move->left], *came = &building->comparison->rows[move->came];
     struct change_row row = { .dir = came->dir, .name = strdup(came->name), .letter = 'R', .similarity = 100 };
     row.path = TAKE_PTR(move->new_path);
@@ -257,8 +237,7 @@ static int add_move_row(struct building *building, struct move *move, struct sna
     return add_row(building, row, err);
 }
 
-static int add_rows(struct building *building, struct moves *moves, bool expanded, struct snap_err *err)
-{
+static int add_rows(struct building *building, struct moves *moves, bool expanded, struct snap_err *err) {
     int r = 0;
     for (size_t i = 0; r >= 0 && !expanded && i < moves->count; i++)
         r = add_move_row(building, &moves->at[i], err);
@@ -268,8 +247,7 @@ static int add_rows(struct building *building, struct moves *moves, bool expande
 }
 
 /* A directory that was made anew in another's place: what has the same path on both sides is compared. */
-static int join_paths(struct changes *changes, struct snap_err *err)
-{
+static int join_paths(struct changes *changes, struct snap_err *err) {
     struct map *gone = map_new();
     int r = gone ? 0 : -ENOMEM;
     for (size_t i = 0; r >= 0 && i < changes->count; i++) {
@@ -289,22 +267,19 @@ static int join_paths(struct changes *changes, struct snap_err *err)
 
 /* Letters. */
 
-static bool content_differs(const struct object *before, const struct object *after)
-{
+static bool content_differs(const struct object *before, const struct object *after) {
     bool readable = !((before->flags | after->flags) & OBJECT_UNREAD);
     return S_ISREG(before->meta.mode) && S_ISREG(after->meta.mode) && readable && before->content != after->content
         && !digest_equal(&before->digest, &after->digest);
 }
 
-static unsigned differences(const struct object *before, const struct object *after)
-{
+static unsigned differences(const struct object *before, const struct object *after) {
     if (!before || !after || before->id == after->id)
         return 0;
     return meta_differs(&before->meta, &after->meta) | (content_differs(before, after) ? SNAP_WHAT_CONTENT : 0u);
 }
 
-static char letter(const struct change_row *row)
-{
+static char letter(const struct change_row *row) {
     if (row->letter == 'R')
         return 'R';
     if (!row->before || !row->after)
@@ -318,8 +293,7 @@ static char letter(const struct change_row *row)
     return row->what ? 't' : 0;
 }
 
-static bool wanted(const struct change_row *row, const char *const *paths, unsigned flags)
-{
+static bool wanted(const struct change_row *row, const char *const *paths, unsigned flags) {
     if (!row->letter || (row->letter == 't' && !(flags & CHANGES_TIMES)))
         return false;
     /* The root is in every tree but the empty one, which is no change of its own. */
@@ -329,8 +303,7 @@ static bool wanted(const struct change_row *row, const char *const *paths, unsig
 }
 
 /* What is left of a row that was paired with another has neither side. */
-static void settle(struct changes *changes, const char *const *paths, unsigned flags)
-{
+static void settle(struct changes *changes, const char *const *paths, unsigned flags) {
     size_t kept = 0;
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
@@ -343,8 +316,7 @@ static void settle(struct changes *changes, const char *const *paths, unsigned f
     changes->count = kept;
 }
 
-static int classify(struct comparison *comparison, struct changes *changes, const char *const *paths, unsigned flags, struct snap_err *err)
-{
+static int classify(struct comparison *comparison, struct changes *changes, const char *const *paths, unsigned flags, struct snap_err *err) {
     for (size_t i = 0; i < changes->count; i++)
         changes->rows[i].what = differences(changes->rows[i].before, changes->rows[i].after);
     int r = partners_find(comparison, changes, err);
@@ -353,15 +325,13 @@ static int classify(struct comparison *comparison, struct changes *changes, cons
     return r;
 }
 
-static int by_path(const void *a, const void *b)
-{
+static int by_path(const void *a, const void *b) {
     const struct change_row *x = a, *y = b;
     int order = strcmp(x->path, y->path);
     return order ? order : (int)y->letter - (int)x->letter;
 }
 
-static int expand_moves(struct comparison *comparison, const struct moves *moves, struct snap_err *err)
-{
+static int expand_moves(struct comparison *comparison, const struct moves *moves, struct snap_err *err) {
     _cleanup_(expansion_done) struct expansion expansion = {0};
     int r = 0;
     for (size_t i = 0; r >= 0 && i < moves->count; i++)
@@ -369,8 +339,7 @@ static int expand_moves(struct comparison *comparison, const struct moves *moves
     return r;
 }
 
-static int build(struct building *building, const char *const *paths, unsigned flags, struct snap_err *err)
-{
+static int build(struct building *building, const char *const *paths, unsigned flags, struct snap_err *err) {
     _cleanup_(moves_done) struct moves moves = {0};
     struct comparison *comparison = building->comparison;
     int r = find_moves(comparison, &moves, err);
@@ -388,8 +357,7 @@ static int build(struct building *building, const char *const *paths, unsigned f
 }
 
 int changes_between(struct snap_project *project, struct point from, struct point to, struct scan *scan,
-                    const char *const *paths, unsigned flags, struct changes *ret, struct snap_err *err)
-{
+                    const char *const *paths, unsigned flags, struct changes *ret, struct snap_err *err) {
     _cleanup_(comparison_done) struct comparison comparison = {0};
     _cleanup_(building_done) struct building building = { .comparison = &comparison };
     int r = comparison_init(&comparison, project, from, to, scan, err);

@@ -16,20 +16,17 @@ struct telling {
     struct snap_err *err;
 };
 
-static void telling_done(struct telling *telling)
-{
+static void telling_done(struct telling *telling) {
     side_done(&telling->from);
     side_done(&telling->to);
 }
 
 /* These end the whole; anything else concerns one path, and the others are still told. */
-static bool is_fatal(int code)
-{
+static bool is_fatal(int code) {
     return code == -ENOMEM || code == -ENOSYS || code == -ECANCELED || code == -EUCLEAN;
 }
 
-static int compare_content(struct telling *telling, const struct change_row *row, struct buf *patch, struct snap_change *change)
-{
+static int compare_content(struct telling *telling, const struct change_row *row, struct buf *patch, struct snap_change *change) {
     struct text_counts counts = {0};
     struct snap_err reason = {0};
     int r = patch_make(&telling->from, &telling->to, row, telling->options->patch ? patch : NULL, &counts, &reason);
@@ -50,8 +47,7 @@ static int compare_content(struct telling *telling, const struct change_row *row
     return 0;
 }
 
-static uint64_t *counter(struct snap_diff_result *result, char letter)
-{
+static uint64_t *counter(struct snap_diff_result *result, char letter) {
     switch (letter) {
     case 'A': return &result->added;
     case 'D': return &result->deleted;
@@ -62,8 +58,7 @@ static uint64_t *counter(struct snap_diff_result *result, char letter)
     }
 }
 
-static int tell_row(struct telling *telling, const struct change_row *row)
-{
+static int tell_row(struct telling *telling, const struct change_row *row) {
     _buf_ struct buf patch = {0};
     struct snap_entry before, after;
     struct snap_change change = { .letter = row->letter, .what = row->what, .path = row->path, .old_path = row->old_path,
@@ -86,8 +81,7 @@ static int tell_row(struct telling *telling, const struct change_row *row)
     return r < 0 && telling->err && telling->err->code != r ? err_errno(telling->err, r, "cannot tell what changed") : MIN(r, 0);
 }
 
-static int tell_rows(struct telling *telling, const struct changes *changes)
-{
+static int tell_rows(struct telling *telling, const struct changes *changes) {
     bool reads = telling->options->patch || telling->options->stat;
     int r = 0;
     for (size_t i = 0; r >= 0 && i < changes->count; i++) {
@@ -99,15 +93,13 @@ static int tell_rows(struct telling *telling, const struct changes *changes)
     return r;
 }
 
-static unsigned flags_of(const struct snap_diff_options *options)
-{
+static unsigned flags_of(const struct snap_diff_options *options) {
     return (options->no_renames ? CHANGES_NO_RENAMES : 0) | (options->patch ? CHANGES_EXPAND : 0)
         | (options->times ? CHANGES_TIMES : 0);
 }
 
 /* Without a name: the newest snapshot; before there is one, the empty tree. */
-static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err)
-{
+static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     int r = spec ? catalog_find(project, spec, &snapshot, err) : index_latest(project->store, INDEX_PROJECT_LINE, 0, &snapshot, err);
     if (r < 0)
@@ -116,8 +108,7 @@ static int find_from(struct snap_project *project, const char *spec, struct poin
     return 0;
 }
 
-static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct scan **ret_scan, struct snap_err *err)
-{
+static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct scan **ret_scan, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     if (!spec) {
         *ret = index_newest(INDEX_PROJECT_LINE);
@@ -130,8 +121,7 @@ static int find_to(struct snap_project *project, const char *spec, struct point 
     return 0;
 }
 
-static int compare_and_tell(struct telling *telling, struct point from, struct point to, struct scan *scan)
-{
+static int compare_and_tell(struct telling *telling, struct point from, struct point to, struct scan *scan) {
     _changes_ struct changes changes = {0};
     side_init(&telling->from, telling->project, from, NULL);
     side_init(&telling->to, telling->project, to, scan);
@@ -140,8 +130,7 @@ static int compare_and_tell(struct telling *telling, struct point from, struct p
 }
 
 int snap_diff(struct snap_project *project, const struct snap_diff_options *options,
-              snap_change_fn fn, void *data, struct snap_diff_result *ret, struct snap_err *err)
-{
+              snap_change_fn fn, void *data, struct snap_diff_result *ret, struct snap_err *err) {
     static const struct snap_diff_options standard;
     _cleanup_(telling_done) struct telling telling = { .project = project, .options = options ? options : &standard,
                                                       .fn = fn, .data = data, .err = err };

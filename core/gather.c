@@ -7,16 +7,14 @@
 #include <string.h>
 
 int comparison_init(struct comparison *comparison, struct snap_project *project, struct point from, struct point to,
-                    const struct scan *scan, struct snap_err *err)
-{
+                    const struct scan *scan, struct snap_err *err) {
     *comparison = (struct comparison){ .project = project, .by_key = map_new() };
     side_init(&comparison->from, project, from, NULL);
     side_init(&comparison->to, project, scan ? index_newest(INDEX_PROJECT_LINE) : to, scan);
     return comparison->by_key ? 0 : err_nomem(err);
 }
 
-void comparison_done(struct comparison *comparison)
-{
+void comparison_done(struct comparison *comparison) {
     for (size_t i = 0; i < comparison->count; i++) {
         free(comparison->rows[i].name);
         object_free(comparison->rows[i].before);
@@ -30,24 +28,21 @@ void comparison_done(struct comparison *comparison)
 
 /* Rows by key. */
 
-static size_t make_key(char key[static 8 + 256], int64_t dir, const char *name)
-{
+static size_t make_key(char key[static 8 + 256], int64_t dir, const char *name) {
     size_t size = strnlen(name, 256);
     memcpy(key, &dir, 8);
     memcpy(key + 8, name, size);
     return 8 + size;
 }
 
-static struct entry_row *find_row(struct comparison *comparison, int64_t dir, const char *name)
-{
+static struct entry_row *find_row(struct comparison *comparison, int64_t dir, const char *name) {
     char key[8 + 256];
     uintptr_t at = (uintptr_t)map_get(comparison->by_key, key, make_key(key, dir, name));
     return at ? &comparison->rows[at - 1] : NULL;
 }
 
 /* NULL: no memory. Valid until the next row is added. */
-static struct entry_row *add_row(struct comparison *comparison, int64_t dir, const char *name)
-{
+static struct entry_row *add_row(struct comparison *comparison, int64_t dir, const char *name) {
     char key[8 + 256];
     if (comparison->count == comparison->room) {
         size_t room = comparison->room ? comparison->room * 2 : 64;
@@ -67,8 +62,7 @@ static struct entry_row *add_row(struct comparison *comparison, int64_t dir, con
     return &comparison->rows[comparison->count++];
 }
 
-static int set_copy(struct object **where, const struct object *object)
-{
+static int set_copy(struct object **where, const struct object *object) {
     struct object *copy = object ? tree_object_copy(object) : NULL;
     if (object && !copy)
         return -ENOMEM;
@@ -81,8 +75,7 @@ static int set_copy(struct object **where, const struct object *object)
 
 struct gathering { struct comparison *comparison; struct snap_err *err; };
 
-static int add_difference(void *data, const struct index_change *change)
-{
+static int add_difference(void *data, const struct index_change *change) {
     struct gathering *gathering = data;
     struct store *store = gathering->comparison->project->store;
     if (project_cancelled(gathering->comparison->project))
@@ -101,13 +94,11 @@ static int add_difference(void *data, const struct index_change *change)
 
 struct worklist { int64_t *dirs; size_t count, room; };
 
-static void worklist_done(struct worklist *list)
-{
+static void worklist_done(struct worklist *list) {
     free(list->dirs);
 }
 
-static int worklist_add(struct worklist *list, int64_t dir)
-{
+static int worklist_add(struct worklist *list, int64_t dir) {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 16;
         int64_t *dirs = realloc(list->dirs, room * sizeof(*dirs));
@@ -120,14 +111,12 @@ static int worklist_add(struct worklist *list, int64_t dir)
     return 0;
 }
 
-static bool is_gone(const struct scan *scan, const struct object *newest, const struct object *after)
-{
+static bool is_gone(const struct scan *scan, const struct object *newest, const struct object *after) {
     return newest && object_is_dir(newest) && !(after && after->dir == newest->dir) && !scan_has_dir(scan, newest->dir);
 }
 
 /* Where the index saw no difference, the state at `from` is the newest one. */
-static int lay_over(struct comparison *comparison, const struct delta_entry *entry, struct worklist *gone, struct snap_err *err)
-{
+static int lay_over(struct comparison *comparison, const struct delta_entry *entry, struct worklist *gone, struct snap_err *err) {
     struct entry_row *row = find_row(comparison, entry->dir, entry->name);
     if (!row) {
         row = add_row(comparison, entry->dir, entry->name);
@@ -146,8 +135,7 @@ static int lay_over(struct comparison *comparison, const struct delta_entry *ent
 
 struct removal { struct comparison *comparison; struct worklist *gone; int64_t dir; };
 
-static int remove_entry(void *data, const char *name, const struct object *object)
-{
+static int remove_entry(void *data, const char *name, const struct object *object) {
     struct removal *removal = data;
     const struct scan *scan = removal->comparison->to.scan;
     if (is_gone(scan, object, NULL) && worklist_add(removal->gone, object->dir) < 0)
@@ -161,8 +149,7 @@ static int remove_entry(void *data, const char *name, const struct object *objec
     return row ? set_copy(&row->before, object) : -ENOMEM;
 }
 
-static int remove_gone(struct comparison *comparison, struct worklist *gone, struct snap_err *err)
-{
+static int remove_gone(struct comparison *comparison, struct worklist *gone, struct snap_err *err) {
     int r = 0;
     while (r >= 0 && gone->count) {
         struct removal removal = { comparison, gone, gone->dirs[--gone->count] };
@@ -171,8 +158,7 @@ static int remove_gone(struct comparison *comparison, struct worklist *gone, str
     return r == -ENOMEM ? err_nomem(err) : MIN(r, 0);
 }
 
-static int lay_scan_over(struct comparison *comparison, struct snap_err *err)
-{
+static int lay_scan_over(struct comparison *comparison, struct snap_err *err) {
     _cleanup_(worklist_done) struct worklist gone = {0};
     for (struct scan_iter i = {0}; scan_next(comparison->to.scan, &i);) {
         int r = lay_over(comparison, i.entry, &gone, err);
@@ -182,8 +168,7 @@ static int lay_scan_over(struct comparison *comparison, struct snap_err *err)
     return remove_gone(comparison, &gone, err);
 }
 
-int gather_entries(struct comparison *comparison, struct snap_err *err)
-{
+int gather_entries(struct comparison *comparison, struct snap_err *err) {
     struct gathering gathering = { comparison, err };
     int r = index_diff(comparison->project->store, comparison->from.at, comparison->to.at, add_difference, &gathering, err);
     if (r >= 0 && comparison->to.scan)
@@ -193,8 +178,7 @@ int gather_entries(struct comparison *comparison, struct snap_err *err)
 
 /* Expanding directories that moved. */
 
-void expansion_done(struct expansion *expansion)
-{
+void expansion_done(struct expansion *expansion) {
     expansion->before = map_free(expansion->before, NULL);
     expansion->after = map_free(expansion->after, NULL);
 }
@@ -206,8 +190,7 @@ struct below {
     bool after;
 };
 
-static int split_entry(void *data, const char *name, const struct object *object)
-{
+static int split_entry(void *data, const char *name, const struct object *object) {
     struct below *below = data;
     struct entry_row *row = find_row(below->comparison, below->dir, name);
     if (!row && !(row = add_row(below->comparison, below->dir, name)))
@@ -219,8 +202,7 @@ static int split_entry(void *data, const char *name, const struct object *object
     return object_is_dir(object) ? worklist_add(below->dirs, object->dir) : 0;
 }
 
-static int below_side(struct comparison *comparison, struct map *visited, bool after, int64_t dir, struct snap_err *err)
-{
+static int below_side(struct comparison *comparison, struct map *visited, bool after, int64_t dir, struct snap_err *err) {
     _cleanup_(worklist_done) struct worklist dirs = {0};
     struct side *side = after ? &comparison->to : &comparison->from;
     int r = worklist_add(&dirs, dir) < 0 ? err_nomem(err) : 0;
@@ -237,8 +219,7 @@ static int below_side(struct comparison *comparison, struct map *visited, bool a
     return r == -ENOMEM ? err_nomem(err) : MIN(r, 0);
 }
 
-int gather_below(struct comparison *comparison, struct expansion *expansion, int64_t dir, struct snap_err *err)
-{
+int gather_below(struct comparison *comparison, struct expansion *expansion, int64_t dir, struct snap_err *err) {
     if (!expansion->before && !(expansion->before = map_new()))
         return err_nomem(err);
     if (!expansion->after && !(expansion->after = map_new()))

@@ -13,14 +13,12 @@ static struct git2 table;
 static char missing[256];      /* why it could not be loaded; "" = it was */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void explain(const char *cause)
-{
+static void explain(const char *cause) {
     snprintf(missing, sizeof(missing), "%s", cause ? cause : "unknown error");
 }
 
 /* Never closed: libgit2 keeps state a thread that outlives any use of ours. */
-static void load(void)
-{
+static void load(void) {
     void *library = dlopen(GIT2_SONAME, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
         explain(dlerror());
@@ -38,8 +36,7 @@ static void load(void)
         explain("it does not start");
 }
 
-int git2_load(const struct git2 **ret, struct snap_err *err)
-{
+int git2_load(const struct git2 **ret, struct snap_err *err) {
     int r = pthread_once(&once, load);
     if (r != 0)
         return err_errno(err, -r, "cannot load libgit2");
@@ -52,8 +49,7 @@ int git2_load(const struct git2 **ret, struct snap_err *err)
     return 0;
 }
 
-static int translate(int result)
-{
+static int translate(int result) {
     switch (result) {
     case GIT_ENOTFOUND: return -ENOENT;
     case GIT_EEXISTS: return -EEXIST;
@@ -62,8 +58,7 @@ static int translate(int result)
     }
 }
 
-int git2_error(const struct git2 *git, int result, struct snap_err *err, const char *doing)
-{
+int git2_error(const struct git2 *git, int result, struct snap_err *err, const char *doing) {
     const git_error *last = git->error_last();
     if (last && last->klass == GIT_ERROR_NOMEMORY)
         return err_nomem(err);

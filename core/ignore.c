@@ -17,8 +17,7 @@ struct ignore {
     pthread_mutex_t lock;      /* libgit2 objects are not to be used from two threads at a time */
 };
 
-struct ignore *ignore_free(struct ignore *ignore)
-{
+struct ignore *ignore_free(struct ignore *ignore) {
     if (!ignore)
         return NULL;
     if (ignore->repository)
@@ -28,15 +27,13 @@ struct ignore *ignore_free(struct ignore *ignore)
     return NULL;
 }
 
-static const char *line_end(const char *at, const char *end)
-{
+static const char *line_end(const char *at, const char *end) {
     const char *newline = memchr(at, '\n', (size_t)(end - at));
     return newline ? newline : end;
 }
 
 /* Without the spaces at the end that no backslash keeps, as git reads a line. */
-static size_t without_trailing_spaces(const char *line, size_t size)
-{
+static size_t without_trailing_spaces(const char *line, size_t size) {
     size_t kept = 0;
     for (size_t i = 0; i < size; i++) {
         if (line[i] == '\\' && i + 1 < size)
@@ -48,8 +45,7 @@ static size_t without_trailing_spaces(const char *line, size_t size)
 }
 
 /* The end of a [class] that begins at `at`, or `size` if it never ends. */
-static size_t class_end(const char *line, size_t at, size_t size)
-{
+static size_t class_end(const char *line, size_t at, size_t size) {
     size_t i = at + 1;
     if (i < size && (line[i] == '!' || line[i] == '^'))
         i++;
@@ -66,8 +62,7 @@ static size_t class_end(const char *line, size_t at, size_t size)
 }
 
 /* A character that stands for itself, in the one form that libgit2 takes as git does. */
-static void add_literal(struct buf *rule, char c)
-{
+static void add_literal(struct buf *rule, char c) {
     if (strchr("*?[\\", c) || c == ' ' || c == '\t' || c == '\v' || c == '\f') {
         buf_char(rule, '[');
         buf_str(rule, c == '\\' ? "\\" : "");
@@ -80,8 +75,7 @@ static void add_literal(struct buf *rule, char c)
 
 /* Rules that git reads and that match no path: those that end in a lone backslash, begin with an escaped slash, or have
  * two slashes in a row. libgit2 finds a meaning in them, or fails. */
-static bool matches_nothing(const char *rule, size_t size)
-{
+static bool matches_nothing(const char *rule, size_t size) {
     size_t bare = size && rule[size - 1] == '/' ? size - 1 : size;
     size_t backslashes = 0;
     while (backslashes < bare && rule[bare - 1 - backslashes] == '\\')
@@ -90,8 +84,7 @@ static bool matches_nothing(const char *rule, size_t size)
 }
 
 /* libgit2 1.5 loses tabs at the end of a line, and some escapes. */
-static void add_rule(struct buf *rules, const char *line, size_t size)
-{
+static void add_rule(struct buf *rules, const char *line, size_t size) {
     size_t i = 0;
     if (i + 1 < size && line[i] == '\\' && (line[i + 1] == '!' || line[i + 1] == '#')) {
         buf_add(rules, line, 2);
@@ -112,8 +105,7 @@ static void add_rule(struct buf *rules, const char *line, size_t size)
     buf_char(rules, '\n');
 }
 
-static bool add_line(struct buf *rules, const char *line, size_t size)
-{
+static bool add_line(struct buf *rules, const char *line, size_t size) {
     if (size && line[size - 1] == '\r')
         size--;
     if (size == 0 || line[0] == '#')
@@ -130,8 +122,7 @@ static bool add_line(struct buf *rules, const char *line, size_t size)
 /* The rules as libgit2 is to read them. The first two lines decide every path that no line of the file decides: nothing is
  * left out. So libgit2's own rules (".git", ".", "..") and the user's global excludes have no say, and libgit2, which
  * drops a negation when it finds nothing above that it could negate, and finds too little, keeps them all. */
-static int prepare(const char *text, size_t size, struct buf *rules)
-{
+static int prepare(const char *text, size_t size, struct buf *rules) {
     static const char byte_order_mark[] = "\xef\xbb\xbf";
     const char *at = text, *end = text + size;
     bool any = false;
@@ -147,8 +138,7 @@ static int prepare(const char *text, size_t size, struct buf *rules)
 }
 
 /* An empty configuration: core.ignoreCase of some ~/.gitconfig must not reach us. */
-static int forget_configuration(struct ignore *ignore, struct snap_err *err)
-{
+static int forget_configuration(struct ignore *ignore, struct snap_err *err) {
     git_config *config = NULL;
     int r = ignore->git->config_new(&config);
     if (r >= 0)
@@ -158,8 +148,7 @@ static int forget_configuration(struct ignore *ignore, struct snap_err *err)
     return r < 0 ? git2_error(ignore->git, r, err, "prepare ignore rules") : 0;
 }
 
-static int fill(struct ignore *ignore, const char *rules, struct snap_err *err)
-{
+static int fill(struct ignore *ignore, const char *rules, struct snap_err *err) {
     int r = git2_load(&ignore->git, err);
     if (r < 0)
         return err_wrap(err, "cannot read the rules of " IGNORE_FILE);
@@ -173,8 +162,7 @@ static int fill(struct ignore *ignore, const char *rules, struct snap_err *err)
     return r < 0 ? git2_error(ignore->git, r, err, "read the rules of " IGNORE_FILE) : 0;
 }
 
-int ignore_new(const char *text, size_t size, struct ignore **ret, struct snap_err *err)
-{
+int ignore_new(const char *text, size_t size, struct ignore **ret, struct snap_err *err) {
     _buf_ struct buf rules = {0};
     int r = prepare(text, size, &rules);
     if (r < 0)
@@ -194,8 +182,7 @@ int ignore_new(const char *text, size_t size, struct ignore **ret, struct snap_e
     return 0;
 }
 
-int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err)
-{
+int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err) {
     _buf_ struct buf text = {0};
     int r = fs_read_file(rootfd, IGNORE_FILE, IGNORE_FILE_LIMIT, &text);
     /* What is no readable file there holds no rules: a directory or a symlink of that name is just captured. */
@@ -208,8 +195,7 @@ int ignore_load(int rootfd, struct ignore **ret, struct snap_err *err)
     return ignore_new(text.data, text.size, ret, err);
 }
 
-static bool matches(struct ignore *ignore, const char *path)
-{
+static bool matches(struct ignore *ignore, const char *path) {
     int ignored = 0;
     pthread_mutex_lock(&ignore->lock);
     int r = ignore->git->ignore_path_is_ignored(&ignored, ignore->repository, path);
@@ -219,8 +205,7 @@ static bool matches(struct ignore *ignore, const char *path)
 }
 
 /* libgit2 takes a trailing slash for "is a directory". */
-static bool matches_part(struct ignore *ignore, const char *path, size_t size, bool is_directory)
-{
+static bool matches_part(struct ignore *ignore, const char *path, size_t size, bool is_directory) {
     char small[512];
     char *room = size + 2 <= sizeof(small) ? small : malloc(size + 2);
     if (!room)
@@ -233,13 +218,11 @@ static bool matches_part(struct ignore *ignore, const char *path, size_t size, b
     return result;
 }
 
-bool ignore_matches(struct ignore *ignore, const char *path, bool is_directory)
-{
+bool ignore_matches(struct ignore *ignore, const char *path, bool is_directory) {
     return ignore && *path && matches_part(ignore, path, strlen(path), is_directory);
 }
 
-bool ignore_covers(struct ignore *ignore, const char *path, bool is_directory)
-{
+bool ignore_covers(struct ignore *ignore, const char *path, bool is_directory) {
     if (!ignore)
         return false;
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/'))

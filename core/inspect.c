@@ -7,19 +7,16 @@
 #include <fcntl.h>
 #include <string.h>
 
-static bool is_trusted(const struct live_entry *known, const struct object *object)
-{
+static bool is_trusted(const struct live_entry *known, const struct object *object) {
     return known && known->name && known->object == object->id && !(known->flags & (LIVE_HOT | LIVE_GONE | LIVE_UNREAD));
 }
 
-static bool same_inode(const struct live_entry *known, const struct fingerprint *print)
-{
+static bool same_inode(const struct live_entry *known, const struct fingerprint *print) {
     return !known || !known->name || !known->print.ino || known->flags & LIVE_GONE
         || (known->print.ino == print->ino && known->print.size == print->size);
 }
 
-static int same_bytes(int dirfd, const char *name, const struct object *object)
-{
+static int same_bytes(int dirfd, const char *name, const struct object *object) {
     int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return errno == EACCES || errno == EPERM || errno == ENOENT || errno == ELOOP ? 0 : -errno;
@@ -30,8 +27,7 @@ static int same_bytes(int dirfd, const char *name, const struct object *object)
 }
 
 /* What a comparison of metadata cannot see. */
-static int same_content(int dirfd, const char *name, const struct object *object)
-{
+static int same_content(int dirfd, const char *name, const struct object *object) {
     if (object->flags & OBJECT_UNREAD)
         return 0;
     return S_ISREG(object->meta.mode) && object->meta.size ? same_bytes(dirfd, name, object) : 1;
@@ -40,8 +36,7 @@ static int same_content(int dirfd, const char *name, const struct object *object
 enum { OTHER_CONTENT = SNAP_WHAT_CONTENT | SNAP_WHAT_TARGET | SNAP_WHAT_DEVICE };
 
 /* `ignored`: which differences do not matter. */
-static int compare(int dirfd, const char *name, const struct statx *stat, const struct object *object, unsigned ignored)
-{
+static int compare(int dirfd, const char *name, const struct statx *stat, const struct object *object, unsigned ignored) {
     struct meta meta _meta_ = {0};
     int r = meta_read(dirfd, name, -1, stat, &meta);
     if (r < 0)
@@ -50,8 +45,7 @@ static int compare(int dirfd, const char *name, const struct statx *stat, const 
     return differs & ~ignored ? 0 : same_content(dirfd, name, object);
 }
 
-int inspect_compare(int dirfd, const char *name, const struct object *object, unsigned ignored)
-{
+int inspect_compare(int dirfd, const char *name, const struct object *object, unsigned ignored) {
     struct statx stat;
     int r = fs_statx(dirfd, name, &stat);
     if (r < 0)
@@ -61,14 +55,12 @@ int inspect_compare(int dirfd, const char *name, const struct object *object, un
     return compare(dirfd, name, &stat, object, ignored);
 }
 
-int inspect_content(int dirfd, const char *name, const struct object *object)
-{
+int inspect_content(int dirfd, const char *name, const struct object *object) {
     return inspect_compare(dirfd, name, object, ~(unsigned)OTHER_CONTENT);
 }
 
 int inspect_entry(int dirfd, const char *name, const struct object *object,
-                  const struct live_entry *known, struct statx *ret_stat, bool *ret_sure)
-{
+                  const struct live_entry *known, struct statx *ret_stat, bool *ret_sure) {
     struct statx stat;
     int r = fs_statx(dirfd, name, &stat);
     if (r < 0)
@@ -90,8 +82,7 @@ int inspect_entry(int dirfd, const char *name, const struct object *object,
     return r < 0 ? r : r ? INSPECT_SAME : INSPECT_OTHER;
 }
 
-bool inspect_stayed(const struct statx *before, const struct statx *after)
-{
+bool inspect_stayed(const struct statx *before, const struct statx *after) {
     struct fingerprint a, b;
     fingerprint_from(before, &a);
     fingerprint_from(after, &b);
@@ -100,8 +91,7 @@ bool inspect_stayed(const struct statx *before, const struct statx *after)
     return fingerprint_equal(&a, &b);
 }
 
-bool inspect_is_written(int dirfd, const char *name)
-{
+bool inspect_is_written(int dirfd, const char *name) {
     int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     /* Who opens it for writing while the lease is held makes the kernel signal us, by default with SIGIO, which kills. */
     if (fd < 0 || fcntl(fd, F_SETSIG, SIGURG) < 0)

@@ -9,8 +9,7 @@
 
 struct moved_key { uint64_t ino, birth; };
 
-static int remember(struct map *map, struct moved_key key, int64_t dir, const struct live_entry *entry)
-{
+static int remember(struct map *map, struct moved_key key, int64_t dir, const struct live_entry *entry) {
     struct moved *moved = malloc(sizeof(*moved));
     if (!moved)
         return -ENOMEM;
@@ -24,13 +23,11 @@ static int remember(struct map *map, struct moved_key key, int64_t dir, const st
 }
 
 /* Inode numbers of another st_dev and fingerprints that were lost say nothing. */
-static bool has_identity(const struct live_entry *entry)
-{
+static bool has_identity(const struct live_entry *entry) {
     return entry->print.ino && !(entry->flags & (LIVE_GONE | LIVE_FOREIGN | LIVE_LINKED));
 }
 
-static int index_inodes(struct scan *scan)
-{
+static int index_inodes(struct scan *scan) {
     struct map *dirs = map_new(), *files = map_new();
     int r = dirs && files ? 0 : -ENOMEM;
     for (struct live_iter i = {0}; r == 0 && live_next(scan->live, &i);)
@@ -55,8 +52,7 @@ static int index_inodes(struct scan *scan)
 
 /* Made when the first unknown name appears: a scan that finds nothing new does not pay for it. Without memory nothing is
  * known to have moved, which is only slower. */
-static const struct moved *moved_from(struct scan *scan, bool directory, struct moved_key key)
-{
+static const struct moved *moved_from(struct scan *scan, bool directory, struct moved_key key) {
     const struct moved *moved = NULL;
     pthread_mutex_lock(&scan->lock);
     if (scan->moved_dirs || index_inodes(scan) == 0)
@@ -65,13 +61,11 @@ static const struct moved *moved_from(struct scan *scan, bool directory, struct 
     return moved;
 }
 
-const struct moved *links_moved_dir(struct scan *scan, const struct fingerprint *print)
-{
+const struct moved *links_moved_dir(struct scan *scan, const struct fingerprint *print) {
     return print->size ? moved_from(scan, true, (struct moved_key){ print->ino, print->size }) : NULL;
 }
 
-const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print)
-{
+const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print) {
     const struct moved *moved = moved_from(scan, false, (struct moved_key){ .ino = print->ino });
     if (!moved || moved->entry->print.size != print->size || moved->entry->print.mtime_sec != print->mtime_sec
         || moved->entry->print.mtime_nsec != print->mtime_nsec)
@@ -81,8 +75,7 @@ const struct moved *links_moved_file(struct scan *scan, const struct fingerprint
 
 /* Groups. */
 
-static int group_add(struct group *group, struct scan_dir *dir, struct found *found)
-{
+static int group_add(struct group *group, struct scan_dir *dir, struct found *found) {
     if (group->count == group->room) {
         size_t room = group->room ? group->room * 2 : 2;
         struct member *members = reallocarray(group->members, room, sizeof(*members));
@@ -95,8 +88,7 @@ static int group_add(struct group *group, struct scan_dir *dir, struct found *fo
     return 0;
 }
 
-int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat)
-{
+int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat) {
     struct group_key key = { .device = (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor, .ino = stat->stx_ino };
     dir->deferred = true;
     pthread_mutex_lock(&scan->lock);
@@ -117,8 +109,7 @@ int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, co
 }
 
 /* The order of the walk is chance; that of names is not. */
-static int by_place(const void *a, const void *b)
-{
+static int by_place(const void *a, const void *b) {
     const struct member *left = a, *right = b;
     if (left->dir->id != right->dir->id)
         return left->dir->id < right->dir->id ? -1 : 1;
@@ -126,8 +117,7 @@ static int by_place(const void *a, const void *b)
 }
 
 /* An object that this round's other groups have not kept; kept by this one from now on. */
-static bool claim(struct scan *scan, int64_t object)
-{
+static bool claim(struct scan *scan, int64_t object) {
     pthread_mutex_lock(&scan->lock);
     bool ours = !map_get(scan->claimed, &object, sizeof(object)) && map_put(scan->claimed, &object, sizeof(object), scan, NULL) == 0;
     pthread_mutex_unlock(&scan->lock);
@@ -135,15 +125,13 @@ static bool claim(struct scan *scan, int64_t object)
 }
 
 /* Whether another group is the inode that the record speaks of. */
-static bool is_elsewhere(const struct scan *scan, const struct group *group, const struct live_entry *known)
-{
+static bool is_elsewhere(const struct scan *scan, const struct group *group, const struct live_entry *known) {
     struct group_key was = { .device = group->key.device, .ino = known->print.ino };
     return was.ino && was.ino != group->key.ino && map_get(scan->groups, &was, sizeof(was));
 }
 
 /* The object that the group's first known member was, if no other group goes on being it: the inode decides, not the order. */
-static int64_t group_base(struct scan *scan, const struct group *group)
-{
+static int64_t group_base(struct scan *scan, const struct group *group) {
     for (size_t i = 0; i < group->count; i++) {
         const struct live_entry *known = group->members[i].found->known;
         if (known && !known->dir && !is_elsewhere(scan, group, known) && claim(scan, known->object))
@@ -153,8 +141,7 @@ static int64_t group_base(struct scan *scan, const struct group *group)
 }
 
 static int put_member(struct scan *scan, struct member *member, const struct captured *captured, const struct member *first,
-                      bool linked)
-{
+                      bool linked) {
     struct found *found = member->found;
     found->print = captured->print;
     found->object = captured->object->id;
@@ -179,8 +166,7 @@ static int put_member(struct scan *scan, struct member *member, const struct cap
 }
 
 /* Symlinks, fifos and devices may have several names too. */
-static int describe_other(struct scan *scan, struct member *member, int dirfd, const struct statx *stat, int64_t base, struct captured *ret)
-{
+static int describe_other(struct scan *scan, struct member *member, int dirfd, const struct statx *stat, int64_t base, struct captured *ret) {
     _object_ struct object *object = calloc(1, sizeof(*object));
     if (!object)
         return -ENOMEM;
@@ -204,8 +190,7 @@ static int describe_other(struct scan *scan, struct member *member, int dirfd, c
 }
 
 /* An object with one name and no mark of others cannot get a second one: its rows would not be found by it. */
-static int shareable(struct scan *scan, unsigned links, int64_t *base)
-{
+static int shareable(struct scan *scan, unsigned links, int64_t *base) {
     struct object *object = NULL;
     int r = scan_known_object(scan, *base, &object);
     if (r == 0 && links > 1 && !(object->flags & OBJECT_LINKED))
@@ -213,8 +198,7 @@ static int shareable(struct scan *scan, unsigned links, int64_t *base)
     return r;
 }
 
-static int capture_first(struct scan *scan, struct member *member, int64_t base, struct captured *ret, unsigned *ret_links)
-{
+static int capture_first(struct scan *scan, struct member *member, int64_t base, struct captured *ret, unsigned *ret_links) {
     struct dir_pinned _pinned_ at = dir_pinned(member->dir->at);
     if (at.fd < 0)
         return 1;
@@ -233,8 +217,7 @@ static int capture_first(struct scan *scan, struct member *member, int64_t base,
 struct all { struct scan *scan; struct group *group; };   /* group NULL: the task that adds all others */
 
 /* A group whose names vanish under us is left to the next round, with its records as they are. */
-static int capture_group(struct pool *pool, void *data)
-{
+static int capture_group(struct pool *pool, void *data) {
     (void)pool;
     struct all *task = data;
     struct scan *scan = task->scan;
@@ -268,8 +251,7 @@ static int capture_group(struct pool *pool, void *data)
     return 0;
 }
 
-static int add_groups(struct pool *pool, void *data)
-{
+static int add_groups(struct pool *pool, void *data) {
     struct all *task = data;
     if (task->group)
         return capture_group(pool, data);
@@ -289,8 +271,7 @@ static int add_groups(struct pool *pool, void *data)
     return 0;
 }
 
-int links_capture(struct scan *scan)
-{
+int links_capture(struct scan *scan) {
     if (!map_count(scan->groups))
         return 0;
     struct all *first = malloc(sizeof(*first));

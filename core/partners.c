@@ -15,35 +15,30 @@ struct partners {
 };
 static char same, other;
 
-static void partners_done(struct partners *partners)
-{
+static void partners_done(struct partners *partners) {
     map_free(partners->rows, NULL);
     map_free(partners->gone, NULL);
     map_free(partners->new, NULL);
     map_free(partners->verdicts, NULL);
 }
 
-static bool is_candidate(const struct change_row *row)
-{
+static bool is_candidate(const struct change_row *row) {
     return row->before && row->after && row->before->id != row->after->id && !object_is_dir(row->before)
         && !object_is_dir(row->after) && (row->before->flags | row->after->flags) & OBJECT_LINKED;
 }
 
-static bool any_candidate(const struct changes *changes)
-{
+static bool any_candidate(const struct changes *changes) {
     for (size_t i = 0; i < changes->count; i++)
         if (is_candidate(&changes->rows[i]))
             return true;
     return false;
 }
 
-static int add_to_set(struct map *set, const char *path)
-{
+static int add_to_set(struct map *set, const char *path) {
     return MIN(map_put(set, path, strlen(path), set, NULL), 0);
 }
 
-static int note_row(struct partners *partners, size_t index)
-{
+static int note_row(struct partners *partners, size_t index) {
     const struct change_row *row = &partners->changes->rows[index];
     if (!row->before && !row->after)
         return 0;
@@ -57,8 +52,7 @@ static int note_row(struct partners *partners, size_t index)
     return r;
 }
 
-static int partners_init(struct partners *partners, struct snap_err *err)
-{
+static int partners_init(struct partners *partners, struct snap_err *err) {
     partners->rows = map_new();
     partners->gone = map_new();
     partners->new = map_new();
@@ -70,16 +64,14 @@ static int partners_init(struct partners *partners, struct snap_err *err)
 }
 
 /* A name is known by its path, and in a directory that moved by its key, which begins with NUL as no path does. */
-static void add_key(struct buf *key, const struct side_name *name)
-{
+static void add_key(struct buf *key, const struct side_name *name) {
     buf_clear(key);
     buf_char(key, '\0');
     buf_add(key, &name->dir, sizeof(name->dir));
     buf_str(key, name->name);
 }
 
-static int index_names_of(const struct side_names *names, struct map *set)
-{
+static int index_names_of(const struct side_names *names, struct map *set) {
     _buf_ struct buf key = {0};
     for (size_t i = 0; i < names->count; i++) {
         add_key(&key, &names->at[i]);
@@ -89,8 +81,7 @@ static int index_names_of(const struct side_names *names, struct map *set)
     return 0;
 }
 
-static bool has_name(const struct map *set, const struct side_name *name)
-{
+static bool has_name(const struct map *set, const struct side_name *name) {
     _buf_ struct buf key = {0};
     if (map_get(set, name->path, strlen(name->path)))
         return true;
@@ -99,8 +90,7 @@ static bool has_name(const struct map *set, const struct side_name *name)
 }
 
 /* A row for a name of which only the partners differ: its object is the same in both trees. */
-static int append(struct partners *partners, const struct side_name *name, const struct object *object, struct snap_err *err)
-{
+static int append(struct partners *partners, const struct side_name *name, const struct object *object, struct snap_err *err) {
     struct changes *changes = partners->changes;
     struct change_row row = { .dir = name->dir, .what = SNAP_WHAT_LINKS };
     if (map_get(partners->rows, name->path, strlen(name->path)))
@@ -134,8 +124,7 @@ static int append(struct partners *partners, const struct side_name *name, const
 
 /* The names of one side that stay and belong to another object on the other side. 1 = there are some. */
 static int strangers(struct partners *partners, const struct side_names *names, const struct side_names *others,
-                     const struct map *one_sided, const struct object *object, struct snap_err *err)
-{
+                     const struct map *one_sided, const struct object *object, struct snap_err *err) {
     struct map *set = map_new();
     bool any = false;
     int r = set && index_names_of(others, set) >= 0 ? 0 : err_nomem(err);
@@ -152,8 +141,7 @@ static int strangers(struct partners *partners, const struct side_names *names, 
 
 /* An object that has no mark of several names has this one. */
 static int names_of(struct side *side, const struct object *object, const struct change_row *row, const char *path,
-                    struct side_names *ret, struct snap_err *err)
-{
+                    struct side_names *ret, struct snap_err *err) {
     if (object->flags & OBJECT_LINKED)
         return side_names(side, object, ret, err);
     struct side_name *only = calloc(1, sizeof(*only));
@@ -164,8 +152,7 @@ static int names_of(struct side *side, const struct object *object, const struct
     return only->name && only->path ? 0 : err_nomem(err);
 }
 
-static int judge(struct partners *partners, size_t index, const char **ret, struct snap_err *err)
-{
+static int judge(struct partners *partners, size_t index, const char **ret, struct snap_err *err) {
     _cleanup_(side_names_done) struct side_names before = {0}, after = {0};
     struct change_row row = partners->changes->rows[index];    /* the array may move; what the row points to does not */
     int r = names_of(&partners->comparison->from, row.before, &row, row.old_path ? row.old_path : row.path, &before, err);
@@ -179,8 +166,7 @@ static int judge(struct partners *partners, size_t index, const char **ret, stru
     return 0;
 }
 
-static int mark(struct partners *partners, size_t index, struct snap_err *err)
-{
+static int mark(struct partners *partners, size_t index, struct snap_err *err) {
     const struct change_row *row = &partners->changes->rows[index];
     int64_t key[2] = { row->before->id, row->after->id };
     const char *verdict = map_get(partners->verdicts, key, sizeof(key));
@@ -196,8 +182,7 @@ static int mark(struct partners *partners, size_t index, struct snap_err *err)
     return 0;
 }
 
-int partners_find(struct comparison *comparison, struct changes *changes, struct snap_err *err)
-{
+int partners_find(struct comparison *comparison, struct changes *changes, struct snap_err *err) {
     _cleanup_(partners_done) struct partners partners = { .comparison = comparison, .changes = changes };
     size_t count = changes->count;
     if (!any_candidate(changes))

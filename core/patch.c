@@ -23,19 +23,16 @@ struct part {
     unsigned similarity;
 };
 
-static void part_done(struct part *part)
-{
+static void part_done(struct part *part) {
     buf_done(&part->old.content);
     buf_done(&part->new.content);
 }
 
-static const struct object *patchable(const struct object *object)
-{
+static const struct object *patchable(const struct object *object) {
     return object && (S_ISREG(object->meta.mode) || S_ISLNK(object->meta.mode)) ? object : NULL;
 }
 
-static unsigned git_mode(const struct object *object)
-{
+static unsigned git_mode(const struct object *object) {
     if (S_ISLNK(object->meta.mode))
         return 0120000;
     return object->meta.mode & S_IXUSR ? 0100755 : 0100644;
@@ -44,8 +41,7 @@ static unsigned git_mode(const struct object *object)
 /* Headers. */
 
 /* git quotes no spaces, and so cannot be read by patch(1) where a header has nothing but names. */
-static void add_name(struct buf *out, const char *prefix, const char *path, bool quote_spaces)
-{
+static void add_name(struct buf *out, const char *prefix, const char *path, bool quote_spaces) {
     _buf_ struct buf name = {0}, quoted = {0};
     buf_str(&name, prefix);
     buf_str(&name, path);
@@ -61,15 +57,13 @@ static void add_name(struct buf *out, const char *prefix, const char *path, bool
     buf_str(out, wrap ? "\"" : "");
 }
 
-static bool ends_in_space(const char *path)
-{
+static bool ends_in_space(const char *path) {
     size_t size = strlen(path);
     return size && path[size - 1] == ' ';
 }
 
 /* A name with a space ends in a tab, as git writes it, so that nobody takes what follows for a time stamp. */
-static void add_file_line(struct buf *out, const char *sign, const struct end *end, const char *prefix)
-{
+static void add_file_line(struct buf *out, const char *sign, const struct end *end, const char *prefix) {
     size_t start = out->size + strlen(sign);
     buf_str(out, sign);
     if (end->object)
@@ -80,8 +74,7 @@ static void add_file_line(struct buf *out, const char *sign, const struct end *e
     buf_str(out, end->object && !quoted && strchr(end->path, ' ') ? "\t\n" : "\n");
 }
 
-static void add_modes(struct buf *out, const struct part *part)
-{
+static void add_modes(struct buf *out, const struct part *part) {
     if (!part->old.object)
         buf_fmt(out, "new file mode %06o\n", git_mode(part->new.object));
     else if (!part->new.object)
@@ -90,8 +83,7 @@ static void add_modes(struct buf *out, const struct part *part)
         buf_fmt(out, "old mode %06o\nnew mode %06o\n", git_mode(part->old.object), git_mode(part->new.object));
 }
 
-static void add_renaming(struct buf *out, const struct part *part)
-{
+static void add_renaming(struct buf *out, const struct part *part) {
     buf_fmt(out, "similarity index %u%%\nrename from ", part->similarity);
     add_name(out, "", part->old.path, false);
     buf_str(out, "\nrename to ");
@@ -99,8 +91,7 @@ static void add_renaming(struct buf *out, const struct part *part)
     buf_char(out, '\n');
 }
 
-static void add_hash(struct buf *out, const struct end *end)
-{
+static void add_hash(struct buf *out, const struct end *end) {
     if (end->object)
         hex_encode(out, end->hash.bytes, HASH_SHOWN);
     else
@@ -108,8 +99,7 @@ static void add_hash(struct buf *out, const struct end *end)
 }
 
 /* By this line patch(1) knows an empty file from none, and a symlink. */
-static void add_index(struct buf *out, const struct part *part)
-{
+static void add_index(struct buf *out, const struct part *part) {
     buf_str(out, "index ");
     add_hash(out, &part->old);
     buf_str(out, "..");
@@ -119,8 +109,7 @@ static void add_index(struct buf *out, const struct part *part)
     buf_char(out, '\n');
 }
 
-static void add_header(struct buf *out, const struct part *part, bool names_follow)
-{
+static void add_header(struct buf *out, const struct part *part, bool names_follow) {
     buf_str(out, "diff --git ");
     add_name(out, "a/", part->old.path, !names_follow);
     buf_char(out, ' ');
@@ -133,16 +122,14 @@ static void add_header(struct buf *out, const struct part *part, bool names_foll
         add_index(out, part);
 }
 
-static void add_end(struct buf *out, const struct end *end, const char *prefix)
-{
+static void add_end(struct buf *out, const struct end *end, const char *prefix) {
     if (end->object)
         add_name(out, prefix, end->path, false);
     else
         buf_str(out, "/dev/null");
 }
 
-static void add_body(struct buf *out, const struct part *part, const struct buf *hunks, bool binary)
-{
+static void add_body(struct buf *out, const struct part *part, const struct buf *hunks, bool binary) {
     if (binary) {
         buf_str(out, "Binary files ");
         add_end(out, &part->old, "a/");
@@ -158,8 +145,7 @@ static void add_body(struct buf *out, const struct part *part, const struct buf 
 
 /* Content. */
 
-static int read_end(struct end *end, struct snap_err *err)
-{
+static int read_end(struct end *end, struct snap_err *err) {
     struct snap_err reason = {0};
     if (!end->object)
         return 0;
@@ -170,8 +156,7 @@ static int read_end(struct end *end, struct snap_err *err)
     return r == -EFBIG ? 0 : r;
 }
 
-static int compare(struct part *part, struct buf *hunks, struct text_counts *ret, struct snap_err *err)
-{
+static int compare(struct part *part, struct buf *hunks, struct text_counts *ret, struct snap_err *err) {
     int r = read_end(&part->old, err);
     if (r >= 0)
         r = read_end(&part->new, err);
@@ -187,8 +172,7 @@ static int compare(struct part *part, struct buf *hunks, struct text_counts *ret
 }
 
 /* Not of what was too large to read. */
-static int hash_ends(struct part *part, struct snap_err *err)
-{
+static int hash_ends(struct part *part, struct snap_err *err) {
     int r = 0;
     if (part->old.too_large || part->new.too_large)
         return 0;
@@ -200,20 +184,17 @@ static int hash_ends(struct part *part, struct snap_err *err)
     return r;
 }
 
-static bool says_something(const struct part *part, const struct buf *hunks, bool binary)
-{
+static bool says_something(const struct part *part, const struct buf *hunks, bool binary) {
     bool one_sided = !part->old.object || !part->new.object;
     return one_sided || part->renamed || binary || hunks->size || git_mode(part->old.object) != git_mode(part->new.object);
 }
 
-static bool same_bytes(const struct part *part)
-{
+static bool same_bytes(const struct part *part) {
     return part->old.content.size == part->new.content.size
         && (!part->old.content.size || memcmp(part->old.content.data, part->new.content.data, part->old.content.size) == 0);
 }
 
-static int add_part(struct part *part, bool content, struct buf *out, struct text_counts *sum, struct snap_err *err)
-{
+static int add_part(struct part *part, bool content, struct buf *out, struct text_counts *sum, struct snap_err *err) {
     _buf_ struct buf hunks = {0};
     struct text_counts counts = {0};
     int r = content ? compare(part, out ? &hunks : NULL, &counts, err) : 0;
@@ -236,8 +217,7 @@ static int add_part(struct part *part, bool content, struct buf *out, struct tex
     return out && out->failed ? err_nomem(err) : 0;
 }
 
-static int add_halves(struct part *part, struct buf *out, struct text_counts *sum, struct snap_err *err)
-{
+static int add_halves(struct part *part, struct buf *out, struct text_counts *sum, struct snap_err *err) {
     _cleanup_(part_done) struct part old = { .old = part->old, .new = { .path = part->old.path } };
     _cleanup_(part_done) struct part new = { .new = part->new, .old = { .path = part->new.path } };
     int r = old.old.object ? add_part(&old, true, out, sum, err) : 0;
@@ -245,8 +225,7 @@ static int add_halves(struct part *part, struct buf *out, struct text_counts *su
 }
 
 int patch_make(struct side *from, struct side *to, const struct change_row *row, struct buf *out,
-               struct text_counts *ret, struct snap_err *err)
-{
+               struct text_counts *ret, struct snap_err *err) {
     struct text_counts sum = {0};
     _cleanup_(part_done) struct part part = {
         .old = { .side = from, .path = row->old_path ? row->old_path : row->path, .object = patchable(row->before) },

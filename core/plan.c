@@ -43,8 +43,7 @@ struct builder {
     struct snap_err *err;
 };
 
-static void builder_done(struct builder *builder)
-{
+static void builder_done(struct builder *builder) {
     for (size_t i = 0; i < builder->count; i++) {
         object_free(builder->drafts[i].before);
         object_free(builder->drafts[i].after);
@@ -63,8 +62,7 @@ static void builder_done(struct builder *builder)
 }
 #define _builder_ _cleanup_(builder_done)
 
-struct plan *plan_free(struct plan *plan)
-{
+struct plan *plan_free(struct plan *plan) {
     if (!plan)
         return NULL;
     for (size_t i = 0; i < plan->count; i++) {
@@ -88,13 +86,11 @@ struct plan *plan_free(struct plan *plan)
 }
 
 /* True once in a power of two, and at the start: the array is full then. */
-static bool is_full(size_t count)
-{
+static bool is_full(size_t count) {
     return (count & (count - 1)) == 0;
 }
 
-static int keep_name(struct builder *builder, const char *name, size_t size, const char **ret)
-{
+static int keep_name(struct builder *builder, const char *name, size_t size, const char **ret) {
     struct plan *plan = builder->plan;
     if (is_full(plan->names_count)) {
         char **more = reallocarray(plan->names, plan->names_count ? 2 * plan->names_count : 1, sizeof(*more));
@@ -109,20 +105,17 @@ static int keep_name(struct builder *builder, const char *name, size_t size, con
     return 0;
 }
 
-static int set_add(struct builder *builder, struct map *set, int64_t id)
-{
+static int set_add(struct builder *builder, struct map *set, int64_t id) {
     return map_put(set, &id, sizeof(id), present, NULL) < 0 ? err_nomem(builder->err) : 0;
 }
 
-static bool set_has(const struct map *set, int64_t id)
-{
+static bool set_has(const struct map *set, int64_t id) {
     return map_get(set, &id, sizeof(id)) != NULL;
 }
 
 /* Rules: what is left out now, or was in either state, is not touched. */
 
-static int rules_of(struct builder *builder, struct point at)
-{
+static int rules_of(struct builder *builder, struct point at) {
     struct object _object_ *object = NULL;
     int r = index_lookup(builder->store, at, INDEX_ROOT, IGNORE_FILE, &object, builder->err);
     if (r <= 0 || !S_ISREG(object->meta.mode) || object->flags & OBJECT_UNREAD)
@@ -144,8 +137,7 @@ static int rules_of(struct builder *builder, struct point at)
     return r;
 }
 
-static int load_rules(struct builder *builder)
-{
+static int load_rules(struct builder *builder) {
     struct ignore *now = NULL;
     int r = ignore_load(builder->project->root, &now, builder->err);
     if (r < 0)
@@ -156,8 +148,7 @@ static int load_rules(struct builder *builder)
     return r < 0 ? r : rules_of(builder, builder->request->to);
 }
 
-static bool rules_match(const struct plan *plan, const char *path, bool is_dir)
-{
+static bool rules_match(const struct plan *plan, const char *path, bool is_dir) {
     for (size_t i = 0; i < plan->rules_count; i++)
         if (ignore_matches(plan->rules[i], path, is_dir))
             return true;
@@ -165,8 +156,7 @@ static bool rules_match(const struct plan *plan, const char *path, bool is_dir)
 }
 
 /* Whether an entry of a directory, which is not excluded itself, is. 1, 0 or a negative errno. */
-static int is_excluded(struct builder *builder, struct view *view, int64_t dir, const char *name, bool is_dir)
-{
+static int is_excluded(struct builder *builder, struct view *view, int64_t dir, const char *name, bool is_dir) {
     if (!builder->plan->rules_count || dir == 0)
         return 0;
     struct buf path _buf_ = {0};
@@ -181,8 +171,7 @@ static int is_excluded(struct builder *builder, struct view *view, int64_t dir, 
 
 /* Places. */
 
-static int place_load(struct builder *builder, struct view *view, int64_t dir, struct place **ret)
-{
+static int place_load(struct builder *builder, struct view *view, int64_t dir, struct place **ret) {
     char *name _free_ = NULL;
     struct place *place _free_ = calloc(1, sizeof(*place));
     if (!place)
@@ -200,8 +189,7 @@ static int place_load(struct builder *builder, struct view *view, int64_t dir, s
 }
 
 /* What depends on the directory above, which is settled already; NULL: this is the root. */
-static int place_settle(struct builder *builder, struct view *view, int64_t dir, struct place *place, const struct place *above)
-{
+static int place_settle(struct builder *builder, struct view *view, int64_t dir, struct place *place, const struct place *above) {
     if (!place->there)
         return 0;
     if (above && !above->there) {
@@ -217,8 +205,7 @@ static int place_settle(struct builder *builder, struct view *view, int64_t dir,
     return MIN(r, 0);
 }
 
-static int push_id(struct builder *builder, int64_t **ids, size_t *count, int64_t id)
-{
+static int push_id(struct builder *builder, int64_t **ids, size_t *count, int64_t id) {
     if (is_full(*count)) {
         int64_t *more = reallocarray(*ids, *count ? 2 * *count : 1, sizeof(*more));
         if (!more)
@@ -230,8 +217,7 @@ static int push_id(struct builder *builder, int64_t **ids, size_t *count, int64_
 }
 
 /* Upwards to what is known, then down again, so that depth costs no recursion. */
-static int view_find(struct builder *builder, struct view *view, int64_t dir, const struct place **ret)
-{
+static int view_find(struct builder *builder, struct view *view, int64_t dir, const struct place **ret) {
     int64_t *chain _free_ = NULL;
     size_t count = 0;
     struct place *place = NULL, *above = NULL;
@@ -256,8 +242,7 @@ static int view_find(struct builder *builder, struct view *view, int64_t dir, co
 
 /* Drafts. */
 
-static struct object *object_copy(const struct object *object)
-{
+static struct object *object_copy(const struct object *object) {
     struct object _object_ *copy = calloc(1, sizeof(*copy));
     if (!copy)
         return NULL;
@@ -267,8 +252,7 @@ static struct object *object_copy(const struct object *object)
 }
 
 /* Takes the objects, also on failure. */
-static int add_draft(struct builder *builder, struct draft draft, const char *name)
-{
+static int add_draft(struct builder *builder, struct draft draft, const char *name) {
     struct object _object_ *before = draft.before, *after _object_ = draft.after;
     int r = keep_name(builder, name, strlen(name), &draft.name);
     if (r < 0)
@@ -287,14 +271,12 @@ static int add_draft(struct builder *builder, struct draft draft, const char *na
     return 0;
 }
 
-static bool same_directory(const struct object *before, const struct object *after)
-{
+static bool same_directory(const struct object *before, const struct object *after) {
     return before && after && object_is_dir(before) && object_is_dir(after) && before->dir == after->dir;
 }
 
 /* A row of a directory that is in both states; it says which directories come and go. Takes the objects. */
-static int add_change(struct builder *builder, struct draft draft, const char *name)
-{
+static int add_change(struct builder *builder, struct draft draft, const char *name) {
     const struct object *before = draft.before, *after = draft.after;
     int r = 0;
     if (!same_directory(before, after)) {
@@ -311,29 +293,25 @@ static int add_change(struct builder *builder, struct draft draft, const char *n
     return add_draft(builder, draft, name);
 }
 
-static int load_object(struct builder *builder, int64_t id, struct object **ret)
-{
+static int load_object(struct builder *builder, int64_t id, struct object **ret) {
     return id ? index_object(builder->store, id, ret, builder->err) : 0;
 }
 
-static size_t key_of(char key[static 8 + 256], int64_t dir, const char *name)
-{
+static size_t key_of(char key[static 8 + 256], int64_t dir, const char *name) {
     size_t size = strnlen(name, 256);
     memcpy(key, &dir, 8);
     memcpy(key + 8, name, size);
     return 8 + size;
 }
 
-static bool may_change(const struct builder *builder, int64_t dir, const char *name)
-{
+static bool may_change(const struct builder *builder, int64_t dir, const char *name) {
     char key[8 + 256];
     return !builder->also || map_get(builder->also, key, key_of(key, dir, name));
 }
 
 /* Whether the entry is left out in either state. */
 static int change_excluded(struct builder *builder, const struct index_change *change, const struct object *before,
-                           const struct object *after)
-{
+                           const struct object *after) {
     int r = before ? is_excluded(builder, &builder->from, change->dir, change->name, object_is_dir(before)) : 0;
     if (r == 0 && after)
         r = is_excluded(builder, &builder->to, change->dir, change->name, object_is_dir(after));
@@ -342,21 +320,18 @@ static int change_excluded(struct builder *builder, const struct index_change *c
 
 static int bare_chain(struct builder *builder, int64_t dir);
 
-static bool counts(const struct place *place)
-{
+static bool counts(const struct place *place) {
     return place->there && place->covered && !place->excluded;
 }
 
 /* A directory that nobody asked to bring back, but something in it. */
-static int wants_directory(struct builder *builder, const struct index_change *change, const struct place *from, const struct place *to)
-{
+static int wants_directory(struct builder *builder, const struct index_change *change, const struct place *from, const struct place *to) {
     return builder->also && change->after && !from->there && counts(to) && !set_has(builder->arriving, change->dir);
 }
 
 /* Rows of directories that are in one state only come from the listing of those (expand); here they only say which
  * directories come and go with them. */
-static int note_side(struct builder *builder, struct view *view, struct map *set, const struct index_change *change, int64_t id)
-{
+static int note_side(struct builder *builder, struct view *view, struct map *set, const struct index_change *change, int64_t id) {
     struct object _object_ *object = NULL;
     int r = load_object(builder, id, &object);
     if (r < 0 || !object || !object_is_dir(object) || (r = is_excluded(builder, view, change->dir, change->name, true)) != 0)
@@ -364,8 +339,7 @@ static int note_side(struct builder *builder, struct view *view, struct map *set
     return set_add(builder, set, object->dir);
 }
 
-static int on_change(void *data, const struct index_change *change)
-{
+static int on_change(void *data, const struct index_change *change) {
     struct builder *builder = data;
     if (change->dir == 0 || !may_change(builder, change->dir, change->name))
         return 0;
@@ -386,8 +360,7 @@ static int on_change(void *data, const struct index_change *change)
 }
 
 /* After all rows are known: what is in a directory that went away for another reason. */
-static int on_orphan(void *data, const struct index_change *change)
-{
+static int on_orphan(void *data, const struct index_change *change) {
     struct builder *builder = data;
     if (change->dir == 0 || !may_change(builder, change->dir, change->name))
         return 0;
@@ -402,8 +375,7 @@ static int on_orphan(void *data, const struct index_change *change)
     return add_change(builder, (struct draft){ .dir = change->dir, .in = in, .after = TAKE_PTR(after) }, change->name);
 }
 
-static int on_also(void *data, const struct index_change *change)
-{
+static int on_also(void *data, const struct index_change *change) {
     struct builder *builder = data;
     char key[8 + 256];
     size_t size = key_of(key, change->dir, change->name);
@@ -412,8 +384,7 @@ static int on_also(void *data, const struct index_change *change)
 
 /* Directories of the plan. */
 
-static int new_dir(struct builder *builder, struct map *map, int64_t id, struct plan_dir what, struct plan_dir **ret)
-{
+static int new_dir(struct builder *builder, struct map *map, int64_t id, struct plan_dir what, struct plan_dir **ret) {
     struct plan *plan = builder->plan;
     if (is_full(plan->dirs_count)) {
         struct plan_dir **more = reallocarray(plan->dirs, plan->dirs_count ? 2 * plan->dirs_count : 1, sizeof(*more));
@@ -433,13 +404,11 @@ static int new_dir(struct builder *builder, struct map *map, int64_t id, struct 
     return 0;
 }
 
-static struct plan_dir *dir_in(const struct map *map, int64_t id)
-{
+static struct plan_dir *dir_in(const struct map *map, int64_t id) {
     return map_get(map, &id, sizeof(id));
 }
 
-static int new_fresh(struct builder *builder, int64_t id, struct plan_dir **ret)
-{
+static int new_fresh(struct builder *builder, int64_t id, struct plan_dir **ret) {
     const struct place *elsewhere;
     int r = view_find(builder, &builder->from, id, &elsewhere);
     if (r < 0)
@@ -449,8 +418,7 @@ static int new_fresh(struct builder *builder, int64_t id, struct plan_dir **ret)
 }
 
 /* One that did not move: its place is the one before. A directory that moves gets its places from its rows. */
-static int dir_both(struct builder *builder, int64_t id, struct plan_dir **ret)
-{
+static int dir_both(struct builder *builder, int64_t id, struct plan_dir **ret) {
     int64_t *chain _free_ = NULL;
     size_t count = 0;
     struct plan_dir *above = NULL;
@@ -495,8 +463,7 @@ struct expansion {
 };
 
 /* A directory that leaves one place and arrives at another moves; its inside is not listed. */
-static int expand_child(struct expansion *expansion, const struct object *object)
-{
+static int expand_child(struct expansion *expansion, const struct object *object) {
     struct builder *builder = expansion->builder;
     struct map *there = expansion->to ? builder->leaving : builder->arriving;
     struct map *here = expansion->to ? builder->arriving : builder->leaving;
@@ -506,8 +473,7 @@ static int expand_child(struct expansion *expansion, const struct object *object
     return push_id(builder, expansion->queue, expansion->queued, object->dir);
 }
 
-static int on_entry(void *data, const char *name, const struct object *object)
-{
+static int on_entry(void *data, const char *name, const struct object *object) {
     struct expansion *expansion = data;
     struct builder *builder = expansion->builder;
     int r = is_excluded(builder, expansion->view, expansion->in->id, name, object_is_dir(object));
@@ -524,8 +490,7 @@ static int on_entry(void *data, const char *name, const struct object *object)
 }
 
 /* Everything in the directories of `ids`, and in those below. Takes `ids`. */
-static int expand_all(struct builder *builder, bool to, int64_t *ids, size_t count)
-{
+static int expand_all(struct builder *builder, bool to, int64_t *ids, size_t count) {
     int64_t *queue _free_ = ids;
     while (count > 0) {
         int64_t id = queue[--count];
@@ -544,8 +509,7 @@ static int expand_all(struct builder *builder, bool to, int64_t *ids, size_t cou
 }
 
 /* What is in `set` and not in `without`. */
-static int difference(struct builder *builder, const struct map *set, const struct map *without, int64_t **ret, size_t *ret_count)
-{
+static int difference(struct builder *builder, const struct map *set, const struct map *without, int64_t **ret, size_t *ret_count) {
     for (struct map_iter i = {0}; map_next(set, &i);) {
         int64_t id;
         memcpy(&id, i.key, sizeof(id));
@@ -558,8 +522,7 @@ static int difference(struct builder *builder, const struct map *set, const stru
     return 0;
 }
 
-static int expand(struct builder *builder)
-{
+static int expand(struct builder *builder) {
     int64_t *ids _free_ = NULL;
     size_t count = 0;
     int r = difference(builder, builder->arriving, builder->leaving, &ids, &count);
@@ -572,23 +535,20 @@ static int expand(struct builder *builder)
 
 /* Paths. */
 
-static bool is_below(const char *path, const char *above)
-{
+static bool is_below(const char *path, const char *above) {
     size_t size = strlen(above);
     return size == 0 || (strncmp(path, above, size) == 0 && (path[size] == '/' || path[size] == '\0'));
 }
 
 /* Whether another of the paths covers this one. */
-static bool is_redundant(const char *const *paths, size_t at)
-{
+static bool is_redundant(const char *const *paths, size_t at) {
     for (size_t i = 0; paths[i]; i++)
         if (i != at && is_below(paths[at], paths[i]) && (strcmp(paths[at], paths[i]) != 0 || i < at))
             return true;
     return false;
 }
 
-static int add_start(struct builder *builder, struct view *view, const char *path)
-{
+static int add_start(struct builder *builder, struct view *view, const char *path) {
     struct object _object_ *object = NULL;
     int r = index_resolve(builder->store, view->at, path, NULL, NULL, &object, builder->err);
     if (r <= 0 || !object_is_dir(object))
@@ -600,8 +560,7 @@ static int add_start(struct builder *builder, struct view *view, const char *pat
 struct hang { int64_t dir; struct plan_dir *in; };
 
 /* A directory that only led to what goes: it goes too if it is empty. Takes `object`. */
-static int step_pruning(struct builder *builder, struct hang *hang, const char *name, struct object *object)
-{
+static int step_pruning(struct builder *builder, struct hang *hang, const char *name, struct object *object) {
     struct object _object_ *owned = object;
     int64_t id = object->dir;
     struct plan_dir *gone = dir_in(builder->gone, id);
@@ -615,8 +574,7 @@ static int step_pruning(struct builder *builder, struct hang *hang, const char *
 }
 
 /* One that is not there and must be: as it is in the state after, without what is in it. Takes `object`. */
-static int step_making(struct builder *builder, struct hang *hang, const char *name, struct object *object)
-{
+static int step_making(struct builder *builder, struct hang *hang, const char *name, struct object *object) {
     struct object _object_ *owned = object;
     int64_t id = object->dir;
     struct plan_dir *made = dir_in(builder->fresh, id);
@@ -631,8 +589,7 @@ static int step_making(struct builder *builder, struct hang *hang, const char *n
 
 /* One step down a path, to the directory `prefix`, which is there, or is made if the path's end is to come back. 0: it is
  * neither. */
-static int step_into(struct builder *builder, struct hang *hang, const char *name, const char *prefix, bool make)
-{
+static int step_into(struct builder *builder, struct hang *hang, const char *name, const char *prefix, bool make) {
     struct object _object_ *now = NULL, *before _object_ = NULL, *after _object_ = NULL;
     struct store *store = builder->store;
     int r = hang->in ? 0 : index_lookup(store, builder->ground->at, hang->dir, name, &now, builder->err);
@@ -650,8 +607,7 @@ static int step_into(struct builder *builder, struct hang *hang, const char *nam
 }
 
 /* To the directory in which the path's last name is; 0: there is none, and none is to be made. */
-static int find_hang(struct builder *builder, const char *path, bool make, struct hang *ret, const char **ret_name)
-{
+static int find_hang(struct builder *builder, const char *path, bool make, struct hang *ret, const char **ret_name) {
     struct hang hang = { .dir = INDEX_ROOT };
     const char *at = path;
     for (const char *slash; (slash = strchr(at, '/')); at = slash + 1) {
@@ -668,8 +624,7 @@ static int find_hang(struct builder *builder, const char *path, bool make, struc
 }
 
 /* What the path itself is, before and after: the one row that lies outside of what the paths cover. */
-static int add_path(struct builder *builder, const char *path)
-{
+static int add_path(struct builder *builder, const char *path) {
     struct object _object_ *before = NULL, *after _object_ = NULL;
     int r = index_resolve(builder->store, builder->from.at, path, NULL, NULL, &before, builder->err);
     if (r < 0 || (r = index_resolve(builder->store, builder->to.at, path, NULL, NULL, &after, builder->err)) < 0)
@@ -690,8 +645,7 @@ static int add_path(struct builder *builder, const char *path)
 }
 
 /* Makes the directories that lead to `dir` as they are in the state after, as far as they are not there. */
-static int bare_chain(struct builder *builder, int64_t dir)
-{
+static int bare_chain(struct builder *builder, int64_t dir) {
     int64_t *chain _free_ = NULL;
     size_t count = 0;
     const struct place *from = NULL, *to = NULL;
@@ -726,8 +680,7 @@ static int bare_chain(struct builder *builder, int64_t dir)
 
 /* Collecting. */
 
-static int collect(struct builder *builder)
-{
+static int collect(struct builder *builder) {
     static const char *const everything[] = { "", NULL };
     const struct plan_request *request = builder->request;
     const char *const *paths = request->paths && *request->paths ? request->paths : everything;
@@ -746,8 +699,7 @@ static int collect(struct builder *builder)
     return expand(builder);
 }
 
-static int read_also(struct builder *builder)
-{
+static int read_also(struct builder *builder) {
     const struct plan_request *request = builder->request;
     if (!request->also_from.line)
         return 0;
@@ -760,14 +712,12 @@ static int read_also(struct builder *builder)
 /* Rows. */
 
 /* The other directory that a name stands for, before or after. */
-static int link_dir(struct builder *builder, struct map *whole, int64_t id, struct plan_dir **ret)
-{
+static int link_dir(struct builder *builder, struct map *whole, int64_t id, struct plan_dir **ret) {
     *ret = dir_in(whole, id);
     return *ret ? 0 : dir_both(builder, id, ret);
 }
 
-static int link_row(struct builder *builder, struct plan_row *row)
-{
+static int link_row(struct builder *builder, struct plan_row *row) {
     int r = 0;
     if (same_directory(row->before, row->after))
         return dir_both(builder, row->after->dir, &row->self);
@@ -786,8 +736,7 @@ static int link_row(struct builder *builder, struct plan_row *row)
     return 0;
 }
 
-static int by_key(const void *a, const void *b)
-{
+static int by_key(const void *a, const void *b) {
     const struct plan_row *x = a, *y = b;
     int64_t p = x->dir ? x->dir->id : 0, q = y->dir ? y->dir->id : 0;
     if (p != q)
@@ -797,14 +746,12 @@ static int by_key(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-struct plan_row *plan_find(const struct plan *plan, const struct plan_dir *dir, const char *name)
-{
+struct plan_row *plan_find(const struct plan *plan, const struct plan_dir *dir, const char *name) {
     struct plan_row key = { .dir = (struct plan_dir *)(uintptr_t)dir, .name = name };
     return plan->count ? bsearch(&key, plan->rows, plan->count, sizeof(key), by_key) : NULL;
 }
 
-struct plan_row *plan_find_id(const struct plan *plan, int64_t dir, const char *name)
-{
+struct plan_row *plan_find_id(const struct plan *plan, int64_t dir, const char *name) {
     size_t low = 0, high = plan->count;
     while (low < high) {                  /* to the first row of the directory */
         size_t middle = low + (high - low) / 2;
@@ -819,8 +766,7 @@ struct plan_row *plan_find_id(const struct plan *plan, int64_t dir, const char *
     return plan_find(plan, plan->rows[low].dir, name);
 }
 
-bool plan_excludes(const struct plan *plan, const char *path, bool is_dir)
-{
+bool plan_excludes(const struct plan *plan, const char *path, bool is_dir) {
     for (size_t i = 0; i < plan->rules_count; i++)
         if (ignore_covers(plan->rules[i], path, is_dir))
             return true;
@@ -828,8 +774,7 @@ bool plan_excludes(const struct plan *plan, const char *path, bool is_dir)
 }
 
 /* Rows stand still from here on. */
-static void settle_rows(struct plan *plan)
-{
+static void settle_rows(struct plan *plan) {
     if (plan->count)
         qsort(plan->rows, plan->count, sizeof(*plan->rows), by_key);
     for (size_t i = 0; i < plan->count; i++) {
@@ -844,13 +789,11 @@ static void settle_rows(struct plan *plan)
     }
 }
 
-static bool is_whole(const struct builder *builder, int64_t id)
-{
+static bool is_whole(const struct builder *builder, int64_t id) {
     return dir_in(builder->gone, id) || dir_in(builder->fresh, id);
 }
 
-static int make_rows(struct builder *builder)
-{
+static int make_rows(struct builder *builder) {
     struct plan *plan = builder->plan;
     plan->rows = calloc(MAX(builder->count, (size_t)1), sizeof(*plan->rows));
     if (!plan->rows)
@@ -875,8 +818,7 @@ static int make_rows(struct builder *builder)
 
 /* Only where a part of the rows was asked for: a directory would have to be put into itself, or was moved to a place that
  * the rows do not know. */
-static int not_possible(struct builder *builder, const struct plan_dir *dir)
-{
+static int not_possible(struct builder *builder, const struct plan_dir *dir) {
     struct buf path _buf_ = {0};
     int r = index_dir_path(builder->store, builder->to.at, dir->id, &path, builder->err);
     if (r < 0)
@@ -885,13 +827,11 @@ static int not_possible(struct builder *builder, const struct plan_dir *dir)
     return builder->err ? err_failure(builder->err, SNAP_FAILURE_CONFLICT) : r;
 }
 
-static bool is_placed(const struct plan *plan, const struct plan_dir *dir)
-{
+static bool is_placed(const struct plan *plan, const struct plan_dir *dir) {
     return dir == plan->root || ((!dir->in_from || dir->from_parent) && (!dir->in_to || dir->to_parent));
 }
 
-static int set_depths(struct builder *builder)
-{
+static int set_depths(struct builder *builder) {
     struct plan *plan = builder->plan;
     for (size_t i = 0; i < plan->dirs_count; i++) {
         struct plan_dir *dir = plan->dirs[i];
@@ -908,8 +848,7 @@ static int set_depths(struct builder *builder)
     return 0;
 }
 
-static int builder_init(struct builder *builder)
-{
+static int builder_init(struct builder *builder) {
     struct map **maps[] = { &builder->from.places, &builder->to.places, &builder->from.starts, &builder->to.starts,
                             &builder->leaving, &builder->arriving, &builder->gone, &builder->fresh, &builder->both };
     for (size_t i = 0; i < ELEMENTS(maps); i++)
@@ -918,8 +857,7 @@ static int builder_init(struct builder *builder)
     return load_rules(builder);
 }
 
-int plan_make(struct snap_project *project, const struct plan_request *request, struct plan **ret, struct snap_err *err)
-{
+int plan_make(struct snap_project *project, const struct plan_request *request, struct plan **ret, struct snap_err *err) {
     struct plan _plan_ *plan = calloc(1, sizeof(*plan));
     if (!plan)
         return err_nomem(err);
@@ -936,8 +874,7 @@ int plan_make(struct snap_project *project, const struct plan_request *request, 
 
 /* Paths of the plan, for people and for messages. */
 
-void plan_dir_path(const struct plan_dir *dir, bool after, struct buf *out)
-{
+void plan_dir_path(const struct plan_dir *dir, bool after, struct buf *out) {
     const char **names _free_ = NULL;
     size_t count = 0;
     for (const struct plan_dir *at = dir; at; at = after ? at->to_parent : at->from_parent)
@@ -959,8 +896,7 @@ void plan_dir_path(const struct plan_dir *dir, bool after, struct buf *out)
     }
 }
 
-void plan_row_path(const struct plan_row *row, bool after, struct buf *out)
-{
+void plan_row_path(const struct plan_row *row, bool after, struct buf *out) {
     if (!row->dir)
         return;
     size_t before = out->size;

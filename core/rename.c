@@ -12,33 +12,28 @@
 #define TEXT_MAX (1 << 20)
 #define TEXTS_MAX (48 << 20)              /* bytes read in all, so that memory stays bounded */
 
-static bool deleted(const struct change_row *row)
-{
+static bool deleted(const struct change_row *row) {
     return row->before && !row->after && !object_is_dir(row->before);
 }
 
-static bool added(const struct change_row *row)
-{
+static bool added(const struct change_row *row) {
     return row->after && !row->before && !object_is_dir(row->after);
 }
 
-static const char *base_name(const struct change_row *row)
-{
+static const char *base_name(const struct change_row *row) {
     const char *slash = strrchr(row->path, '/');
     return slash ? slash + 1 : row->path;
 }
 
 /* `new` becomes the rename; what is left of `old` says nothing and is dropped at the end. */
-static void pair(struct change_row *old, struct change_row *new, unsigned similarity)
-{
+static void pair(struct change_row *old, struct change_row *new, unsigned similarity) {
     new->before = TAKE_PTR(old->before);
     new->old_path = TAKE_PTR(old->path);
     new->letter = 'R';
     new->similarity = similarity;
 }
 
-static void drop_paired(struct changes *changes)
-{
+static void drop_paired(struct changes *changes) {
     size_t kept = 0;
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
@@ -57,8 +52,7 @@ static void drop_paired(struct changes *changes)
 
 typedef bool (*key_fn)(const struct change_row *row, const struct object *object, struct buf *key);
 
-static bool key_by_place(const struct change_row *row, const struct object *object, struct buf *key)
-{
+static bool key_by_place(const struct change_row *row, const struct object *object, struct buf *key) {
     uint32_t type = object->meta.mode & S_IFMT;
     buf_add(key, &row->dir, sizeof(row->dir));
     buf_add(key, &type, sizeof(type));
@@ -66,16 +60,14 @@ static bool key_by_place(const struct change_row *row, const struct object *obje
     return true;
 }
 
-static bool key_by_object(const struct change_row *row, const struct object *object, struct buf *key)
-{
+static bool key_by_object(const struct change_row *row, const struct object *object, struct buf *key) {
     (void)row;
     buf_add(key, &object->id, sizeof(object->id));
     return true;
 }
 
 /* Equal content. Nothing is learnt from two empty files. */
-static bool key_by_content(const struct change_row *row, const struct object *object, struct buf *key)
-{
+static bool key_by_content(const struct change_row *row, const struct object *object, struct buf *key) {
     (void)row;
     if (object->flags & OBJECT_UNREAD || object->meta.size == 0)
         return false;
@@ -92,26 +84,22 @@ static bool key_by_content(const struct change_row *row, const struct object *ob
 struct list { struct change_row **rows; size_t count, room; };
 struct group { struct list old, new; };
 
-static void group_free(void *value)
-{
+static void group_free(void *value) {
     struct group *group = value;
     free(group->old.rows);
     free(group->new.rows);
     free(group);
 }
 
-static void groups_done(struct map **groups)
-{
+static void groups_done(struct map **groups) {
     *groups = map_free(*groups, group_free);
 }
 
-static void list_done(struct list *list)
-{
+static void list_done(struct list *list) {
     free(list->rows);
 }
 
-static int list_add(struct list *list, struct change_row *row)
-{
+static int list_add(struct list *list, struct change_row *row) {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 1;
         struct change_row **rows = realloc(list->rows, room * sizeof(struct change_row *));
@@ -124,8 +112,7 @@ static int list_add(struct list *list, struct change_row *row)
     return 0;
 }
 
-static int group_add(struct map *groups, const struct buf *key, struct change_row *row)
-{
+static int group_add(struct map *groups, const struct buf *key, struct change_row *row) {
     struct group *group = map_get(groups, key->data, key->size);
     if (!group) {
         group = calloc(1, sizeof(*group));
@@ -137,8 +124,7 @@ static int group_add(struct map *groups, const struct buf *key, struct change_ro
     return list_add(row->before ? &group->old : &group->new, row);
 }
 
-static int group_rows(struct changes *changes, key_fn key_of, struct map *groups)
-{
+static int group_rows(struct changes *changes, key_fn key_of, struct map *groups) {
     _buf_ struct buf key = {0};
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
@@ -154,20 +140,17 @@ static int group_rows(struct changes *changes, key_fn key_of, struct map *groups
 }
 
 /* By base name, then by path: with both sides in this order, equal names meet by a merge. */
-static int by_name_then_path(const void *a, const void *b)
-{
+static int by_name_then_path(const void *a, const void *b) {
     const struct change_row *x = *(struct change_row *const *)a, *y = *(struct change_row *const *)b;
     int order = strcmp(base_name(x), base_name(y));
     return order ? order : strcmp(x->path, y->path);
 }
 
-static int by_path(const void *a, const void *b)
-{
+static int by_path(const void *a, const void *b) {
     return strcmp((*(struct change_row *const *)a)->path, (*(struct change_row *const *)b)->path);
 }
 
-static void pair_same_names(struct group *group)
-{
+static void pair_same_names(struct group *group) {
     for (size_t i = 0, j = 0; i < group->old.count && j < group->new.count;) {
         int order = strcmp(base_name(group->old.rows[i]), base_name(group->new.rows[j]));
         if (order == 0)
@@ -177,8 +160,7 @@ static void pair_same_names(struct group *group)
     }
 }
 
-static void pair_the_rest(struct group *group)
-{
+static void pair_the_rest(struct group *group) {
     for (size_t i = 0, j = 0; i < group->old.count && j < group->new.count;) {
         struct change_row *old = group->old.rows[i], *new = group->new.rows[j];
         bool skip_old = !deleted(old), skip_new = !added(new);
@@ -189,8 +171,7 @@ static void pair_the_rest(struct group *group)
     }
 }
 
-static int pair_exact(struct changes *changes, key_fn key_of, struct snap_err *err)
-{
+static int pair_exact(struct changes *changes, key_fn key_of, struct snap_err *err) {
     _cleanup_(groups_done) struct map *groups = map_new();
     if (!groups || group_rows(changes, key_of, groups) < 0)
         return err_nomem(err);
@@ -209,8 +190,7 @@ static int pair_exact(struct changes *changes, key_fn key_of, struct snap_err *e
 /* Likeness. */
 
 /* What a text is made of; NULL where it is binary, too large or cannot be read. Running out of memory fails. */
-static int print_of(struct side *side, const char *path, const struct object *object, struct text_print **ret, struct snap_err *err)
-{
+static int print_of(struct side *side, const char *path, const struct object *object, struct text_print **ret, struct snap_err *err) {
     _buf_ struct buf content = {0};
     struct snap_err reason = {0};
     *ret = NULL;
@@ -220,13 +200,11 @@ static int print_of(struct side *side, const char *path, const struct object *ob
     return r == -ENOMEM ? err_nomem(err) : 0;
 }
 
-static bool comparable(const struct object *object)
-{
+static bool comparable(const struct object *object) {
     return S_ISREG(object->meta.mode) && !(object->flags & OBJECT_UNREAD) && object->meta.size && object->meta.size <= TEXT_MAX;
 }
 
-static bool sizes_alike(const struct object *a, const struct object *b)
-{
+static bool sizes_alike(const struct object *a, const struct object *b) {
     return MAX(a->meta.size, b->meta.size) < 2 * MIN(a->meta.size, b->meta.size);
 }
 
@@ -242,8 +220,7 @@ struct search {
     struct snap_err *err;
 };
 
-static void search_done(struct search *search)
-{
+static void search_done(struct search *search) {
     for (size_t i = 0; i < search->olds; i++)
         text_print_free(search->old[i].print);
     for (size_t i = 0; i < search->news; i++)
@@ -253,8 +230,7 @@ static void search_done(struct search *search)
     free(search->scores);
 }
 
-static int gather(struct changes *changes, bool (*wanted)(const struct change_row *row), struct candidate **ret, size_t *ret_count)
-{
+static int gather(struct changes *changes, bool (*wanted)(const struct change_row *row), struct candidate **ret, size_t *ret_count) {
     _cleanup_(list_done) struct list list = {0};
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
@@ -274,8 +250,7 @@ static int gather(struct changes *changes, bool (*wanted)(const struct change_ro
 }
 
 /* The pairs worth reading; none where they are too many. */
-static int choose_pairs(struct search *search)
-{
+static int choose_pairs(struct search *search) {
     for (size_t i = 0; i < search->olds; i++)
         for (size_t j = 0; j < search->news; j++)
             search->count += sizes_alike(search->old[i].row->before, search->new[j].row->after);
@@ -295,8 +270,7 @@ static int choose_pairs(struct search *search)
     return 0;
 }
 
-static int read_candidate(struct search *search, struct candidate *candidate, struct side *side)
-{
+static int read_candidate(struct search *search, struct candidate *candidate, struct side *side) {
     const struct object *object = candidate->row->before ? candidate->row->before : candidate->row->after;
     if (candidate->read || search->bytes + object->meta.size > TEXTS_MAX)
         return 0;
@@ -305,8 +279,7 @@ static int read_candidate(struct search *search, struct candidate *candidate, st
     return print_of(side, candidate->row->path, object, &candidate->print, search->err);
 }
 
-static int by_score(const void *a, const void *b)
-{
+static int by_score(const void *a, const void *b) {
     const struct score *x = a, *y = b;
     if (x->similarity != y->similarity)
         return x->similarity > y->similarity ? -1 : 1;
@@ -317,8 +290,7 @@ static int by_score(const void *a, const void *b)
     return x->new < y->new ? -1 : x->new > y->new;
 }
 
-static int compare_pairs(struct search *search)
-{
+static int compare_pairs(struct search *search) {
     for (size_t i = 0; i < search->count; i++) {
         struct score *score = &search->scores[i];
         struct candidate *old = &search->old[score->old], *new = &search->new[score->new];
@@ -335,8 +307,7 @@ static int compare_pairs(struct search *search)
     return 0;
 }
 
-static void pair_best(struct search *search)
-{
+static void pair_best(struct search *search) {
     if (search->count)
         qsort(search->scores, search->count, sizeof(*search->scores), by_score);
     for (size_t i = 0; i < search->count && search->scores[i].similarity >= SIMILAR_ENOUGH; i++) {
@@ -347,8 +318,7 @@ static void pair_best(struct search *search)
     }
 }
 
-static int pair_similar(struct side *from, struct side *to, struct changes *changes, struct snap_err *err)
-{
+static int pair_similar(struct side *from, struct side *to, struct changes *changes, struct snap_err *err) {
     _cleanup_(search_done) struct search search = { .from = from, .to = to, .err = err };
     if (gather(changes, deleted, &search.old, &search.olds) < 0 || gather(changes, added, &search.new, &search.news) < 0
         || choose_pairs(&search) < 0)
@@ -360,8 +330,7 @@ static int pair_similar(struct side *from, struct side *to, struct changes *chan
 }
 
 /* A file that kept its name in a directory that moved is the same file, however much of it changed. */
-static int measure_kept(struct side *from, struct side *to, struct change_row *row, struct snap_err *err)
-{
+static int measure_kept(struct side *from, struct side *to, struct change_row *row, struct snap_err *err) {
     _cleanup_(text_print_freep) struct text_print *old = NULL;
     _cleanup_(text_print_freep) struct text_print *new = NULL;
     const struct object *before = row->before, *after = row->after;
@@ -380,8 +349,7 @@ static int measure_kept(struct side *from, struct side *to, struct change_row *r
     return r;
 }
 
-static int measure_all_kept(struct side *from, struct side *to, struct changes *changes, struct snap_err *err)
-{
+static int measure_all_kept(struct side *from, struct side *to, struct changes *changes, struct snap_err *err) {
     int r = 0;
     for (size_t i = 0; r >= 0 && i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
@@ -391,8 +359,7 @@ static int measure_all_kept(struct side *from, struct side *to, struct changes *
     return r;
 }
 
-int rename_find(struct side *from, struct side *to, struct changes *changes, struct snap_err *err)
-{
+int rename_find(struct side *from, struct side *to, struct changes *changes, struct snap_err *err) {
     int r = pair_exact(changes, key_by_place, err);
     if (r >= 0)
         r = measure_all_kept(from, to, changes, err);

@@ -29,8 +29,7 @@ struct spot {
     char *path;                           /* absolute */
 };
 
-static void spot_done(struct spot *spot)
-{
+static void spot_done(struct spot *spot) {
     close_fd(&spot->parent);
     free(spot->name);
     free(spot->path);
@@ -47,8 +46,7 @@ struct restoring {
     uint64_t dev, ino;                    /* of what was built */
 };
 
-static void restoring_done(struct restoring *restoring)
-{
+static void restoring_done(struct restoring *restoring) {
     spot_done(&restoring->dest);
     free(restoring->temporary);
     free(restoring->old);
@@ -57,8 +55,7 @@ static void restoring_done(struct restoring *restoring)
 
 /* Places. */
 
-static int path_of(int fd, const char *name, char **ret, struct snap_err *err)
-{
+static int path_of(int fd, const char *name, char **ret, struct snap_err *err) {
     char link[32], path[PATH_MAX];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, path, sizeof(path));
@@ -74,8 +71,7 @@ static int path_of(int fd, const char *name, char **ret, struct snap_err *err)
 }
 
 /* As the user typed it, relative to env.dir. */
-static int spot_typed(struct snap_project *project, const char *typed, struct spot *ret, struct snap_err *err)
-{
+static int spot_typed(struct snap_project *project, const char *typed, struct spot *ret, struct snap_err *err) {
     struct spot spot _spot_ = { .parent = -1 };
     int base _close_ = open(project->env.dir ? project->env.dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (base < 0)
@@ -106,8 +102,7 @@ static int spot_typed(struct snap_project *project, const char *typed, struct sp
 }
 
 /* An absolute path that an operation remembers; nothing in it is followed any more. */
-static int spot_recorded(const char *path, struct spot *ret, struct snap_err *err)
-{
+static int spot_recorded(const char *path, struct spot *ret, struct snap_err *err) {
     struct spot spot _spot_ = { .parent = -1 };
     int top _close_ = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     const char *slash = strrchr(path, '/');
@@ -126,15 +121,13 @@ static int spot_recorded(const char *path, struct spot *ret, struct snap_err *er
     return 0;
 }
 
-static bool exists(int dirfd, const char *name)
-{
+static bool exists(int dirfd, const char *name) {
     struct stat stat;
     return fstatat(dirfd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* Whether `fd`, a directory, is `what` or lies below it. 1, 0 or a negative errno. */
-static int is_within(int fd, const struct stat *what)
-{
+static int is_within(int fd, const struct stat *what) {
     int at _close_ = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     struct stat here, above;
     if (at < 0 || fstat(at, &here) < 0)
@@ -155,15 +148,13 @@ static int is_within(int fd, const struct stat *what)
     }
 }
 
-static int refuse_place(const struct spot *dest, const char *why, struct snap_err *err)
-{
+static int refuse_place(const struct spot *dest, const char *why, struct snap_err *err) {
     err_set(err, -EINVAL, "cannot restore to '%s': %s", dest->path, why);
     return err ? err_failure(err, SNAP_FAILURE_USAGE) : -EINVAL;
 }
 
 /* Not into the store, and not over what holds the store or the project. */
-static int check_place(struct snap_project *project, const struct spot *dest, bool overwrite, struct snap_err *err)
-{
+static int check_place(struct snap_project *project, const struct spot *dest, bool overwrite, struct snap_err *err) {
     struct stat there, store;
     if (fstat(store_fd(project->store), &store) < 0)
         return err_errno(err, -errno, "cannot look at the store");
@@ -188,8 +179,7 @@ static int check_place(struct snap_project *project, const struct spot *dest, bo
 
 /* The operation's own directory in work/. */
 
-static int work_dir(const struct restoring *restoring, bool make, struct snap_err *err)
-{
+static int work_dir(const struct restoring *restoring, bool make, struct snap_err *err) {
     char name[32];
     (void)snprintf(name, sizeof(name), "op-%" PRId64, restoring->op);
     if (make && mkdirat(store_work_fd(restoring->store), name, 0700) < 0 && errno != EEXIST)
@@ -198,8 +188,7 @@ static int work_dir(const struct restoring *restoring, bool make, struct snap_er
     return fd < 0 ? make ? err_errno(err, -errno, "cannot open the operation's directory in the store") : -errno : fd;
 }
 
-static int remove_work(const struct restoring *restoring, struct snap_err *err)
-{
+static int remove_work(const struct restoring *restoring, struct snap_err *err) {
     char name[32];
     (void)snprintf(name, sizeof(name), "op-%" PRId64, restoring->op);
     int r = fs_remove_tree(store_work_fd(restoring->store), name);
@@ -207,8 +196,7 @@ static int remove_work(const struct restoring *restoring, struct snap_err *err)
 }
 
 /* Flushed: after this, what is renamed is told apart by its inode, also after a power loss. */
-static int mark(struct restoring *restoring, struct snap_err *err)
-{
+static int mark(struct restoring *restoring, struct snap_err *err) {
     int dir _close_ = work_dir(restoring, true, err);
     if (dir < 0)
         return dir;
@@ -231,8 +219,7 @@ static int mark(struct restoring *restoring, struct snap_err *err)
 }
 
 /* 1 = marked, 0 = not. */
-static int read_mark(struct restoring *restoring, struct snap_err *err)
-{
+static int read_mark(struct restoring *restoring, struct snap_err *err) {
     int dir _close_ = work_dir(restoring, false, NULL);
     struct buf text _buf_ = {0};
     if (dir < 0)
@@ -245,8 +232,7 @@ static int read_mark(struct restoring *restoring, struct snap_err *err)
     return 1;
 }
 
-static bool is_built(const struct restoring *restoring, const char *name)
-{
+static bool is_built(const struct restoring *restoring, const char *name) {
     struct stat stat;
     return fstatat(restoring->dest.parent, name, &stat, AT_SYMLINK_NOFOLLOW) == 0
         && stat.st_dev == restoring->dev && stat.st_ino == restoring->ino;
@@ -254,8 +240,7 @@ static bool is_built(const struct restoring *restoring, const char *name)
 
 /* Renaming. */
 
-static int rename_in(int from, const char *old, int to, const char *new, unsigned flags)
-{
+static int rename_in(int from, const char *old, int to, const char *new, unsigned flags) {
     int r = renameat2(from, old, to, new, flags) < 0 ? -errno : 0;
     if (r != -EINVAL && r != -ENOSYS)
         return r;
@@ -267,8 +252,7 @@ static int rename_in(int from, const char *old, int to, const char *new, unsigne
 }
 
 /* What is built takes the name; what had it ends as `old`. */
-static int take_name(struct restoring *restoring, struct snap_err *err)
-{
+static int take_name(struct restoring *restoring, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
     int r = hook("restore.swap", dest->path);
     if (r >= 0)
@@ -286,8 +270,7 @@ static int take_name(struct restoring *restoring, struct snap_err *err)
 }
 
 /* Into the store; where that is another file system it stays beside, and is told. *ret: NULL = there is nothing. */
-static int hold(struct restoring *restoring, char **ret, struct snap_err *err)
-{
+static int hold(struct restoring *restoring, char **ret, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
     struct buf held _buf_ = {0};
     buf_fmt(&held, HELD "/%" PRId64, restoring->op);
@@ -318,8 +301,7 @@ static int hold(struct restoring *restoring, char **ret, struct snap_err *err)
 }
 
 /* What the operation put away is where `held` says, which the caller knows not to be NULL. */
-static int open_held(struct restoring *restoring, const char *held, struct spot *ret, struct snap_err *err)
-{
+static int open_held(struct restoring *restoring, const char *held, struct spot *ret, struct snap_err *err) {
     if (*held == '/')
         return spot_recorded(held, ret, err);
     struct spot spot _spot_ = { .parent = fcntl(store_fd(restoring->store), F_DUPFD_CLOEXEC, 3) };
@@ -341,8 +323,7 @@ struct wanted {
     const char *path;
 };
 
-static int begin(struct restoring *restoring, const struct wanted *wanted, struct snap_err *err)
-{
+static int begin(struct restoring *restoring, const struct wanted *wanted, struct snap_err *err) {
     struct buf beside _buf_ = {0};
     uint64_t random;
     if (getrandom(&random, sizeof(random), 0) < 0)
@@ -375,8 +356,7 @@ static int begin(struct restoring *restoring, const struct wanted *wanted, struc
 
 /* `held`: where what was displaced is, NULL = nothing was. The operation that was undone or done again learns its state.
  * `state` NULL: there is something left to do, and the operation goes on to say where. */
-static int record(struct restoring *restoring, const char *state, const char *held, const struct op *target, bool undo, struct snap_err *err)
-{
+static int record(struct restoring *restoring, const char *state, const char *held, const struct op *target, bool undo, struct snap_err *err) {
     int r = state ? op_set_texts(restoring->store, restoring->op, held, restoring->dest.path, err) : 0;
     if (r >= 0 && state)
         r = op_set_state(restoring->store, restoring->op, state, err);
@@ -387,8 +367,7 @@ static int record(struct restoring *restoring, const char *state, const char *he
     return r;
 }
 
-static int commit(struct restoring *restoring, const char *state, const char *held, const struct op *target, bool undo, struct snap_err *err)
-{
+static int commit(struct restoring *restoring, const char *state, const char *held, const struct op *target, bool undo, struct snap_err *err) {
     int r = hook("restore.commit", restoring->dest.path);
     if (r < 0)
         return err_errno(err, r, "stopped before the commit");
@@ -403,8 +382,7 @@ static int commit(struct restoring *restoring, const char *state, const char *he
     return store_commit(restoring->store, true, err);
 }
 
-static int end(struct restoring *restoring, const char *state, struct snap_err *err)
-{
+static int end(struct restoring *restoring, const char *state, struct snap_err *err) {
     int r = store_begin(restoring->store, err);
     if (r < 0)
         return r;
@@ -416,8 +394,7 @@ static int end(struct restoring *restoring, const char *state, struct snap_err *
 }
 
 /* What was there has its name again; of two that changed places each is told by its inode. */
-static int rename_back(struct restoring *restoring)
-{
+static int rename_back(struct restoring *restoring) {
     struct spot *dest = &restoring->dest;
     if (restoring->ino && is_built(restoring, dest->name) && exists(dest->parent, restoring->temporary))
         return rename_in(dest->parent, restoring->temporary, dest->parent, dest->name, RENAME_EXCHANGE);
@@ -427,8 +404,7 @@ static int rename_back(struct restoring *restoring)
 }
 
 /* As before: what was built goes, and the operation with it. */
-static int put_back(struct restoring *restoring, struct snap_err *err)
-{
+static int put_back(struct restoring *restoring, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
     int r = rename_back(restoring);
     if (r < 0)
@@ -441,8 +417,7 @@ static int put_back(struct restoring *restoring, struct snap_err *err)
 
 /* Restoring. */
 
-static int finish_restore(struct restoring *restoring, const struct op *target, struct snap_err *err)
-{
+static int finish_restore(struct restoring *restoring, const struct op *target, struct snap_err *err) {
     char *held _free_ = NULL;
     int r = hold(restoring, &held, err);
     if (r < 0 || (r = commit(restoring, "done", held, target, false, err)) < 0)
@@ -453,8 +428,7 @@ static int finish_restore(struct restoring *restoring, const struct op *target, 
 }
 
 static int carry_out(struct restoring *restoring, const struct wanted *wanted, const struct object *object, struct build_result *ret,
-                     struct snap_err *err)
-{
+                     struct snap_err *err) {
     struct point at = { INDEX_PROJECT_LINE, wanted->snapshot };
     int r = hook("restore.begun", restoring->dest.path);
     if (r < 0)
@@ -467,8 +441,7 @@ static int carry_out(struct restoring *restoring, const struct wanted *wanted, c
 }
 
 /* What the project has there is in a snapshot before it is replaced. */
-static int save_project(struct snap_project *project, const struct spot *dest, int64_t *ret_safety, struct snap_err *err)
-{
+static int save_project(struct snap_project *project, const struct spot *dest, int64_t *ret_safety, struct snap_err *err) {
     struct stat root;
     if (fstat(project->root, &root) < 0)
         return err_path(err, -errno, project->info.root, "look at");
@@ -489,8 +462,7 @@ static int save_project(struct snap_project *project, const struct spot *dest, i
 
 /* dest is taken. */
 static int run(struct snap_project *project, const struct wanted *wanted, const struct object *object, struct spot dest, bool overwrite,
-               const struct op *target, struct snap_rollback_result *ret, struct snap_err *err)
-{
+               const struct op *target, struct snap_rollback_result *ret, struct snap_err *err) {
     struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = dest };
     struct snap_rollback_result result = { .to = wanted->snapshot };
     struct build_result built = {0};
@@ -514,8 +486,7 @@ static int run(struct snap_project *project, const struct wanted *wanted, const 
 }
 
 SNAP_API int snap_restore(struct snap_project *project, const char *spec, const char *dest, bool overwrite,
-                          struct snap_rollback_result *ret, struct snap_err *err)
-{
+                          struct snap_rollback_result *ret, struct snap_err *err) {
     struct timespec start, end;
     struct snapshot _snapshot_ *snapshot = NULL;
     struct object _object_ *object = NULL;
@@ -542,8 +513,7 @@ SNAP_API int snap_restore(struct snap_project *project, const char *spec, const 
 
 /* Undoing. */
 
-static void free_paths(char ***paths)
-{
+static void free_paths(char ***paths) {
     for (char **at = *paths; at && *at; at++)
         free(*at);
     free(*paths);
@@ -551,8 +521,7 @@ static void free_paths(char ***paths)
 #define _paths_ __attribute__((cleanup(free_paths)))
 
 /* What the operation restored. */
-static int meant_object(struct snap_project *project, const struct op *meant, char ***ret_paths, struct object **ret, struct snap_err *err)
-{
+static int meant_object(struct snap_project *project, const struct op *meant, char ***ret_paths, struct object **ret, struct snap_err *err) {
     struct point at = { INDEX_PROJECT_LINE, meant->after };
     int r = op_paths(project->store, meant->id, ret_paths, err);
     if (r < 0)
@@ -562,8 +531,7 @@ static int meant_object(struct snap_project *project, const struct op *meant, ch
     return r == 0 ? err_set(err, -ENOENT, "snapshot %" PRId64 " no longer has what was restored", meant->after) : MIN(r, 0);
 }
 
-static int check_unchanged(struct restoring *restoring, const struct op *meant, struct snap_err *err)
-{
+static int check_unchanged(struct restoring *restoring, const struct op *meant, struct snap_err *err) {
     char **paths _paths_ = NULL;
     struct object _object_ *object = NULL;
     uint64_t conflicts = 0;
@@ -580,8 +548,7 @@ static int check_unchanged(struct restoring *restoring, const struct op *meant, 
 }
 
 /* The way back, each step only if it was not made yet. */
-static int swap_undo(struct restoring *restoring, const struct op *meant, struct snap_err *err)
-{
+static int swap_undo(struct restoring *restoring, const struct op *meant, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
     int r = hook("restore.swap", dest->path);
     if (r >= 0 && exists(dest->parent, dest->name) && !exists(dest->parent, restoring->old))
@@ -600,8 +567,7 @@ static int swap_undo(struct restoring *restoring, const struct op *meant, struct
 }
 
 /* The undo is settled: what it took away goes. Cut short or in vain, the next command goes on. */
-static int discard(struct restoring *restoring, struct snap_err *err)
-{
+static int discard(struct restoring *restoring, struct snap_err *err) {
     int r = fs_remove_tree(restoring->dest.parent, restoring->old);
     if (r < 0)
         return err_path(err, r, restoring->old, "remove");
@@ -611,8 +577,7 @@ static int discard(struct restoring *restoring, struct snap_err *err)
 }
 
 /* What a restore made is in a snapshot, and goes, unless it may have been changed. */
-static int finish_undo(struct restoring *restoring, const struct op *meant, bool keep, struct snap_err *err)
-{
+static int finish_undo(struct restoring *restoring, const struct op *meant, bool keep, struct snap_err *err) {
     struct snap_err why = {0};
     if (keep) {
         char *held _free_ = NULL;
@@ -628,8 +593,7 @@ static int finish_undo(struct restoring *restoring, const struct op *meant, bool
     return r;
 }
 
-int restore_undo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err)
-{
+int restore_undo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = { .parent = -1 } };
     struct wanted wanted = { .kind = "undo", .target = meant->id, .path = "" };
     int64_t safety = 0;
@@ -654,8 +618,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
     return 0;
 }
 
-int restore_redo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err)
-{
+int restore_redo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     char **paths _paths_ = NULL;
     struct object _object_ *object = NULL;
     struct spot spot = { .parent = -1 };
@@ -672,8 +635,7 @@ int restore_redo(struct snap_project *project, const struct op *meant, bool forc
 
 /* After a crash. */
 
-static int open_recorded(struct restoring *restoring, const struct op *op, struct snap_err *err)
-{
+static int open_recorded(struct restoring *restoring, const struct op *op, struct snap_err *err) {
     if (!op->new_text || !op->old_text)
         return err_set(err, -EUCLEAN, "operation %" PRId64 " does not say where it was", op->id);
     int r = spot_recorded(op->new_text, &restoring->dest, err);
@@ -689,8 +651,7 @@ static int open_recorded(struct restoring *restoring, const struct op *op, struc
 }
 
 /* The new files have their name, or have not; what stood there is under one of two names. */
-static int recover_restore(struct restoring *restoring, const struct op *target, int marked, struct snap_err *err)
-{
+static int recover_restore(struct restoring *restoring, const struct op *target, int marked, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
     if (!marked || is_built(restoring, restoring->temporary))
         return put_back(restoring, err);
@@ -703,8 +664,7 @@ static int recover_restore(struct restoring *restoring, const struct op *target,
     return r < 0 ? r : 1;
 }
 
-static int recover_undo(struct restoring *restoring, const struct op *target, int marked, struct snap_err *err)
-{
+static int recover_undo(struct restoring *restoring, const struct op *target, int marked, struct snap_err *err) {
     int r = 0;
     if (!strcmp(target->state, "undone"))                   /* by this operation: all but the end of it is done */
         return (r = discard(restoring, err)) < 0 ? r : 1;
@@ -716,8 +676,7 @@ static int recover_undo(struct restoring *restoring, const struct op *target, in
     return 1;
 }
 
-int restore_recover(struct snap_project *project, struct op *op, struct snap_err *err)
-{
+int restore_recover(struct snap_project *project, struct op *op, struct snap_err *err) {
     struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = { .parent = -1 } };
     struct op _op_ *target = NULL;
     int r = op->target ? op_get(project->store, op->target, &target, err) : 0;

@@ -7,20 +7,17 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *empty_if_null(const char *text)
-{
+static const char *empty_if_null(const char *text) {
     return text ? text : "";
 }
 
-static double seconds_since(const struct timespec *start)
-{
+static double seconds_since(const struct timespec *start) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
-static int find_target(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err)
-{
+static int find_target(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     if (spec)
         return catalog_find(project, spec, ret, err);
     int r = index_latest(project->store, INDEX_PROJECT_LINE, 0, ret, err);
@@ -34,8 +31,7 @@ static int find_target(struct snap_project *project, const char *spec, struct sn
 
 struct telling { struct snap_change change; struct snap_entry before, after; };
 
-static int tell(const struct change_row *row, snap_change_fn fn, void *data)
-{
+static int tell(const struct change_row *row, snap_change_fn fn, void *data) {
     struct telling telling = { .change = { .letter = row->letter, .what = row->what, .path = row->path, .old_path = row->old_path,
                                            .similarity = row->similarity } };
     if (row->before) {
@@ -49,8 +45,7 @@ static int tell(const struct change_row *row, snap_change_fn fn, void *data)
     return fn(data, &telling.change);
 }
 
-static int tell_all(const struct changes *changes, snap_change_fn fn, void *data)
-{
+static int tell_all(const struct changes *changes, snap_change_fn fn, void *data) {
     for (size_t i = 0; fn && i < changes->count; i++) {
         int r = tell(&changes->rows[i], fn, data);
         if (r < 0)
@@ -59,15 +54,13 @@ static int tell_all(const struct changes *changes, snap_change_fn fn, void *data
     return 0;
 }
 
-static int by_path(const void *a, const void *b)
-{
+static int by_path(const void *a, const void *b) {
     const struct change_row *x = a, *y = b;
     return strcmp(x->path, y->path);
 }
 
 /* What led from the snapshot to the project, read the other way round. */
-static void turn_round(struct changes *changes)
-{
+static void turn_round(struct changes *changes) {
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
         struct object *before = row->before;
@@ -85,8 +78,7 @@ static void turn_round(struct changes *changes)
         qsort(changes->rows, changes->count, sizeof(*changes->rows), by_path);
 }
 
-static void count_row(struct snap_rollback_result *result, const struct change_row *row)
-{
+static void count_row(struct snap_rollback_result *result, const struct change_row *row) {
     if (row->after)
         result->restored++;
     else
@@ -94,8 +86,7 @@ static void count_row(struct snap_rollback_result *result, const struct change_r
 }
 
 static int dry_run(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
-                   snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err)
-{
+                   snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
     struct scan _scan_ *scan = NULL;
     struct changes _changes_ changes = {0};
     uint64_t failed = project->failed;
@@ -117,21 +108,18 @@ static int dry_run(struct snap_project *project, const struct snapshot *target, 
 
 /* Going back. */
 
-static int need_lock(struct snap_project *project, struct snap_err *err)
-{
+static int need_lock(struct snap_project *project, struct snap_err *err) {
     return store_locked(project->store) ? 0 : err_set(err, -EPERM, "the project was opened for reading only");
 }
 
-static int check_line(const struct snapshot *target, struct snap_err *err)
-{
+static int check_line(const struct snapshot *target, struct snap_err *err) {
     if (target->line == INDEX_PROJECT_LINE)
         return 0;
     return err_set(err, -EINVAL, "snapshot %" PRId64 " is not one of the project", target->public.number);
 }
 
 static int roll_back(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
-                     snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err)
-{
+                     snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
     struct snap_take_result safety = {0};
     struct take_request take = { .options = { .message = "before rollback", .if_changed = true }, .automatic = true };
     int r = take_run(project, &take, &safety, err);
@@ -155,8 +143,7 @@ static int roll_back(struct snap_project *project, const struct snapshot *target
 }
 
 SNAP_API int snap_rollback(struct snap_project *project, const struct snap_rollback_options *options,
-                           snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err)
-{
+                           snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
     struct snapshot _snapshot_ *target = NULL;

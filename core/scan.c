@@ -9,30 +9,26 @@
 
 #define OPEN_DIRECTORIES 512
 
-size_t scan_key(char key[static 8 + 256], int64_t dir, const char *name)
-{
+size_t scan_key(char key[static 8 + 256], int64_t dir, const char *name) {
     size_t size = strnlen(name, 256);
     memcpy(key, &dir, 8);
     memcpy(key + 8, name, size);
     return 8 + size;
 }
 
-struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name)
-{
+struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name) {
     char key[8 + 256];
     return map_get(scan->delta, key, scan_key(key, dir, name));
 }
 
-static void delta_row_free(void *value)
-{
+static void delta_row_free(void *value) {
     struct delta_row *row = value;
     free((char *)(uintptr_t)row->entry.name);
     free(row->from_name);
     free(row);
 }
 
-static struct delta_row *delta_row_new(int64_t dir, const char *name, struct object *after, const struct delta_row *how)
-{
+static struct delta_row *delta_row_new(int64_t dir, const char *name, struct object *after, const struct delta_row *how) {
     struct delta_row *row = calloc(1, sizeof(*row));
     if (!row)
         return NULL;
@@ -47,8 +43,7 @@ static struct delta_row *delta_row_new(int64_t dir, const char *name, struct obj
 }
 
 /* An earlier round's bytes that nobody wants any more. */
-static int unstage(struct scan *scan, const struct delta_row *row)
-{
+static int unstage(struct scan *scan, const struct delta_row *row) {
     _dir_ struct dir *stage = stage_dir(scan->stage, row->entry.dir);
     if (!stage)
         return -ENOMEM;
@@ -56,8 +51,7 @@ static int unstage(struct scan *scan, const struct delta_row *row)
     return r == -ENOENT ? 0 : r;
 }
 
-int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how)
-{
+int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how) {
     struct delta_row *row = delta_row_new(dir, name, after, how);
     if (!row)
         return -ENOMEM;
@@ -82,8 +76,7 @@ int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object 
     return r;
 }
 
-int scan_own(struct scan *scan, struct object *object)
-{
+int scan_own(struct scan *scan, struct object *object) {
     pthread_mutex_lock(&scan->lock);
     int r = map_put(scan->objects, &object->id, sizeof(object->id), object, NULL);
     pthread_mutex_unlock(&scan->lock);
@@ -92,8 +85,7 @@ int scan_own(struct scan *scan, struct object *object)
     return MIN(r, 0);
 }
 
-static struct object *owned(struct scan *scan, int64_t id)
-{
+static struct object *owned(struct scan *scan, int64_t id) {
     pthread_mutex_lock(&scan->lock);
     struct object *object = map_get(scan->objects, &id, sizeof(id));
     pthread_mutex_unlock(&scan->lock);
@@ -101,8 +93,7 @@ static struct object *owned(struct scan *scan, int64_t id)
 }
 
 /* Two threads may ask for the same object of the store: both queries stand under one lock, so the second finds it owned. */
-int scan_known_object(struct scan *scan, int64_t id, struct object **ret)
-{
+int scan_known_object(struct scan *scan, int64_t id, struct object **ret) {
     struct object *object = owned(scan, id);
     if (object) {
         *ret = object;
@@ -122,13 +113,11 @@ int scan_known_object(struct scan *scan, int64_t id, struct object **ret)
     return 0;
 }
 
-struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id)
-{
+struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id) {
     return map_get(scan->dirs, &id, sizeof(id));
 }
 
-void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, int code, const char *doing)
-{
+void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, int code, const char *doing) {
     if (scan->round > 1)
         return;
     _buf_ struct buf path = {0};
@@ -138,8 +127,7 @@ void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, 
 
 /* Rounds. */
 
-static void scan_dir_free(void *value)
-{
+static void scan_dir_free(void *value) {
     struct scan_dir *dir = value;
     dir_unref(dir->stage);
     dir_unref(dir->at);
@@ -148,21 +136,18 @@ static void scan_dir_free(void *value)
     free(dir);
 }
 
-static void group_free(void *value)
-{
+static void group_free(void *value) {
     free(((struct group *)value)->members);
     free(value);
 }
 
-static int fresh_map(struct map **map, void (*free_value)(void *))
-{
+static int fresh_map(struct map **map, void (*free_value)(void *)) {
     map_free(*map, free_value);
     *map = map_new();
     return *map ? 0 : -ENOMEM;
 }
 
-static int begin_round(struct scan *scan)
-{
+static int begin_round(struct scan *scan) {
     scan->round++;
     scan->changed_this_round = 0;
     int r = fresh_map(&scan->dirs, scan_dir_free);
@@ -174,8 +159,7 @@ static int begin_round(struct scan *scan)
 }
 
 /* The records of a directory as this round found it, names included, in one block. */
-static struct live_dir *records_of(const struct scan_dir *dir)
-{
+static struct live_dir *records_of(const struct scan_dir *dir) {
     size_t names = 0;
     for (size_t i = 0; i < dir->count; i++)
         names += strlen(dir->found[i].name) + 1;
@@ -195,8 +179,7 @@ static struct live_dir *records_of(const struct scan_dir *dir)
     return records;
 }
 
-static void forget_found(struct scan_dir *dir)
-{
+static void forget_found(struct scan_dir *dir) {
     free(dir->found);
     dir->found = NULL;
     buf_done(&dir->names);
@@ -204,8 +187,7 @@ static void forget_found(struct scan_dir *dir)
 }
 
 /* found[].known points into the records that are replaced: nothing looks at it after this. */
-static int keep_records(struct scan *scan)
-{
+static int keep_records(struct scan *scan) {
     for (struct map_iter i = {0}; map_next(scan->dirs, &i);) {
         struct scan_dir *dir = i.value;
         if (!dir->differs) {
@@ -226,8 +208,7 @@ static int keep_records(struct scan *scan)
     return 0;
 }
 
-static struct found *found_of(struct scan_dir *dir, const char *name)
-{
+static struct found *found_of(struct scan_dir *dir, const char *name) {
     for (size_t i = 0; dir && dir->found && i < dir->count; i++)
         if (!strcmp(dir->found[i].name, name))
             return &dir->found[i];
@@ -235,8 +216,7 @@ static struct found *found_of(struct scan_dir *dir, const char *name)
 }
 
 /* Directories that could not be listed: their own object says so, and what is known of their inside stays. */
-static int note_unread(struct scan *scan)
-{
+static int note_unread(struct scan *scan) {
     for (size_t i = 0; i < scan->unread_count; i++) {
         struct unread_dir *unread = &scan->unread[i];
         struct scan_dir *parent = scan_dir_of(scan, unread->parent);
@@ -266,8 +246,7 @@ static int note_unread(struct scan *scan)
     return 0;
 }
 
-static void forget_unread(struct scan *scan)
-{
+static void forget_unread(struct scan *scan) {
     for (size_t i = 0; i < scan->unread_count; i++)
         free(scan->unread[i].name);
     free(scan->unread);
@@ -275,8 +254,7 @@ static void forget_unread(struct scan *scan)
     scan->unread_count = 0;
 }
 
-int scan_round(struct scan *scan, struct snap_err *err)
-{
+int scan_round(struct scan *scan, struct snap_err *err) {
     int r = begin_round(scan);
     if (r == 0)
         r = walk_project(scan);
@@ -296,8 +274,7 @@ int scan_round(struct scan *scan, struct snap_err *err)
 
 /* The file system's clock and what its timestamps can tell. Where the store lies on another file system both are guessed
  * low: with a second's doubt about the clock, and coarse. */
-static int read_clock(struct scan *scan)
-{
+static int read_clock(struct scan *scan) {
     int work = store_run_fd(scan->store);
     int r = fs_now(work, &scan->started);
     if (r < 0)
@@ -310,8 +287,7 @@ static int read_clock(struct scan *scan)
 }
 
 /* File systems of which it is known; others may keep a directory's times in a cache of their own. */
-static bool tells_lists(int fd)
-{
+static bool tells_lists(int fd) {
     struct statfs stat;
     if (fstatfs(fd, &stat) < 0)
         return false;
@@ -327,8 +303,7 @@ static bool tells_lists(int fd)
     }
 }
 
-static int scan_open(struct scan *scan, struct snap_err *err)
-{
+static int scan_open(struct scan *scan, struct snap_err *err) {
     struct snap_project *project = scan->project;
     int r = read_clock(scan);
     if (r < 0)
@@ -350,8 +325,7 @@ static int scan_open(struct scan *scan, struct snap_err *err)
     return scan->records && scan->delta && scan->objects ? 0 : err_nomem(err);
 }
 
-int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err)
-{
+int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
     _scan_ struct scan *scan = calloc(1, sizeof(*scan));
     if (!scan)
         return err_nomem(err);
@@ -367,8 +341,7 @@ int scan_new(struct snap_project *project, struct stage *stage, struct scan **re
     return 0;
 }
 
-int scan_look(struct snap_project *project, struct scan **ret, struct snap_err *err)
-{
+int scan_look(struct snap_project *project, struct scan **ret, struct snap_err *err) {
     _scan_ struct scan *scan = NULL;
     int r = scan_new(project, NULL, &scan, err);
     if (r < 0 || (r = scan_round(scan, err)) < 0)
@@ -377,13 +350,11 @@ int scan_look(struct snap_project *project, struct scan **ret, struct snap_err *
     return 0;
 }
 
-static void object_drop(void *object)
-{
+static void object_drop(void *object) {
     object_free(object);
 }
 
-struct scan *scan_free(struct scan *scan)
-{
+struct scan *scan_free(struct scan *scan) {
     if (!scan)
         return NULL;
     forget_unread(scan);
@@ -406,14 +377,12 @@ struct scan *scan_free(struct scan *scan)
 
 /* Questions. */
 
-const struct delta_entry *scan_find(const struct scan *scan, int64_t dir, const char *name)
-{
+const struct delta_entry *scan_find(const struct scan *scan, int64_t dir, const char *name) {
     struct delta_row *row = scan_row(scan, dir, name);
     return row ? &row->entry : NULL;
 }
 
-int scan_next(const struct scan *scan, struct scan_iter *iter)
-{
+int scan_next(const struct scan *scan, struct scan_iter *iter) {
     struct map_iter at = { .slot = iter->at };
     if (!map_next(scan->delta, &at))
         return 0;
@@ -422,8 +391,7 @@ int scan_next(const struct scan *scan, struct scan_iter *iter)
     return 1;
 }
 
-int scan_dir_path(const struct scan *scan, int64_t dir, struct buf *ret)
-{
+int scan_dir_path(const struct scan *scan, int64_t dir, struct buf *ret) {
     const struct scan_dir *found = scan_dir_of(scan, dir);
     if (!found || !dir)
         return 0;
@@ -431,7 +399,6 @@ int scan_dir_path(const struct scan *scan, int64_t dir, struct buf *ret)
     return ret->failed ? ret->failed : 1;
 }
 
-bool scan_has_dir(const struct scan *scan, int64_t dir)
-{
+bool scan_has_dir(const struct scan *scan, int64_t dir) {
     return scan_dir_of(scan, dir) != NULL;
 }

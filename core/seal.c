@@ -38,22 +38,19 @@ struct seal {
 
 /* Plan. */
 
-static int by_key(const void *a, const void *b)
-{
+static int by_key(const void *a, const void *b) {
     const struct delta_entry *left = &((const struct row *)a)->delta->entry, *right = &((const struct row *)b)->delta->entry;
     if (left->dir != right->dir)
         return left->dir < right->dir ? -1 : 1;
     return strcmp(left->name, right->name);
 }
 
-static bool is_dir(const struct object *object)
-{
+static bool is_dir(const struct object *object) {
     return object && object_is_dir(object);
 }
 
 /* What stood there before, and whether a directory is gone with it. */
-static int ask_before(struct seal *seal, struct row *row, struct snap_err *err)
-{
+static int ask_before(struct seal *seal, struct row *row, struct snap_err *err) {
     const struct delta_entry *entry = &row->delta->entry;
     int64_t before = index_lookup_id(seal->scan->store, index_newest(seal->line), entry->dir, entry->name, err);
     if (before < 0)
@@ -71,8 +68,7 @@ static int ask_before(struct seal *seal, struct row *row, struct snap_err *err)
 }
 
 /* An object found under another name keeps its identity only if that name is not its any more. */
-static int check_moved(struct seal *seal, struct row *row)
-{
+static int check_moved(struct seal *seal, struct row *row) {
     struct delta_row *delta = row->delta;
     if (!delta->from_name || delta->entry.after->id >= seal->scan->first_object)
         return 0;
@@ -91,8 +87,7 @@ static int check_moved(struct seal *seal, struct row *row)
     return scan_own(seal->scan, copy);
 }
 
-static int plan_rows(struct seal *seal, struct snap_err *err)
-{
+static int plan_rows(struct seal *seal, struct snap_err *err) {
     struct scan *scan = seal->scan;
     seal->rows = calloc(map_count(scan->delta) + 1, sizeof(*seal->rows));
     if (!seal->rows)
@@ -116,16 +111,14 @@ static int plan_rows(struct seal *seal, struct snap_err *err)
 
 /* The layer's directories. */
 
-static void seal_dir_free(void *value)
-{
+static void seal_dir_free(void *value) {
     struct seal_dir *dir = value;
     free(dir->redirect);
     free(dir);
 }
 
 /* The object that a directory of the project is now. */
-static int directory_object(struct seal *seal, const struct scan_dir *dir, struct object **ret, bool *ret_changed)
-{
+static int directory_object(struct seal *seal, const struct scan_dir *dir, struct object **ret, bool *ret_changed) {
     const char *name = dir_name(dir->at);
     struct delta_row *delta = scan_row(seal->scan, dir->parent, name);
     if (delta && delta->entry.after) {
@@ -140,8 +133,7 @@ static int directory_object(struct seal *seal, const struct scan_dir *dir, struc
 }
 
 /* New to the newest entries: opaque. Elsewhere there: a redirect to where it was. */
-static int ask_place(struct seal *seal, struct seal_dir *dir, struct snap_err *err)
-{
+static int ask_place(struct seal *seal, struct seal_dir *dir, struct snap_err *err) {
     struct store *store = seal->scan->store;
     struct point newest = index_newest(seal->line);
     int64_t parent = 0;
@@ -163,8 +155,7 @@ static int ask_place(struct seal *seal, struct seal_dir *dir, struct snap_err *e
     return dir->redirect ? 0 : err_nomem(err);
 }
 
-static int add_dir(struct seal *seal, const struct scan_dir *from, struct seal_dir **ret, struct snap_err *err)
-{
+static int add_dir(struct seal *seal, const struct scan_dir *from, struct seal_dir **ret, struct snap_err *err) {
     struct seal_dir *dir = calloc(1, sizeof(*dir));
     if (!dir)
         return err_nomem(err);
@@ -183,8 +174,7 @@ static int add_dir(struct seal *seal, const struct scan_dir *from, struct seal_d
 }
 
 /* The directory and all above it, up to the root. */
-static int need_dir(struct seal *seal, int64_t id, struct snap_err *err)
-{
+static int need_dir(struct seal *seal, int64_t id, struct snap_err *err) {
     while (id && !map_get(seal->dirs, &id, sizeof(id))) {
         const struct scan_dir *from = scan_dir_of(seal->scan, id);
         struct seal_dir *dir = NULL;
@@ -198,8 +188,7 @@ static int need_dir(struct seal *seal, int64_t id, struct snap_err *err)
     return 0;
 }
 
-static int by_depth(const void *a, const void *b)
-{
+static int by_depth(const void *a, const void *b) {
     const struct seal_dir *left = *(struct seal_dir *const *)a, *right = *(struct seal_dir *const *)b;
     if (left->depth != right->depth)
         return left->depth < right->depth ? -1 : 1;
@@ -207,8 +196,7 @@ static int by_depth(const void *a, const void *b)
 }
 
 /* Depths without recursion: up to a directory whose depth is known, then down again. */
-static unsigned depth_of(struct seal *seal, struct seal_dir *dir)
-{
+static unsigned depth_of(struct seal *seal, struct seal_dir *dir) {
     unsigned above = 0;
     struct seal_dir *at = dir;
     while (at->id != INDEX_ROOT && !at->depth) {
@@ -221,8 +209,7 @@ static unsigned depth_of(struct seal *seal, struct seal_dir *dir)
     return dir->depth;
 }
 
-static int plan_dirs(struct seal *seal, struct snap_err *err)
-{
+static int plan_dirs(struct seal *seal, struct snap_err *err) {
     int r = need_dir(seal, INDEX_ROOT, err);
     for (size_t i = 0; r == 0 && i < seal->count; i++) {
         const struct delta_entry *entry = &seal->rows[i].delta->entry;
@@ -245,14 +232,12 @@ static int plan_dirs(struct seal *seal, struct snap_err *err)
 
 /* The layer's files. What the scan captured lies there already. */
 
-static bool has_bytes(const struct object *object)
-{
+static bool has_bytes(const struct object *object) {
     return S_ISREG(object->meta.mode) && !(object->flags & OBJECT_UNREAD);
 }
 
 static int copy_from_layer(struct seal *seal, const struct content *content, struct dir *stage, const struct delta_entry *entry,
-                           struct layers *layers, struct snap_err *err)
-{
+                           struct layers *layers, struct snap_err *err) {
     _close_ int from = layers_open_content(layers, content, err);
     if (from < 0)
         return from;
@@ -265,8 +250,7 @@ static int copy_from_layer(struct seal *seal, const struct content *content, str
 }
 
 /* Bytes that an older layer has: the same object shown again, so its file may be the same inode. */
-static int stage_known(struct seal *seal, struct row *row, struct dir *stage, struct snap_err *err)
-{
+static int stage_known(struct seal *seal, struct row *row, struct dir *stage, struct snap_err *err) {
     const struct delta_entry *entry = &row->delta->entry;
     struct layers *layers = NULL;
     _free_ char *name = NULL;
@@ -293,33 +277,28 @@ static int stage_known(struct seal *seal, struct row *row, struct dir *stage, st
     return r;
 }
 
-static int stage_empty(struct seal *seal, struct dir *stage, const struct delta_entry *entry)
-{
+static int stage_empty(struct seal *seal, struct dir *stage, const struct delta_entry *entry) {
     _close_ int fd = stage_create(seal->scan->stage, stage, entry->name);
     return fd < 0 ? fd : stage_apply(seal->scan->stage, stage, entry->name, &entry->after->meta);
 }
 
-static int stage_special(struct seal *seal, struct dir *stage, const struct delta_entry *entry)
-{
+static int stage_special(struct seal *seal, struct dir *stage, const struct delta_entry *entry) {
     int r = stage_make_special(seal->scan->stage, stage, entry->name, &entry->after->meta);
     return r < 0 ? r : stage_apply(seal->scan->stage, stage, entry->name, &entry->after->meta);
 }
 
 /* The object's other name in this layer, as a hard link of it; -EMLINK: make it anew. */
-static int link_to_first(struct seal *seal, const struct row *first, struct dir *stage, const char *name)
-{
+static int link_to_first(struct seal *seal, const struct row *first, struct dir *stage, const char *name) {
     _dir_ struct dir *from = stage_dir(seal->scan->stage, first->delta->entry.dir);
     return from ? stage_link(seal->scan->stage, from, first->delta->entry.name, stage, name) : -ENOMEM;
 }
 
-static int stage_whiteout(struct dir *stage, const char *name)
-{
+static int stage_whiteout(struct dir *stage, const char *name) {
     struct dir_pinned _pinned_ at = dir_pinned(stage);
     return at.fd < 0 ? at.fd : layer_whiteout(at.fd, name);
 }
 
-static int stage_row(struct seal *seal, struct row *row, struct snap_err *err)
-{
+static int stage_row(struct seal *seal, struct row *row, struct snap_err *err) {
     const struct delta_entry *entry = &row->delta->entry;
     if (!entry->dir || is_dir(entry->after) || row->delta->staged)
         return 0;
@@ -336,8 +315,7 @@ static int stage_row(struct seal *seal, struct row *row, struct snap_err *err)
     return entry->after->content ? stage_known(seal, row, stage, err) : stage_empty(seal, stage, entry);
 }
 
-static void count_staged(struct seal *seal, const struct row *row, bool first)
-{
+static void count_staged(struct seal *seal, const struct row *row, bool first) {
     const struct object *after = row->delta->entry.after;
     if (!row->delta->staged || !first || !after->meta.size || !row->delta->how)
         return;
@@ -346,8 +324,7 @@ static void count_staged(struct seal *seal, const struct row *row, bool first)
 }
 
 /* Each new object's bytes get a row of their own: where they lie is the first name under which they were put. */
-static int place_object(struct seal *seal, struct row *row)
-{
+static int place_object(struct seal *seal, struct row *row) {
     struct object *after = row->delta->entry.after;
     if (!after)
         return 0;
@@ -360,8 +337,7 @@ static int place_object(struct seal *seal, struct row *row)
     return map_put(seal->placed, &after->id, sizeof(after->id), row, NULL);
 }
 
-static int build_files(struct seal *seal, struct snap_err *err)
-{
+static int build_files(struct seal *seal, struct snap_err *err) {
     for (size_t i = 0; i < seal->count; i++) {
         struct row *row = &seal->rows[i];
         if (project_cancelled(seal->scan->project))
@@ -377,8 +353,7 @@ static int build_files(struct seal *seal, struct snap_err *err)
 
 /* The manifest. */
 
-static int64_t content_layer(struct seal *seal, const struct object *object, struct snap_err *err)
-{
+static int64_t content_layer(struct seal *seal, const struct object *object, struct snap_err *err) {
     if (object->id >= seal->scan->first_object || !object->content)
         return 0;
     struct content content;
@@ -389,8 +364,7 @@ static int64_t content_layer(struct seal *seal, const struct object *object, str
     return content.layer;
 }
 
-static int list_rows(struct seal *seal, struct buf *out, struct snap_err *err)
-{
+static int list_rows(struct seal *seal, struct buf *out, struct snap_err *err) {
     for (size_t i = 0; i < seal->count; i++) {
         const struct delta_entry *entry = &seal->rows[i].delta->entry;
         if (is_dir(entry->after))
@@ -407,8 +381,7 @@ static int list_rows(struct seal *seal, struct buf *out, struct snap_err *err)
     return 0;
 }
 
-static int write_manifest(struct seal *seal, struct snap_err *err)
-{
+static int write_manifest(struct seal *seal, struct snap_err *err) {
     _buf_ struct buf out = {0};
     manifest_begin(&out, seal->snapshot);
     for (size_t i = 0; i < seal->dirs_count; i++) {
@@ -426,8 +399,7 @@ static int write_manifest(struct seal *seal, struct snap_err *err)
     return r < 0 ? err_errno(err, r, "cannot write the manifest of layer %lld", (long long)seal->number) : 0;
 }
 
-static int put_directories_together(struct seal *seal, struct snap_err *err)
-{
+static int put_directories_together(struct seal *seal, struct snap_err *err) {
     for (size_t i = seal->dirs_count; i-- > 0;) {
         const struct seal_dir *dir = seal->order[i];
         int r = stage_place_dir(seal->scan->stage, dir->id, dir->id == INDEX_ROOT ? 0 : dir->parent, dir->name,
@@ -442,8 +414,7 @@ static int put_directories_together(struct seal *seal, struct snap_err *err)
 
 struct kill { struct seal *seal; int64_t dir; int64_t *dirs; size_t count, room; struct snap_err *err; };
 
-static int kill_entry(void *data, const char *name, const struct object *object)
-{
+static int kill_entry(void *data, const char *name, const struct object *object) {
     struct kill *kill = data;
     kill->seal->sums.deleted++;
     int r = index_died(kill->seal->scan->store, kill->seal->line, kill->seal->number, kill->dir, name, kill->err);
@@ -462,8 +433,7 @@ static int kill_entry(void *data, const char *name, const struct object *object)
 }
 
 /* All that was below a directory which is gone, but for directories that live elsewhere now. */
-static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err)
-{
+static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err) {
     struct kill kill = { .seal = seal, .err = err };
     int r = 0;
     for (;;) {
@@ -479,8 +449,7 @@ static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err)
     return MIN(r, 0);
 }
 
-static int index_new_object(struct seal *seal, const struct row *row, struct snap_err *err)
-{
+static int index_new_object(struct seal *seal, const struct row *row, struct snap_err *err) {
     struct object *after = row->delta->entry.after;
     const struct delta_entry *entry = &row->delta->entry;
     if (after->id < seal->scan->first_object || map_get(seal->placed, &after->id, sizeof(after->id)) != row)
@@ -491,8 +460,7 @@ static int index_new_object(struct seal *seal, const struct row *row, struct sna
     return r < 0 ? r : index_add_object(seal->scan->store, after, err);
 }
 
-static int index_row(struct seal *seal, const struct row *row, struct snap_err *err)
-{
+static int index_row(struct seal *seal, const struct row *row, struct snap_err *err) {
     struct store *store = seal->scan->store;
     const struct delta_entry *entry = &row->delta->entry;
     int r = row->dead_dir ? kill_below(seal, row->dead_dir, err) : 0;
@@ -510,8 +478,7 @@ static int index_row(struct seal *seal, const struct row *row, struct snap_err *
 
 /* Doors. */
 
-int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_err *err)
-{
+int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_err *err) {
     _seal_ struct seal *seal = calloc(1, sizeof(*seal));
     if (!seal)
         return err_nomem(err);
@@ -535,8 +502,7 @@ int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_
     return 0;
 }
 
-size_t seal_count(const struct seal *seal)
-{
+size_t seal_count(const struct seal *seal) {
     return seal->count;
 }
 
@@ -544,15 +510,13 @@ size_t seal_count(const struct seal *seal)
 
 struct equal { struct seal *seal; size_t matched; bool differs; struct snap_err *err; };
 
-static const struct row *row_of(const struct seal *seal, int64_t dir, const char *name)
-{
+static const struct row *row_of(const struct seal *seal, int64_t dir, const char *name) {
     struct delta_row delta = { .entry = { .dir = dir, .name = name } };
     struct row key = { .delta = &delta };
     return bsearch(&key, seal->rows, seal->count, sizeof(*seal->rows), by_key);
 }
 
-static int equal_objects(struct seal *seal, int64_t id, const struct object *now, bool *ret)
-{
+static int equal_objects(struct seal *seal, int64_t id, const struct object *now, bool *ret) {
     struct object *then = NULL;
     int r = scan_known_object(seal->scan, id, &then);
     if (r == 0)
@@ -562,8 +526,7 @@ static int equal_objects(struct seal *seal, int64_t id, const struct object *now
 }
 
 /* before: what the snapshot shows; the project shows the row's, or what the newest entries show. */
-static int compare_row(void *data, const struct index_change *change)
-{
+static int compare_row(void *data, const struct index_change *change) {
     struct equal *equal = data;
     const struct row *row = row_of(equal->seal, change->dir, change->name);
     bool same = false;
@@ -579,16 +542,14 @@ static int compare_row(void *data, const struct index_change *change)
     return r < 0 ? err_errno(equal->err, r, "cannot compare with object %lld", (long long)change->before) : 0;
 }
 
-int seal_equals(struct seal *seal, int64_t number, struct snap_err *err)
-{
+int seal_equals(struct seal *seal, int64_t number, struct snap_err *err) {
     struct equal equal = { .seal = seal, .err = err };
     struct point at = { .line = seal->line, .snap = number };
     int r = index_diff(seal->scan->store, at, index_newest(seal->line), compare_row, &equal, err);
     return r < 0 ? r : !equal.differs && equal.matched == seal->count;
 }
 
-int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err)
-{
+int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err) {
     seal->snapshot = snapshot;
     int r = plan_dirs(seal, err);
     if (r == 0)
@@ -598,8 +559,7 @@ int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *er
     return r < 0 ? r : put_directories_together(seal, err);
 }
 
-int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err)
-{
+int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err) {
     for (size_t i = 0; i < seal->count; i++) {
         int r = index_row(seal, &seal->rows[i], err);
         if (r < 0)
@@ -609,8 +569,7 @@ int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err)
     return 0;
 }
 
-int seal_live(struct scan *scan, struct snap_err *err)
-{
+int seal_live(struct scan *scan, struct snap_err *err) {
     for (struct map_iter i = {0}; map_next(scan->records, &i);) {
         const struct live_dir *records = i.value;
         int r = scan_dir_of(scan, records->dir)
@@ -622,8 +581,7 @@ int seal_live(struct scan *scan, struct snap_err *err)
     return 0;
 }
 
-struct seal *seal_free(struct seal *seal)
-{
+struct seal *seal_free(struct seal *seal) {
     if (!seal)
         return NULL;
     map_free(seal->dirs, seal_dir_free);

@@ -13,8 +13,7 @@ struct settler {
     struct snap_err *err;
 };
 
-static bool is_racy(const struct settler *settler, const struct fingerprint *print)
-{
+static bool is_racy(const struct settler *settler, const struct fingerprint *print) {
     const struct timespec *now = &settler->now;
     bool recent = print->ctime_sec > now->tv_sec || (print->ctime_sec == now->tv_sec && print->ctime_nsec >= (uint32_t)now->tv_nsec)
         || print->mtime_sec > now->tv_sec || (print->mtime_sec == now->tv_sec && print->mtime_nsec >= (uint32_t)now->tv_nsec);
@@ -22,24 +21,21 @@ static bool is_racy(const struct settler *settler, const struct fingerprint *pri
 }
 
 /* What was put there is as the snapshot says; whoever changed it since has changed one of these. */
-static bool is_ours(const struct statx *stat, const struct object *object)
-{
+static bool is_ours(const struct statx *stat, const struct object *object) {
     return stat->stx_mode == object->meta.mode && stat->stx_uid == object->meta.uid && stat->stx_gid == object->meta.gid
         && stat->stx_mtime.tv_sec == object->meta.mtime.tv_sec
         && stat->stx_mtime.tv_nsec == (uint32_t)object->meta.mtime.tv_nsec
         && (!S_ISREG(stat->stx_mode) || stat->stx_size == object->meta.size);
 }
 
-static unsigned device_flag(const struct settler *settler, const struct statx *stat)
-{
+static unsigned device_flag(const struct settler *settler, const struct statx *stat) {
     uint64_t device = settler->work->project->device;
     return stat->stx_dev_major != (uint32_t)(device >> 32) || stat->stx_dev_minor != (uint32_t)device ? LIVE_FOREIGN : 0;
 }
 
 /* The record of (dir, name), which is `object` if nobody changed it since. `row`: what brought it, NULL: nothing did. */
 static int put_record(struct settler *settler, int64_t dir, const char *name, const struct statx *stat, const struct object *object,
-                      const struct plan_row *row)
-{
+                      const struct plan_row *row) {
     struct work *work = settler->work;
     int64_t newest = index_lookup_id(work->store, index_newest(INDEX_PROJECT_LINE), dir, name, settler->err);
     if (newest < 0)
@@ -59,8 +55,7 @@ static int put_record(struct settler *settler, int64_t dir, const char *name, co
 }
 
 /* Nothing is there any more; if the newest entries have it, the next snapshot must hear of it. */
-static int put_gone(struct settler *settler, int64_t dir, const char *name)
-{
+static int put_gone(struct settler *settler, int64_t dir, const char *name) {
     struct work *work = settler->work;
     int64_t newest = index_lookup_id(work->store, index_newest(INDEX_PROJECT_LINE), dir, name, settler->err);
     if (newest < 0)
@@ -71,8 +66,7 @@ static int put_gone(struct settler *settler, int64_t dir, const char *name)
     return live_put(work->store, dir, &entry, settler->err);
 }
 
-static int settle_entry(struct settler *settler, struct plan_row *row)
-{
+static int settle_entry(struct settler *settler, struct plan_row *row) {
     struct work *work = settler->work;
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
     struct statx stat;
@@ -85,8 +79,7 @@ static int settle_entry(struct settler *settler, struct plan_row *row)
 }
 
 /* A directory that comes anew has no records of an earlier life. */
-static int settle_row(struct settler *settler, struct plan_row *row)
-{
+static int settle_row(struct settler *settler, struct plan_row *row) {
     struct work *work = settler->work;
     if (row->state != PLAN_DONE || !row->dir || row->dir->clone || row->dir->foreign)
         return 0;
@@ -102,16 +95,14 @@ static int settle_row(struct settler *settler, struct plan_row *row)
     return settle_entry(settler, row);
 }
 
-static const struct object *object_of(const struct plan_dir *dir)
-{
+static const struct object *object_of(const struct plan_dir *dir) {
     if (dir->to_row)
         return dir->to_row->state == PLAN_DONE ? dir->to_row->after : NULL;
     return dir->own ? dir->own->state == PLAN_DONE ? dir->own->after : dir->own->before : NULL;
 }
 
 /* A directory that is the same before and after, in which something changed: its times did. */
-static int settle_dir(struct settler *settler, struct plan_dir *dir)
-{
+static int settle_dir(struct settler *settler, struct plan_dir *dir) {
     struct work *work = settler->work;
     if (!dir->in_to || dir->clone || dir->foreign || work_is_lost(dir) || (dir->to_parent && (dir->to_parent->clone || dir->to_parent->foreign))
         || !(dir->touched || dir->own || dir->to_row))
@@ -134,8 +125,7 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir)
 }
 
 /* A name outside of the plan whose inode got or lost another name: its ctime changed, and nothing else, or it is compared. */
-static int settle_other_name(struct settler *settler, int64_t dir, const char *name, int64_t object)
-{
+static int settle_other_name(struct settler *settler, int64_t dir, const char *name, int64_t object) {
     struct work *work = settler->work;
     struct buf path _buf_ = {0};
     struct live_entry known = {0};
@@ -163,16 +153,14 @@ static int settle_other_name(struct settler *settler, int64_t dir, const char *n
 
 struct other_names { struct settler *settler; int64_t object; };
 
-static int on_name(void *data, int64_t dir, const char *name)
-{
+static int on_name(void *data, int64_t dir, const char *name) {
     struct other_names *others = data;
     return plan_find_id(others->settler->work->plan, dir, name) ? 0
         : settle_other_name(others->settler, dir, name, others->object);
 }
 
 /* A file that went, of which other names stay. */
-static int settle_left_names(struct settler *settler, const struct plan_row *row)
-{
+static int settle_left_names(struct settler *settler, const struct plan_row *row) {
     struct work *work = settler->work;
     if (row->state != PLAN_DONE || !row->before || object_is_dir(row->before) || row->how == PLAN_KEEP)
         return 0;
@@ -183,8 +171,7 @@ static int settle_left_names(struct settler *settler, const struct plan_row *row
     return index_names(work->store, work->ground, row->before->id, on_name, &others, settler->err);
 }
 
-static int remove_records(struct settler *settler)
-{
+static int remove_records(struct settler *settler) {
     struct plan *plan = settler->work->plan;
     for (size_t i = 0; i < plan->dirs_count; i++) {
         const struct plan_dir *dir = plan->dirs[i];
@@ -200,8 +187,7 @@ static int remove_records(struct settler *settler)
 }
 
 /* The staging directory is on the project's file system. */
-static int read_clock(struct settler *settler)
-{
+static int read_clock(struct settler *settler) {
     int dir = settler->work->staging.root;
     int r = fs_now(dir, &settler->now);
     if (r < 0)
@@ -210,8 +196,7 @@ static int read_clock(struct settler *settler)
     return 0;
 }
 
-int settle_live(struct work *work, struct snap_err *err)
-{
+int settle_live(struct work *work, struct snap_err *err) {
     struct settler settler = { .work = work, .err = err };
     struct plan *plan = work->plan;
     int r = read_clock(&settler);

@@ -13,27 +13,23 @@
 struct place { int64_t parent; char name[]; };
 struct delta_list { const struct delta_entry **entries; size_t count, room; };
 
-void side_init(struct side *side, struct snap_project *project, struct point at, const struct scan *scan)
-{
+void side_init(struct side *side, struct snap_project *project, struct point at, const struct scan *scan) {
     *side = (struct side){ .project = project, .at = at, .scan = scan };
 }
 
-static void delta_list_free(void *value)
-{
+static void delta_list_free(void *value) {
     free(((struct delta_list *)value)->entries);
     free(value);
 }
 
-void side_done(struct side *side)
-{
+void side_done(struct side *side) {
     side->paths = map_free(side->paths, free);
     side->places = map_free(side->places, free);
     side->delta = map_free(side->delta, delta_list_free);
     side->found = map_free(side->found, delta_list_free);
 }
 
-static int make_map(struct map **map, struct snap_err *err)
-{
+static int make_map(struct map **map, struct snap_err *err) {
     if (!*map)
         *map = map_new();
     return *map ? 0 : err_nomem(err);
@@ -41,8 +37,7 @@ static int make_map(struct map **map, struct snap_err *err)
 
 /* Paths. */
 
-static int learn_place(struct side *side, int64_t dir, struct place **ret, struct snap_err *err)
-{
+static int learn_place(struct side *side, int64_t dir, struct place **ret, struct snap_err *err) {
     _free_ char *name = NULL;
     int64_t parent;
     int r = index_dir_place(side->project->store, side->at, dir, &parent, &name, err);
@@ -59,16 +54,14 @@ static int learn_place(struct side *side, int64_t dir, struct place **ret, struc
     return 1;
 }
 
-static int place_of(struct side *side, int64_t dir, struct place **ret, struct snap_err *err)
-{
+static int place_of(struct side *side, int64_t dir, struct place **ret, struct snap_err *err) {
     *ret = map_get(side->places, &dir, sizeof(dir));
     return *ret ? 1 : learn_place(side, dir, ret, err);
 }
 
 /* What is known already: the root, a path that was asked for, or where the scan met the directory. The inside of a
  * directory that the scan could not list is where the index has it. */
-static int known_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err)
-{
+static int known_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err) {
     const char *path = dir == INDEX_ROOT ? "" : map_get(side->paths, &dir, sizeof(dir));
     int r = 1;
     if (path)
@@ -80,13 +73,11 @@ static int known_path(struct side *side, int64_t dir, struct buf *ret, struct sn
 
 struct chain { struct place **places; size_t count, room; };
 
-static void chain_done(struct chain *chain)
-{
+static void chain_done(struct chain *chain) {
     free(chain->places);
 }
 
-static int chain_add(struct chain *chain, struct place *place, struct snap_err *err)
-{
+static int chain_add(struct chain *chain, struct place *place, struct snap_err *err) {
     if (chain->count == chain->room) {
         size_t room = chain->room ? chain->room * 2 : 16;
         struct place **places = realloc(chain->places, room * sizeof(struct place *));
@@ -100,8 +91,7 @@ static int chain_add(struct chain *chain, struct place *place, struct snap_err *
 }
 
 /* Climbs to something known, then comes back down with the names. */
-static int build_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err)
-{
+static int build_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err) {
     _cleanup_(chain_done) struct chain chain = {0};
     int r;
     while ((r = known_path(side, dir, ret, err)) == 0) {
@@ -124,8 +114,7 @@ static int build_path(struct side *side, int64_t dir, struct buf *ret, struct sn
     return ret->failed ? err_nomem(err) : 1;
 }
 
-int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err)
-{
+int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err) {
     _buf_ struct buf path = {0};
     if (dir == INDEX_ROOT) {
         *ret = "";
@@ -145,8 +134,7 @@ int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_
     return 1;
 }
 
-int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err)
-{
+int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err) {
     _buf_ struct buf path = {0};
     const char *above = "";
     int r = dir ? side_dir_path(side, dir, &above, err) : 1;
@@ -166,8 +154,7 @@ int side_path(struct side *side, int64_t dir, const char *name, char **ret, stru
 
 /* Listing. */
 
-static int delta_add(struct map *lists, int64_t key, const struct delta_entry *entry)
-{
+static int delta_add(struct map *lists, int64_t key, const struct delta_entry *entry) {
     struct delta_list *list = map_get(lists, &key, sizeof(key));
     if (!list) {
         list = calloc(1, sizeof(*list));
@@ -188,8 +175,7 @@ static int delta_add(struct map *lists, int64_t key, const struct delta_entry *e
     return 0;
 }
 
-static int group_delta(struct side *side, struct snap_err *err)
-{
+static int group_delta(struct side *side, struct snap_err *err) {
     if (side->delta)
         return 0;
     if (make_map(&side->delta, err) < 0 || make_map(&side->found, err) < 0)
@@ -211,16 +197,14 @@ struct overlay {
     void *data;
 };
 
-static int give_unless_changed(void *data, const char *name, const struct object *object)
-{
+static int give_unless_changed(void *data, const char *name, const struct object *object) {
     struct overlay *overlay = data;
     if (scan_find(overlay->side->scan, overlay->dir, name))
         return 0;
     return overlay->fn(overlay->data, name, object);
 }
 
-int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct snap_err *err)
-{
+int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct snap_err *err) {
     struct overlay overlay = { side, dir, fn, data };
     if (!side->scan)
         return index_list(side->project->store, side->at, dir, fn, data, err);
@@ -236,8 +220,7 @@ int side_list(struct side *side, int64_t dir, entry_fn fn, void *data, struct sn
 
 /* Hard links. */
 
-void side_names_done(struct side_names *names)
-{
+void side_names_done(struct side_names *names) {
     for (size_t i = 0; i < names->count; i++) {
         free(names->at[i].name);
         free(names->at[i].path);
@@ -252,8 +235,7 @@ struct gathering {
     struct snap_err *err;
 };
 
-static int add_name(struct gathering *gathering, int64_t dir, const char *name)
-{
+static int add_name(struct gathering *gathering, int64_t dir, const char *name) {
     struct side_names *names = gathering->names;
     if (names->count == names->room) {
         size_t room = names->room ? names->room * 2 : 4;
@@ -272,8 +254,7 @@ static int add_name(struct gathering *gathering, int64_t dir, const char *name)
 }
 
 /* The index's names count unless the scan says otherwise: of the entry itself, or of the directory it was in. */
-static int gather_indexed(void *data, int64_t dir, const char *name)
-{
+static int gather_indexed(void *data, int64_t dir, const char *name) {
     struct gathering *gathering = data;
     const struct scan *scan = gathering->side->scan;
     if (scan && (scan_find(scan, dir, name) || !scan_has_dir(scan, dir)))
@@ -281,8 +262,7 @@ static int gather_indexed(void *data, int64_t dir, const char *name)
     return add_name(gathering, dir, name);
 }
 
-static int gather_found(struct gathering *gathering, int64_t object)
-{
+static int gather_found(struct gathering *gathering, int64_t object) {
     int r = group_delta(gathering->side, gathering->err);
     const struct delta_list *list = r < 0 ? NULL : map_get(gathering->side->found, &object, sizeof(object));
     for (size_t i = 0; r >= 0 && list && i < list->count; i++)
@@ -290,8 +270,7 @@ static int gather_found(struct gathering *gathering, int64_t object)
     return r;
 }
 
-int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err)
-{
+int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err) {
     _cleanup_(side_names_done) struct side_names names = {0};
     struct gathering gathering = { side, &names, err };
     int r = index_names(side->project->store, side->at, object->id, gather_indexed, &gathering, err);
@@ -306,8 +285,7 @@ int side_names(struct side *side, const struct object *object, struct side_names
 
 /* Content. */
 
-static int read_all(int fd, size_t limit, struct buf *ret)
-{
+static int read_all(int fd, size_t limit, struct buf *ret) {
     _free_ char *block = malloc(READ_BLOCK);
     if (!block)
         return -ENOMEM;
@@ -324,8 +302,7 @@ static int read_all(int fd, size_t limit, struct buf *ret)
 }
 
 /* The file as it is now; no component may be a symlink, and opening a device or a pipe must not act on it. */
-static int open_present(struct side *side, const char *path)
-{
+static int open_present(struct side *side, const char *path) {
     struct stat stat;
     _close_ int fd = fs_open_beneath(side->project->root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
     if (fd < 0)
@@ -335,8 +312,7 @@ static int open_present(struct side *side, const char *path)
     return S_ISREG(stat.st_mode) ? TAKE_FD(fd) : -ESTALE;
 }
 
-static int read_regular(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err)
-{
+static int read_regular(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err) {
     _close_ int fd = side->scan ? open_present(side, path) : project_open_content(side->project, object, err);
     if (fd < 0)
         return side->scan ? err_path(err, fd, path, "read") : fd;
@@ -344,8 +320,7 @@ static int read_regular(struct side *side, const char *path, const struct object
     return r < 0 ? err_path(err, r, path, "read") : 0;
 }
 
-int side_read(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err)
-{
+int side_read(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err) {
     _buf_ struct buf content = {0};
     int r = 0;
     if (S_ISLNK(object->meta.mode))

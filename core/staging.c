@@ -15,29 +15,25 @@
 #define MARK "swapping"
 enum { ATTEMPTS = 1 << 20 };
 
-struct staged_name staged_new(const struct plan_row *row)
-{
+struct staged_name staged_new(const struct plan_row *row) {
     struct staged_name name;
     (void)snprintf(name.text, sizeof(name.text), "n%zu", row->number);
     return name;
 }
 
-struct staged_name staged_old(const struct plan_row *row)
-{
+struct staged_name staged_old(const struct plan_row *row) {
     struct staged_name name;
     (void)snprintf(name.text, sizeof(name.text), "o%zu", row->number);
     return name;
 }
 
-struct staged_name staged_dir(const struct plan_dir *dir)
-{
+struct staged_name staged_dir(const struct plan_dir *dir) {
     struct staged_name name;
     (void)snprintf(name.text, sizeof(name.text), "d%" PRId64, dir->id);
     return name;
 }
 
-static struct staged_name op_name(const struct work *work)
-{
+static struct staged_name op_name(const struct work *work) {
     struct staged_name name;
     (void)snprintf(name.text, sizeof(name.text), "op-%" PRId64, work->op);
     return name;
@@ -45,22 +41,19 @@ static struct staged_name op_name(const struct work *work)
 
 /* The directory. */
 
-static int open_dir(int dirfd, const char *name)
-{
+static int open_dir(int dirfd, const char *name) {
     int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
-static int make_dir(int dirfd, const char *name)
-{
+static int make_dir(int dirfd, const char *name) {
     if (mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
         return -errno;
     return open_dir(dirfd, name);
 }
 
 /* Whether a rename leads from the store into the project. 1, 0 or a negative errno. */
-static int is_one_mount(const struct work *work)
-{
+static int is_one_mount(const struct work *work) {
     struct statx here, there;
     int r = fs_statx(store_work_fd(work->store), "", &here);
     if (r < 0 || (r = fs_statx(work->project->root, "", &there)) < 0)
@@ -71,8 +64,7 @@ static int is_one_mount(const struct work *work)
 }
 
 /* Known to the operation, durably, before it is there. */
-static int name_outside(struct work *work, struct snap_err *err)
-{
+static int name_outside(struct work *work, struct snap_err *err) {
     uint64_t random;
     char name[80];
     if (getrandom(&random, sizeof(random), 0) < 0)
@@ -91,8 +83,7 @@ static int name_outside(struct work *work, struct snap_err *err)
     return work->staging.outside ? 0 : err_nomem(err);
 }
 
-static int find_outside(struct work *work, struct snap_err *err)
-{
+static int find_outside(struct work *work, struct snap_err *err) {
     char **paths = NULL;
     int r = op_temporaries(work->store, work->op, &paths, err);
     if (r < 0 || !paths)
@@ -107,8 +98,7 @@ static int find_outside(struct work *work, struct snap_err *err)
     return 0;
 }
 
-static int open_root(struct work *work, struct snap_err *err)
-{
+static int open_root(struct work *work, struct snap_err *err) {
     struct staging *staging = &work->staging;
     int r = find_outside(work, err);
     if (r < 0)
@@ -127,8 +117,7 @@ static int open_root(struct work *work, struct snap_err *err)
     return r < 0 ? err_path(err, r, staging->outside, "make the staging directory") : 0;
 }
 
-int staging_open(struct work *work, struct snap_err *err)
-{
+int staging_open(struct work *work, struct snap_err *err) {
     struct staging *staging = &work->staging;
     *staging = (struct staging){ .store = -1, .root = -1, .at = -1 };
     staging->store = make_dir(store_work_fd(work->store), op_name(work).text);
@@ -149,34 +138,29 @@ int staging_open(struct work *work, struct snap_err *err)
     return r < 0 ? r : err_errno(err, -EEXIST, "cannot make the operation's staging directory");
 }
 
-bool staging_marked(struct work *work)
-{
+bool staging_marked(struct work *work) {
     struct buf path _buf_ = {0};
     buf_fmt(&path, "%s/" MARK, op_name(work).text);
     return !path.failed && faccessat(store_work_fd(work->store), path.data, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int staging_mark(struct work *work, struct snap_err *err)
-{
+int staging_mark(struct work *work, struct snap_err *err) {
     int fd _close_ = openat(work->staging.store, MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd < 0 ? err_errno(err, -errno, "cannot write in the store") : 0;
 }
 
-bool staging_has_dir(struct work *work, const struct plan_dir *dir)
-{
+bool staging_has_dir(struct work *work, const struct plan_dir *dir) {
     return faccessat(work->staging.root, staged_dir(dir).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-void staging_close(struct staging *staging)
-{
+void staging_close(struct staging *staging) {
     close_fd(&staging->at);
     close_fd(&staging->root);
     close_fd(&staging->store);
     free(TAKE_PTR(staging->outside));
 }
 
-int staging_remove(struct work *work, struct snap_err *err)
-{
+int staging_remove(struct work *work, struct snap_err *err) {
     int r = work->staging.outside ? 0 : find_outside(work, err);
     if (r < 0)
         return r;
@@ -188,8 +172,7 @@ int staging_remove(struct work *work, struct snap_err *err)
 
 /* Building. */
 
-static int build(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int build(struct work *work, struct plan_row *row, struct snap_err *err) {
     struct staged_name name = staged_new(row);
     unsigned missing = 0;
     int r = build_entry(work->project, work->staging.at, name.text, row->after, &work->bytes, &missing, err);
@@ -203,8 +186,7 @@ static int build(struct work *work, struct plan_row *row, struct snap_err *err)
 struct link_search { struct work *work; struct plan_row *row; struct snap_err *err; bool linked; };
 
 /* 1 = linked, 0 = not from there, or a negative errno. */
-static int link_from(struct work *work, int dirfd, const char *name, struct plan_row *row, const struct live_entry *known)
-{
+static int link_from(struct work *work, int dirfd, const char *name, struct plan_row *row, const struct live_entry *known) {
     struct statx stat, linked;
     int r = inspect_entry(dirfd, name, row->after, known, &stat, NULL);
     if (r != INSPECT_SAME)
@@ -218,8 +200,7 @@ static int link_from(struct work *work, int dirfd, const char *name, struct plan
     return 1;
 }
 
-static int remember_relinked(struct work *work, int64_t dir, const char *name, int64_t object)
-{
+static int remember_relinked(struct work *work, int64_t dir, const char *name, int64_t object) {
     struct relinked *more = reallocarray(work->relinked, work->relinked_count + 1, sizeof(*more));
     if (!more)
         return -ENOMEM;
@@ -232,8 +213,7 @@ static int remember_relinked(struct work *work, int64_t dir, const char *name, i
 }
 
 /* A name that the plan leaves alone, wherever its directory is by now. */
-static int link_from_place(struct work *work, struct point at, int64_t dir, const char *name, struct plan_row *row, struct snap_err *err)
-{
+static int link_from_place(struct work *work, struct point at, int64_t dir, const char *name, struct plan_row *row, struct snap_err *err) {
     struct buf path _buf_ = {0};
     int r = index_dir_path(work->store, at, dir, &path, err);
     if (r <= 0)
@@ -248,8 +228,7 @@ static int link_from_place(struct work *work, struct point at, int64_t dir, cons
     return r > 0 && (r = remember_relinked(work, dir, name, row->after->id)) == 0 ? 1 : r;
 }
 
-static int on_name(void *data, int64_t dir, const char *name)
-{
+static int on_name(void *data, int64_t dir, const char *name) {
     struct link_search *search = data;
     struct work *work = search->work;
     struct plan_row *row = search->row;
@@ -266,8 +245,7 @@ static int on_name(void *data, int64_t dir, const char *name)
 }
 
 /* 1 = the row's name stands in the staging directory as a link to an inode that it must share. */
-static int link_to_group(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int link_to_group(struct work *work, struct plan_row *row, struct snap_err *err) {
     int64_t id = row->after->id;
     if (!(row->after->flags & OBJECT_LINKED))
         return 0;                         /* of equal rows, each is a file of its own */
@@ -292,8 +270,7 @@ static int link_to_group(struct work *work, struct plan_row *row, struct snap_er
 }
 
 /* What an earlier attempt built, or displaced, and is just that. 1, 0 or a negative errno. */
-static int reuse(struct work *work, struct plan_row *row)
-{
+static int reuse(struct work *work, struct plan_row *row) {
     if (work_looks_same(row))
         return 0;
     for (unsigned i = 0; i < work->staging.attempt; i++) {
@@ -313,8 +290,7 @@ static int reuse(struct work *work, struct plan_row *row)
     return 0;
 }
 
-static int stage_row(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int stage_row(struct work *work, struct plan_row *row, struct snap_err *err) {
     struct snap_err why = {0};
     int64_t id = row->after->id;
     int r = hook("transition.stage", row->name);
@@ -340,8 +316,7 @@ static int stage_row(struct work *work, struct plan_row *row, struct snap_err *e
     return err_path(err, r, path.data ? path.data : "", "prepare");
 }
 
-int staging_fill(struct work *work, struct snap_err *err)
-{
+int staging_fill(struct work *work, struct snap_err *err) {
     for (size_t i = 0; i < work->plan->count; i++) {
         struct plan_row *row = &work->plan->rows[i];
         if (row->state != PLAN_TODO || row->how != PLAN_FILL)

@@ -14,8 +14,7 @@
 
 /* Telling. */
 
-void work_fail(struct work *work, struct plan_row *row, int code, const char *doing)
-{
+void work_fail(struct work *work, struct plan_row *row, int code, const char *doing) {
     struct buf path _buf_ = {0};
     plan_row_path(row, !row->before, &path);
     row->state = PLAN_FAILED;
@@ -26,8 +25,7 @@ void work_fail(struct work *work, struct plan_row *row, int code, const char *do
 }
 
 /* Not done, for a reason that is no error of the system. */
-static void leave(struct work *work, struct plan_row *row, const char *text)
-{
+static void leave(struct work *work, struct plan_row *row, const char *text) {
     struct buf path _buf_ = {0};
     plan_row_path(row, !row->before, &path);
     row->state = PLAN_FAILED;
@@ -36,8 +34,7 @@ static void leave(struct work *work, struct plan_row *row, const char *text)
     project_notice(work->project, SNAP_NOTICE_FAILED_PATH, path.failed || !path.data ? "" : path.data, "%s", text);
 }
 
-void work_missing(struct work *work, struct plan_row *row, unsigned missing)
-{
+void work_missing(struct work *work, struct plan_row *row, unsigned missing) {
     struct buf text _buf_ = {0}, path _buf_ = {0};
     build_missing_words(missing, &text);
     plan_row_path(row, true, &path);
@@ -47,52 +44,45 @@ void work_missing(struct work *work, struct plan_row *row, unsigned missing)
                        "is back, but what is not permitted here is missing: %s", text.data);
 }
 
-void work_conflict(struct work *work, struct plan_row *row, const char *text)
-{
+void work_conflict(struct work *work, struct plan_row *row, const char *text) {
     struct buf path _buf_ = {0};
     plan_row_path(row, !row->before, &path);
     work->conflicts++;
     project_notice(work->project, SNAP_NOTICE_CONFLICT, path.failed || !path.data ? "" : path.data, "%s", text);
 }
 
-static int conflict(struct work *work, struct plan_row *row, const char *text, struct snap_err *err)
-{
+static int conflict(struct work *work, struct plan_row *row, const char *text, struct snap_err *err) {
     work_conflict(work, row, text);
     err_set(err, -EBUSY, "something changed in the project meanwhile");
     return err ? err_failure(err, SNAP_FAILURE_CONFLICT) : -EBUSY;
 }
 
 /* Somebody changed the entry: an answer for all when the work is new; when it goes on after a crash, the entry stays. */
-static int changed(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int changed(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (!work->recovering)
         return conflict(work, row, "was changed by somebody else while the command ran", err);
     leave(work, row, "was changed by somebody else since and stays as it is");
     return 0;
 }
 
-static int fatal(struct plan_row *row, int code, const char *doing, struct snap_err *err)
-{
+static int fatal(struct plan_row *row, int code, const char *doing, struct snap_err *err) {
     struct buf path _buf_ = {0};
     plan_row_path(row, !row->before, &path);
     return err_path(err, code, path.failed || !path.data ? "" : path.data, "%s", doing);
 }
 
-static bool is_change(int code)
-{
+static bool is_change(int code) {
     return code == -ENOENT || code == -EEXIST || code == -ENOTDIR || code == -EISDIR || code == -ESTALE || code == -ENOTEMPTY
         || code == -ELOOP;
 }
 
-static bool is_about_path(int code)
-{
+static bool is_about_path(int code) {
     return code == -EBUSY || code == -EPERM || code == -EACCES || code == -ETXTBSY || code == -EXDEV || code == -EOPNOTSUPP
         || code == -ENAMETOOLONG || code == -EILSEQ || code == -EINVAL || code == -EMLINK;
 }
 
 /* What a failed change means. */
-static int judge(struct work *work, struct plan_row *row, int code, const char *doing, struct snap_err *err)
-{
+static int judge(struct work *work, struct plan_row *row, int code, const char *doing, struct snap_err *err) {
     if (is_change(code))
         return changed(work, row, err);
     if (!is_about_path(code))
@@ -103,14 +93,12 @@ static int judge(struct work *work, struct plan_row *row, int code, const char *
 
 /* Directories. */
 
-static struct dir *node_new(struct work *work, const struct plan_dir *dir, struct dir *above, bool after)
-{
+static struct dir *node_new(struct work *work, const struct plan_dir *dir, struct dir *above, bool after) {
     return above ? dir_child(above, after ? dir->to_name : dir->from_name) : dir_ref(dirs_root(work->tree));
 }
 
 /* The node of a directory, by its place before or after; made from the root down. NULL: no memory. */
-static struct dir *node_of(struct work *work, struct plan_dir *dir, bool after)
-{
+static struct dir *node_of(struct work *work, struct plan_dir *dir, bool after) {
     size_t count = 0, room = 0;
     struct plan_dir **chain _free_ = NULL;
     struct plan_dir *at = dir;
@@ -138,8 +126,7 @@ static struct dir *node_of(struct work *work, struct plan_dir *dir, bool after)
 static int identify(struct work *work, struct plan_dir *dir);
 
 /* Those above it first, from the nearest that is known down, so that depth costs no recursion to speak of. */
-static int identify_above(struct work *work, struct plan_dir *dir)
-{
+static int identify_above(struct work *work, struct plan_dir *dir) {
     for (;;) {
         struct plan_dir *top = dir;
         while (top->from_parent && !top->from_parent->identified && top->from_parent->from_parent)
@@ -153,8 +140,7 @@ static int identify_above(struct work *work, struct plan_dir *dir)
 }
 
 /* Which inode it was, as far as the live index knows; that may know another directory by this identity, and this one not. */
-static int identify(struct work *work, struct plan_dir *dir)
-{
+static int identify(struct work *work, struct plan_dir *dir) {
     if (dir->identified || !dir->in_from || !dir->from_parent)
         return 0;
     int r = identify_above(work, dir);
@@ -171,8 +157,7 @@ static int identify(struct work *work, struct plan_dir *dir)
 }
 
 /* 0, or -ESTALE: another directory is there. */
-static int check_identity(struct work *work, struct plan_dir *dir, int fd)
-{
+static int check_identity(struct work *work, struct plan_dir *dir, int fd) {
     struct statx stat;
     struct fingerprint print;
     int r = identify(work, dir);
@@ -185,8 +170,7 @@ static int check_identity(struct work *work, struct plan_dir *dir, int fd)
 }
 
 /* Once it was the right one it stays so: a node that is opened again must be the same inode. */
-static int check_one(struct work *work, struct plan_dir *dir, bool after)
-{
+static int check_one(struct work *work, struct plan_dir *dir, bool after) {
     struct dir *node = after ? dir->to_at : dir->from_at;
     struct dir_pinned at = dir_pinned(node);
     int r = at.fd < 0 ? at.fd : check_identity(work, dir, at.fd);
@@ -200,8 +184,7 @@ static int check_one(struct work *work, struct plan_dir *dir, bool after)
 }
 
 /* From the root down, so that nothing is looked for in a directory that only has the right name. */
-static int check_chain(struct work *work, struct plan_dir *dir, bool after)
-{
+static int check_chain(struct work *work, struct plan_dir *dir, bool after) {
     for (;;) {
         struct plan_dir *first = NULL;
         for (struct plan_dir *at = dir; at && !(after ? at->to_checked : at->from_checked); at = after ? at->to_parent : at->from_parent)
@@ -214,16 +197,14 @@ static int check_chain(struct work *work, struct plan_dir *dir, bool after)
     }
 }
 
-struct dir_pinned work_pin(struct work *work, struct plan_dir *dir, bool after)
-{
+struct dir_pinned work_pin(struct work *work, struct plan_dir *dir, bool after) {
     struct dir *node = node_of(work, dir, after);
     int r = node ? check_chain(work, dir, after) : -ENOMEM;
     return r < 0 ? (struct dir_pinned){ .fd = r } : dir_pinned(node);
 }
 
 /* It was moved away, or back. */
-static void forget_place(struct plan_dir *dir, bool after)
-{
+static void forget_place(struct plan_dir *dir, bool after) {
     struct dir *node = dir ? after ? dir->to_at : dir->from_at : NULL;
     if (node)
         dir_forget(node);
@@ -231,15 +212,13 @@ static void forget_place(struct plan_dir *dir, bool after)
         *(after ? &dir->to_checked : &dir->from_checked) = false;
 }
 
-bool work_is_lost(struct plan_dir *dir)
-{
+bool work_is_lost(struct plan_dir *dir) {
     for (const struct plan_dir *at = dir; at && !dir->lost; at = at->to_parent)
         dir->lost = at->lost;
     return dir->lost;
 }
 
-static int change_mode(int fd, uint32_t mode)
-{
+static int change_mode(int fd, uint32_t mode) {
     if (fchmod(fd, mode & 07777) == 0)
         return 0;
     if (errno != EBADF)
@@ -249,8 +228,7 @@ static int change_mode(int fd, uint32_t mode)
     return chmod(path, mode & 07777) < 0 ? -errno : 0;
 }
 
-int swap_touch(struct work *work, struct plan_dir *dir, int fd)
-{
+int swap_touch(struct work *work, struct plan_dir *dir, int fd) {
     (void)work;
     if (dir->touched)
         return 0;
@@ -267,8 +245,7 @@ int swap_touch(struct work *work, struct plan_dir *dir, int fd)
     return r == -EPERM ? 0 : r;           /* another's: what we may do shows itself */
 }
 
-int work_known(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+int work_known(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (row->looked_up)
         return 0;
     struct live_entry known = {0};
@@ -287,8 +264,7 @@ int work_known(struct work *work, struct plan_row *row, struct snap_err *err)
 /* Steps. */
 
 /* So that no step can be made which is then not remembered. */
-static int reserve(struct work *work)
-{
+static int reserve(struct work *work) {
     size_t count = work->steps_count;
     if (count & (count - 1))
         return 0;
@@ -299,25 +275,21 @@ static int reserve(struct work *work)
     return 0;
 }
 
-static void remember(struct work *work, enum step_kind kind, bool after, struct plan_row *row)
-{
+static void remember(struct work *work, enum step_kind kind, bool after, struct plan_row *row) {
     work->steps[work->steps_count++] = (struct step){ kind, after, row };
 }
 
-static int rename_flags(int from, const char *old, int to, const char *new, unsigned flags)
-{
+static int rename_flags(int from, const char *old, int to, const char *new, unsigned flags) {
     return renameat2(from, old, to, new, flags) < 0 ? -errno : 0;
 }
 
-static bool is_missing(int code)
-{
+static bool is_missing(int code) {
     return code == -EINVAL || code == -ENOSYS;
 }
 
 /* Puts it where nothing is. Where the kernel cannot promise that, a file is linked, which can; a directory replaces at
  * most an empty one. */
-static int put(int from, const char *old, int to, const char *new)
-{
+static int put(int from, const char *old, int to, const char *new) {
     int r = rename_flags(from, old, to, new, RENAME_NOREPLACE);
     if (!is_missing(r))
         return r;
@@ -334,19 +306,16 @@ static int put(int from, const char *old, int to, const char *new)
 }
 
 /* Where a row's displaced directory or file waits. */
-static int displaced_at(const struct work *work, const struct plan_row *row)
-{
+static int displaced_at(const struct work *work, const struct plan_row *row) {
     return row->leaves && plan_dir_moves(row->leaves) ? work->staging.root : work->staging.at;
 }
 
-static struct staged_name displaced_name(const struct plan_row *row)
-{
+static struct staged_name displaced_name(const struct plan_row *row) {
     return row->leaves && plan_dir_moves(row->leaves) ? staged_dir(row->leaves) : staged_old(row);
 }
 
 /* Somebody's new entry stands where a directory belongs, which may hold what no snapshot has: it goes beside it. */
-static int put_beside(struct work *work, struct plan_row *row, const struct plan_dir *dir, int fd)
-{
+static int put_beside(struct work *work, struct plan_row *row, const struct plan_dir *dir, int fd) {
     struct buf name _buf_ = {0};
     buf_fmt(&name, "%.200s.snapctl-%lld", row->name, (long long)work->op);
     int r = name.failed ? name.failed : put(work->staging.root, staged_dir(dir).text, fd, name.data);
@@ -356,8 +325,7 @@ static int put_beside(struct work *work, struct plan_row *row, const struct plan
 }
 
 /* Takes one step back. */
-static int back(struct work *work, const struct step *step)
-{
+static int back(struct work *work, const struct step *step) {
     struct plan_row *row = step->row;
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, step->after);
     int r;
@@ -383,8 +351,7 @@ static int back(struct work *work, const struct step *step)
 }
 
 /* The newest step, and the row with it: it did not happen. */
-static int back_one(struct work *work)
-{
+static int back_one(struct work *work) {
     struct step *step = &work->steps[work->steps_count - 1];
     int r = back(work, step);
     if (r < 0)
@@ -395,8 +362,7 @@ static int back_one(struct work *work)
     return 0;
 }
 
-int swap_back(struct work *work, struct snap_err *err)
-{
+int swap_back(struct work *work, struct snap_err *err) {
     int failed = 0;
     while (work->steps_count > 0) {
         const struct step *step = &work->steps[work->steps_count - 1];
@@ -419,8 +385,7 @@ int swap_back(struct work *work, struct snap_err *err)
 /* Out of the way. */
 
 /* Looks at what was displaced: nobody reaches it by a name any more. */
-static bool was_changed(struct work *work, const struct plan_row *row, int dirfd, const char *name, const struct statx *before, bool sure)
-{
+static bool was_changed(struct work *work, const struct plan_row *row, int dirfd, const char *name, const struct statx *before, bool sure) {
     struct statx stat;
     if (hook("transition.look", row->name) < 0 || (!work->force && S_ISREG(before->stx_mode) && inspect_is_written(dirfd, name)))
         return true;
@@ -430,8 +395,7 @@ static bool was_changed(struct work *work, const struct plan_row *row, int dirfd
 }
 
 /* The displaced entry is not what the index says: it goes back. */
-static int undo_changed(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int undo_changed(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (!work->recovering)
         return changed(work, row, err);   /* all is taken back, this too */
     int r = back_one(work);
@@ -439,8 +403,7 @@ static int undo_changed(struct work *work, struct plan_row *row, struct snap_err
 }
 
 static int displace_file(struct work *work, struct plan_row *row, bool after, int fd, const struct statx *stat, bool sure,
-                         struct snap_err *err)
-{
+                         struct snap_err *err) {
     struct staged_name old = staged_old(row);
     int r = reserve(work);
     if (r >= 0)
@@ -457,8 +420,7 @@ static int displace_file(struct work *work, struct plan_row *row, bool after, in
 }
 
 /* After a crash: an entry that is not as it was before. */
-static int already(struct work *work, struct plan_row *row, int fd, enum inspected found, struct snap_err *err)
-{
+static int already(struct work *work, struct plan_row *row, int fd, enum inspected found, struct snap_err *err) {
     if (found == INSPECT_ABSENT) {
         row->cleared = true;
         return 0;
@@ -473,8 +435,7 @@ static int already(struct work *work, struct plan_row *row, int fd, enum inspect
     return 0;
 }
 
-static int clear_file(struct work *work, struct plan_row *row, bool after, struct snap_err *err)
-{
+static int clear_file(struct work *work, struct plan_row *row, bool after, struct snap_err *err) {
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, after);
     struct statx stat;
     bool sure = false;
@@ -495,8 +456,7 @@ static int clear_file(struct work *work, struct plan_row *row, bool after, struc
 /* What is left in a directory that is to go: names that are left out alone, or others too. 0: it is empty. */
 enum leftover { LEFT_NOTHING = 0, LEFT_EXCLUDED, LEFT_OTHER };
 
-static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd)
-{
+static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd) {
     struct buf base _buf_ = {0};
     plan_dir_path(dir, false, &base);
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -517,8 +477,7 @@ static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd)
     return errno ? -errno : found;
 }
 
-static void tell_kept(struct work *work, struct plan_row *row, int rest)
-{
+static void tell_kept(struct work *work, struct plan_row *row, int rest) {
     struct buf path _buf_ = {0};
     plan_row_path(row, false, &path);
     if (row->leaves->touched)
@@ -537,8 +496,7 @@ static void tell_kept(struct work *work, struct plan_row *row, int rest)
 }
 
 /* An emptied directory goes the way of a file: it can come back as the same inode. */
-static int displace_empty(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int displace_empty(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     struct plan_dir *dir = row->leaves;
     int rest;
     {
@@ -575,8 +533,7 @@ static int displace_empty(struct work *work, struct plan_row *row, int fd, struc
     return 0;
 }
 
-static int displace_moving(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int displace_moving(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     struct plan_dir *dir = row->leaves;
     int r = 0;
     if (geteuid() != 0) {                 /* its "..", too, is written */
@@ -601,8 +558,7 @@ static int displace_moving(struct work *work, struct plan_row *row, int fd, stru
     return 0;
 }
 
-static int clear_dir(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int clear_dir(struct work *work, struct plan_row *row, struct snap_err *err) {
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, false);
     int r = at.fd < 0 ? at.fd : work_known(work, row, err);
     if (r >= 0)
@@ -620,8 +576,7 @@ static int clear_dir(struct work *work, struct plan_row *row, struct snap_err *e
 
 /* Into its place. */
 
-static int place(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int place(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     int r = reserve(work);
     if (r >= 0)
         r = swap_touch(work, row->dir, fd);
@@ -637,8 +592,7 @@ static int place(struct work *work, struct plan_row *row, int fd, struct snap_er
 }
 
 /* The new one and the old one change places in one step, so that the name never is without a file. */
-static int exchange(struct work *work, struct plan_row *row, int fd, const struct statx *stat, bool sure, struct snap_err *err)
-{
+static int exchange(struct work *work, struct plan_row *row, int fd, const struct statx *stat, bool sure, struct snap_err *err) {
     struct staged_name new = staged_new(row);
     int r = reserve(work);
     if (r >= 0)
@@ -660,8 +614,7 @@ static int exchange(struct work *work, struct plan_row *row, int fd, const struc
     return 0;
 }
 
-static int fill(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int fill(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     struct statx stat;
     bool sure = false;
     if (!row->before || row->cleared)
@@ -680,13 +633,11 @@ static int fill(struct work *work, struct plan_row *row, int fd, struct snap_err
 }
 
 /* Another name of the inode has been seen to. */
-static bool is_done_by_link(const struct plan_row *row, int fd)
-{
+static bool is_done_by_link(const struct plan_row *row, int fd) {
     return row->links > 1 && inspect_entry(fd, row->name, row->after, NULL, NULL, NULL) == INSPECT_SAME;
 }
 
-static int change_meta(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int change_meta(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     unsigned missing = 0;
     int r = work_known(work, row, err);
     if (r >= 0)
@@ -715,8 +666,7 @@ static int change_meta(struct work *work, struct plan_row *row, int fd, struct s
 }
 
 /* 1 = a directory that was on its way stands here already. */
-static int has_arrived(struct work *work, struct plan_row *row, int fd)
-{
+static int has_arrived(struct work *work, struct plan_row *row, int fd) {
     struct statx stat;
     struct fingerprint print;
     int r = identify(work, row->arrives);
@@ -726,8 +676,7 @@ static int has_arrived(struct work *work, struct plan_row *row, int fd)
     return S_ISDIR(stat.stx_mode) && (!row->arrives->ino || print.ino == row->arrives->ino);
 }
 
-static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     struct plan_dir *dir = row->arrives;
     if (!staging_has_dir(work, dir)) {
         int r = work->recovering ? has_arrived(work, row, fd) : 0;
@@ -757,8 +706,7 @@ static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_e
     return 0;
 }
 
-static int make(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int make(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     int r = reserve(work);
     if (r >= 0)
         r = swap_touch(work, row->dir, fd);
@@ -777,8 +725,7 @@ static int make(struct work *work, struct plan_row *row, int fd, struct snap_err
     return 0;
 }
 
-static int fill_row(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int fill_row(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (work_is_lost(row->dir)) {
         leave(work, row, "cannot be restored, because its directory could not");
         return 0;
@@ -800,35 +747,30 @@ static int fill_row(struct work *work, struct plan_row *row, struct snap_err *er
 
 /* In order. */
 
-static int deepest_first(const void *a, const void *b)
-{
+static int deepest_first(const void *a, const void *b) {
     const struct plan_row *x = *(struct plan_row *const *)a, *y = *(struct plan_row *const *)b;
     if (x->dir->from_depth != y->dir->from_depth)
         return x->dir->from_depth > y->dir->from_depth ? -1 : 1;
     return x->number < y->number ? -1 : 1;
 }
 
-static int top_first(const void *a, const void *b)
-{
+static int top_first(const void *a, const void *b) {
     const struct plan_row *x = *(struct plan_row *const *)a, *y = *(struct plan_row *const *)b;
     if (x->dir->to_depth != y->dir->to_depth)
         return x->dir->to_depth < y->dir->to_depth ? -1 : 1;
     return x->number < y->number ? -1 : 1;
 }
 
-static bool clears(const struct plan_row *row)
-{
+static bool clears(const struct plan_row *row) {
     return row->state == PLAN_TODO && row->before && (row->leaves || row->how == PLAN_CLEAR || row->how == PLAN_DIR);
 }
 
-static bool fills(const struct plan_row *row)
-{
+static bool fills(const struct plan_row *row) {
     return row->state == PLAN_TODO && row->after && !row->self;
 }
 
 static int swap_phase(struct work *work, bool (*wanted)(const struct plan_row *), int (*order)(const void *, const void *),
-                      int (*one)(struct work *, struct plan_row *, struct snap_err *), struct snap_err *err)
-{
+                      int (*one)(struct work *, struct plan_row *, struct snap_err *), struct snap_err *err) {
     struct plan *plan = work->plan;
     struct plan_row **rows _free_ = malloc(MAX(plan->count, (size_t)1) * sizeof(*rows));
     if (!rows)
@@ -848,24 +790,21 @@ static int swap_phase(struct work *work, bool (*wanted)(const struct plan_row *)
     return 0;
 }
 
-static int clear_row(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int clear_row(struct work *work, struct plan_row *row, struct snap_err *err) {
     int r = row->leaves ? clear_dir(work, row, err) : clear_file(work, row, false, err);
     if (r == 0 && row->state == PLAN_TODO && row->cleared && !row->after)
         row->state = PLAN_DONE;
     return r;
 }
 
-int swap_all(struct work *work, struct snap_err *err)
-{
+int swap_all(struct work *work, struct snap_err *err) {
     int r = swap_phase(work, clears, deepest_first, clear_row, err);
     return r < 0 ? r : swap_phase(work, fills, top_first, fill_row, err);
 }
 
 /* Metadata of directories. */
 
-static const struct object *wanted_object(const struct plan_dir *dir, bool after)
-{
+static const struct object *wanted_object(const struct plan_dir *dir, bool after) {
     const struct plan_row *own = dir->own;
     if (after)
         return dir->to_row ? dir->to_row->after : own && (own->state == PLAN_TODO || own->state == PLAN_DONE) ? own->after : NULL;
@@ -873,8 +812,7 @@ static const struct object *wanted_object(const struct plan_dir *dir, bool after
 }
 
 /* As it was found. */
-static int restore_found(const struct plan_dir *dir, int fd)
-{
+static int restore_found(const struct plan_dir *dir, int fd) {
     if (!dir->touched)
         return 0;
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, dir->mtime };
@@ -885,8 +823,7 @@ static int restore_found(const struct plan_dir *dir, int fd)
     return dir->opened_up ? change_mode(fd, dir->mode) : 0;
 }
 
-int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after)
-{
+int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after) {
     struct dir_pinned at _pinned_ = work_pin(work, dir, after);
     if (at.fd < 0)
         return at.fd;
@@ -904,27 +841,23 @@ int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after)
     return r;
 }
 
-static int by_from(const void *a, const void *b)
-{
+static int by_from(const void *a, const void *b) {
     const struct plan_dir *x = *(struct plan_dir *const *)a, *y = *(struct plan_dir *const *)b;
     return x->from_depth != y->from_depth ? x->from_depth > y->from_depth ? -1 : 1 : 0;
 }
 
-static int by_to(const void *a, const void *b)
-{
+static int by_to(const void *a, const void *b) {
     const struct plan_dir *x = *(struct plan_dir *const *)a, *y = *(struct plan_dir *const *)b;
     return x->to_depth != y->to_depth ? x->to_depth > y->to_depth ? -1 : 1 : 0;
 }
 
-static bool needs_finish(struct plan_dir *dir, bool after)
-{
+static bool needs_finish(struct plan_dir *dir, bool after) {
     if (after ? !dir->in_to || work_is_lost(dir) : !dir->in_from)
         return false;
     return dir->touched || (after ? dir->own || dir->to_row : dir->finished);
 }
 
-static int finish_one(struct work *work, struct plan_dir *dir, bool after, struct snap_err *err)
-{
+static int finish_one(struct work *work, struct plan_dir *dir, bool after, struct snap_err *err) {
     int r = swap_finish_dir(work, dir, after);
     struct plan_row *row = dir->own;
     if (r >= 0) {
@@ -944,8 +877,7 @@ static int finish_one(struct work *work, struct plan_dir *dir, bool after, struc
     return 0;
 }
 
-int swap_finish(struct work *work, bool after, struct snap_err *err)
-{
+int swap_finish(struct work *work, bool after, struct snap_err *err) {
     struct plan *plan = work->plan;
     struct plan_dir **dirs _free_ = malloc(MAX(plan->dirs_count, (size_t)1) * sizeof(*dirs));
     if (!dirs)

@@ -11,15 +11,13 @@
 
 #define ROUNDS 3       /* a live tree is not one point in time: what changed meanwhile is captured again */
 
-static double seconds_since(const struct timespec *start)
-{
+static double seconds_since(const struct timespec *start) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
 }
 
-static int check_name(struct snap_project *project, const char *name, struct snap_err *err)
-{
+static int check_name(struct snap_project *project, const char *name, struct snap_err *err) {
     _snapshot_ struct snapshot *other = NULL;
     int r = snap_name_check(name, err);
     if (r == 0)
@@ -31,15 +29,13 @@ static int check_name(struct snap_project *project, const char *name, struct sna
     return r;
 }
 
-static void tell_unsettled(struct scan *scan)
-{
+static void tell_unsettled(struct scan *scan) {
     project_notice(scan->project, SNAP_NOTICE_INFO, NULL,
                    "the project went on changing: %" PRIu64 " entries changed again while they were captured a third time",
                    scan->changed_this_round);
 }
 
-static int capture(struct scan *scan, struct snap_err *err)
-{
+static int capture(struct scan *scan, struct snap_err *err) {
     for (unsigned round = 1; round <= ROUNDS; round++) {
         int r = scan_round(scan, err);
         if (r < 0)
@@ -54,8 +50,7 @@ static int capture(struct scan *scan, struct snap_err *err)
 }
 
 /* The snapshot that the project was last equal to. */
-static int find_parent(struct snap_project *project, int64_t *ret, struct snap_err *err)
-{
+static int find_parent(struct snap_project *project, int64_t *ret, struct snap_err *err) {
     _free_ char *text = NULL;
     int r = store_fact(project->store, "project.parent", &text, err);
     if (r > 0)
@@ -64,8 +59,7 @@ static int find_parent(struct snap_project *project, int64_t *ret, struct snap_e
 }
 
 static int describe(struct snap_project *project, const struct take_request *request, int64_t number, struct snapshot **ret,
-                    struct snap_err *err)
-{
+                    struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (!snapshot)
         return err_nomem(err);
@@ -88,23 +82,20 @@ static int describe(struct snap_project *project, const struct take_request *req
 /* The flush runs beside the inserts: neither needs the other, the commit needs both. */
 struct flush { pthread_t thread; struct store *store; struct snap_err err; int result; bool running; };
 
-static void *flush_thread(void *data)
-{
+static void *flush_thread(void *data) {
     struct flush *flush = data;
     flush->result = store_flush(flush->store, &flush->err);
     return NULL;
 }
 
-static void flush_start(struct flush *flush, struct store *store)
-{
+static void flush_start(struct flush *flush, struct store *store) {
     flush->store = store;
     flush->running = pthread_create(&flush->thread, NULL, flush_thread, flush) == 0;
     if (!flush->running)
         flush_thread(flush);
 }
 
-static int flush_wait(struct flush *flush, struct snap_err *err)
-{
+static int flush_wait(struct flush *flush, struct snap_err *err) {
     if (flush->running)
         pthread_join(flush->thread, NULL);
     flush->running = false;
@@ -113,8 +104,7 @@ static int flush_wait(struct flush *flush, struct snap_err *err)
     return flush->result;
 }
 
-static int log_operation(struct snap_project *project, const struct snapshot *snapshot, int64_t before, struct snap_err *err)
-{
+static int log_operation(struct snap_project *project, const struct snapshot *snapshot, int64_t before, struct snap_err *err) {
     char number[24];
     snprintf(number, sizeof(number), "%" PRId64, snapshot->public.number);
     int r = store_set_fact(project->store, "project.parent", number, err);
@@ -124,8 +114,7 @@ static int log_operation(struct snap_project *project, const struct snapshot *sn
 }
 
 static int insert(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
-                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err)
-{
+                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
     int64_t before = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
     int r = before < 0 ? (int)before : seal_index(seal, ret, err);
     if (r < 0)
@@ -143,8 +132,7 @@ static int insert(struct snap_project *project, const struct take_request *reque
 
 /* From here on the layer is in its place; the commit makes it a snapshot. */
 static int commit(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
-                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err)
-{
+                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
     struct flush flush = {0};
     bool sync = !request->options.no_sync;
     int r = store_begin(project->store, err);
@@ -166,8 +154,7 @@ static int commit(struct snap_project *project, const struct take_request *reque
 
 /* Nothing to record, but what was read need not be read again. Where the newest entries say something else than the project
  * (it is equal to an older snapshot), the records that know it must stay. */
-static int refresh(struct scan *scan, const struct seal *seal, struct snap_err *err)
-{
+static int refresh(struct scan *scan, const struct seal *seal, struct snap_err *err) {
     if (!map_count(scan->records) || seal_count(seal))
         return 0;
     int r = store_begin(scan->store, err);
@@ -179,8 +166,7 @@ static int refresh(struct scan *scan, const struct seal *seal, struct snap_err *
 }
 
 /* A safety snapshot asks whether the newest entries are the project; people ask whether the latest of theirs is. */
-static int nothing_changed(struct snap_project *project, const struct take_request *request, struct seal *seal, struct snap_err *err)
-{
+static int nothing_changed(struct snap_project *project, const struct take_request *request, struct seal *seal, struct snap_err *err) {
     if (request->automatic)
         return !seal_count(seal);
     _snapshot_ struct snapshot *latest = NULL;
@@ -188,8 +174,7 @@ static int nothing_changed(struct snap_project *project, const struct take_reque
     return r <= 0 ? r : seal_equals(seal, latest->public.number, err);
 }
 
-static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, const struct sealed *sealed)
-{
+static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, const struct sealed *sealed) {
     ret->number = snapshot->public.number;
     ret->parent = snapshot->public.parent;
     ret->added = sealed->added;
@@ -201,8 +186,7 @@ static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, 
     ret->bytes = sealed->bytes;
 }
 
-static int take(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err)
-{
+static int take(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err) {
     struct index_ids ids;
     int r = request->options.name ? check_name(project, request->options.name, err) : 0;
     if (r < 0 || (r = index_next_ids(project->store, &ids, err)) < 0)
@@ -225,8 +209,7 @@ static int take(struct snap_project *project, const struct take_request *request
     return 0;
 }
 
-int take_run(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err)
-{
+int take_run(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
     uint64_t failed = project->failed;
@@ -241,7 +224,6 @@ int take_run(struct snap_project *project, const struct take_request *request, s
 }
 
 SNAP_API int snap_take(struct snap_project *project, const struct snap_take_options *options, struct snap_take_result *ret,
-                       struct snap_err *err)
-{
+                       struct snap_err *err) {
     return take_run(project, &(struct take_request){ .options = *options }, ret, err);
 }

@@ -5,8 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void project_notice(struct snap_project *project, enum snap_notice kind, const char *path, const char *format, ...)
-{
+void project_notice(struct snap_project *project, enum snap_notice kind, const char *path, const char *format, ...) {
     _free_ char *text = NULL;
     va_list args;
     va_start(args, format);
@@ -22,8 +21,7 @@ void project_notice(struct snap_project *project, enum snap_notice kind, const c
     pthread_mutex_unlock(&project->telling);
 }
 
-void project_progress(struct snap_project *project, const struct snap_progress *progress)
-{
+void project_progress(struct snap_project *project, const struct snap_progress *progress) {
     if (!project->env.progress)
         return;
     pthread_mutex_lock(&project->telling);
@@ -31,19 +29,16 @@ void project_progress(struct snap_project *project, const struct snap_progress *
     pthread_mutex_unlock(&project->telling);
 }
 
-bool project_cancelled(const struct snap_project *project)
-{
+bool project_cancelled(const struct snap_project *project) {
     return project->env.cancel && *project->env.cancel;
 }
 
-int project_cancelled_error(struct snap_err *err)
-{
+int project_cancelled_error(struct snap_err *err) {
     err_set(err, -ECANCELED, "interrupted");
     return err_failure(err, SNAP_FAILURE_INTERRUPTED);
 }
 
-int project_layers(struct snap_project *project, struct layers **ret, struct snap_err *err)
-{
+int project_layers(struct snap_project *project, struct layers **ret, struct snap_err *err) {
     if (!project->layers) {
         int r = layers_open(project->store, &project->layers);
         if (r < 0)
@@ -53,21 +48,18 @@ int project_layers(struct snap_project *project, struct layers **ret, struct sna
     return 0;
 }
 
-const char *project_store_inside(const struct snap_project *project)
-{
+const char *project_store_inside(const struct snap_project *project) {
     return project->left_out;
 }
 
 /* An unnamed file with nothing in it. */
-static int open_empty(struct snap_project *project, struct snap_err *err)
-{
+static int open_empty(struct snap_project *project, struct snap_err *err) {
     (void)project;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return fd < 0 ? err_path(err, -errno, "/dev/null", "open") : fd;
 }
 
-int project_open_content(struct snap_project *project, const struct object *object, struct snap_err *err)
-{
+int project_open_content(struct snap_project *project, const struct object *object, struct snap_err *err) {
     if (!S_ISREG(object->meta.mode))
         return err_set(err, -EINVAL, "object %lld has no content", (long long)object->id);
     if (object->flags & OBJECT_UNREAD)

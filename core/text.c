@@ -9,8 +9,7 @@
 #define BINARY_LOOK 8000
 #define SPAN 64                /* bytes of a line that are one piece at most, as git counts them */
 
-bool text_is_binary(const char *data, size_t size)
-{
+bool text_is_binary(const char *data, size_t size) {
     return size && memchr(data, '\0', MIN(size, (size_t)BINARY_LOOK));
 }
 
@@ -18,22 +17,19 @@ bool text_is_binary(const char *data, size_t size)
 
 struct patch { const struct git2 *git; git_patch *at; };
 
-static void patch_done(struct patch *patch)
-{
+static void patch_done(struct patch *patch) {
     if (patch->at)
         patch->git->patch_free(patch->at);
 }
 
 /* A line that lacks its newline is followed by one that says so, without a sign of its own. */
-static void add_line(struct buf *out, const git_diff_line *line)
-{
+static void add_line(struct buf *out, const git_diff_line *line) {
     if (line->origin == GIT_DIFF_LINE_CONTEXT || line->origin == GIT_DIFF_LINE_ADDITION || line->origin == GIT_DIFF_LINE_DELETION)
         buf_char(out, line->origin);
     buf_add(out, line->content, line->content_len);
 }
 
-static int add_hunk(const struct patch *patch, size_t index, struct buf *out)
-{
+static int add_hunk(const struct patch *patch, size_t index, struct buf *out) {
     const git_diff_hunk *hunk;
     size_t lines;
     int r = patch->git->patch_get_hunk(&hunk, &lines, patch->at, index);
@@ -50,8 +46,7 @@ static int add_hunk(const struct patch *patch, size_t index, struct buf *out)
     return 0;
 }
 
-static int add_hunks(const struct patch *patch, struct buf *out)
-{
+static int add_hunks(const struct patch *patch, struct buf *out) {
     size_t count = patch->git->patch_num_hunks(patch->at);
     for (size_t i = 0; i < count; i++) {
         int r = add_hunk(patch, i, out);
@@ -61,8 +56,7 @@ static int add_hunks(const struct patch *patch, struct buf *out)
     return 0;
 }
 
-static int make_patch(struct patch *patch, struct text_side old, struct text_side new)
-{
+static int make_patch(struct patch *patch, struct text_side old, struct text_side new) {
     git_diff_options options;
     int r = patch->git->diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION);
     if (r < 0)
@@ -72,8 +66,7 @@ static int make_patch(struct patch *patch, struct text_side old, struct text_sid
                                           new.data ? new.data : "", new.size, NULL, &options);
 }
 
-int text_diff(struct text_side old, struct text_side new, struct buf *out, struct text_counts *ret, struct snap_err *err)
-{
+int text_diff(struct text_side old, struct text_side new, struct buf *out, struct text_counts *ret, struct snap_err *err) {
     _cleanup_(patch_done) struct patch patch = {0};
     struct text_counts counts = { .binary = text_is_binary(old.data, old.size) || text_is_binary(new.data, new.size) };
     size_t added = 0, deleted = 0;
@@ -99,8 +92,7 @@ int text_diff(struct text_side old, struct text_side new, struct buf *out, struc
     return 0;
 }
 
-int text_hash(struct text_side text, struct text_hash *ret, struct snap_err *err)
-{
+int text_hash(struct text_side text, struct text_hash *ret, struct snap_err *err) {
     const struct git2 *git;
     git_oid oid;
     int r = git2_load(&git, err);
@@ -122,35 +114,30 @@ struct text_print {
     struct piece pieces[];     /* sorted by hash, equal ones added up */
 };
 
-struct text_print *text_print_free(struct text_print *print)
-{
+struct text_print *text_print_free(struct text_print *print) {
     free(print);
     return NULL;
 }
 
-static size_t piece_end(const char *data, size_t at, size_t size)
-{
+static size_t piece_end(const char *data, size_t at, size_t size) {
     size_t limit = MIN(size - at, (size_t)SPAN);
     const char *newline = memchr(data + at, '\n', limit);
     return newline ? (size_t)(newline - data) + 1 : at + limit;
 }
 
-static uint32_t hash_piece(const char *data, size_t size)
-{
+static uint32_t hash_piece(const char *data, size_t size) {
     uint32_t hash = 2166136261u;           /* FNV-1a */
     for (size_t i = 0; i < size; i++)
         hash = (hash ^ (uint8_t)data[i]) * 16777619u;
     return hash;
 }
 
-static int by_hash(const void *a, const void *b)
-{
+static int by_hash(const void *a, const void *b) {
     uint32_t x = ((const struct piece *)a)->hash, y = ((const struct piece *)b)->hash;
     return x < y ? -1 : x > y;
 }
 
-static size_t add_up(struct piece *pieces, size_t count)
-{
+static size_t add_up(struct piece *pieces, size_t count) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         if (kept && pieces[kept - 1].hash == pieces[i].hash)
@@ -161,16 +148,14 @@ static size_t add_up(struct piece *pieces, size_t count)
     return kept;
 }
 
-static size_t count_pieces(struct text_side text)
-{
+static size_t count_pieces(struct text_side text) {
     size_t count = 0;
     for (size_t at = 0; at < text.size; at = piece_end(text.data, at, text.size))
         count++;
     return count;
 }
 
-int text_print_new(struct text_side text, struct text_print **ret, struct snap_err *err)
-{
+int text_print_new(struct text_side text, struct text_print **ret, struct snap_err *err) {
     if (text_is_binary(text.data, text.size) || text.size > UINT32_MAX)
         return err_set(err, -ENOTSUP, "binary content is not compared by likeness");
     size_t count = count_pieces(text);
@@ -190,8 +175,7 @@ int text_print_new(struct text_side text, struct text_print **ret, struct snap_e
     return 0;
 }
 
-unsigned text_print_similarity(const struct text_print *a, const struct text_print *b)
-{
+unsigned text_print_similarity(const struct text_print *a, const struct text_print *b) {
     size_t i = 0, j = 0;
     uint64_t common = 0, larger = MAX(a->size, b->size);
     if (larger == 0)
@@ -206,8 +190,7 @@ unsigned text_print_similarity(const struct text_print *a, const struct text_pri
     return (unsigned)(common * 100 / larger);
 }
 
-int text_similarity(struct text_side a, struct text_side b, struct snap_err *err)
-{
+int text_similarity(struct text_side a, struct text_side b, struct snap_err *err) {
     _cleanup_(text_print_freep) struct text_print *left = NULL;
     _cleanup_(text_print_freep) struct text_print *right = NULL;
     int r = text_print_new(a, &left, err);

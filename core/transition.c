@@ -24,8 +24,7 @@
 
 #define SETTLED "settled"      /* an operation's new_text: all is done but for what lies in the project for staging */
 
-static void work_done(struct work *work)
-{
+static void work_done(struct work *work) {
     for (size_t i = 0; i < work->relinked_count; i++)
         free(work->relinked[i].name);
     free(work->relinked);
@@ -37,16 +36,14 @@ static void work_done(struct work *work)
 }
 #define _work_ _cleanup_(work_done)
 
-static struct work work_new(struct snap_project *project, int64_t before, int64_t after)
-{
+static struct work work_new(struct snap_project *project, int64_t before, int64_t after) {
     return (struct work){ .project = project, .store = project->store, .staging = { .store = -1, .root = -1, .at = -1 },
                           .from = { INDEX_PROJECT_LINE, before }, .to = { INDEX_PROJECT_LINE, after } };
 }
 
 enum { OPEN_DIRECTORIES = 256, LAYOUT_MATTERS = 64 * 1024 };
 
-static int work_open(struct work *work, const struct plan_request *request, struct snap_err *err)
-{
+static int work_open(struct work *work, const struct plan_request *request, struct snap_err *err) {
     int r = plan_make(work->project, request, &work->plan, err);
     if (r < 0)
         return r;
@@ -59,26 +56,22 @@ static int work_open(struct work *work, const struct plan_request *request, stru
 
 /* Deciding. */
 
-static void tell_row(struct work *work, struct plan_row *row, enum snap_notice kind, const char *text)
-{
+static void tell_row(struct work *work, struct plan_row *row, enum snap_notice kind, const char *text) {
     struct buf path _buf_ = {0};
     plan_row_path(row, !row->before, &path);
     project_notice(work->project, kind, path.failed || !path.data ? "" : path.data, "%s", text);
 }
 
-static void refuse(struct work *work, struct plan_row *row, const char *text)
-{
+static void refuse(struct work *work, struct plan_row *row, const char *text) {
     row->state = PLAN_FAILED;
     tell_row(work, row, SNAP_NOTICE_FAILED_PATH, text);
 }
 
-static bool is_unread(const struct object *object)
-{
+static bool is_unread(const struct object *object) {
     return object && object->flags & OBJECT_UNREAD;
 }
 
-static bool same_content(const struct object *before, const struct object *after)
-{
+static bool same_content(const struct object *before, const struct object *after) {
     const struct meta *a = &before->meta, *b = &after->meta;
     if ((a->mode ^ b->mode) & S_IFMT || is_unread(before) || is_unread(after))
         return false;
@@ -87,21 +80,18 @@ static bool same_content(const struct object *before, const struct object *after
     return !(meta_differs(a, b) & (SNAP_WHAT_TARGET | SNAP_WHAT_DEVICE));
 }
 
-static bool is_file_to_file(const struct plan_row *row)
-{
+static bool is_file_to_file(const struct plan_row *row) {
     return row->before && row->after && !object_is_dir(row->before) && !object_is_dir(row->after);
 }
 
-bool work_looks_same(const struct plan_row *row)
-{
+bool work_looks_same(const struct plan_row *row) {
     return is_file_to_file(row) && same_content(row->before, row->after) && meta_equal(&row->before->meta, &row->after->meta);
 }
 
 /* How many names go from this object to that one. */
 struct pair { int64_t before, after; };
 
-static int count_pairs(struct work *work, struct map *pairs, struct snap_err *err)
-{
+static int count_pairs(struct work *work, struct map *pairs, struct snap_err *err) {
     for (size_t i = 0; i < work->plan->count; i++) {
         const struct plan_row *row = &work->plan->rows[i];
         if (!is_file_to_file(row) || !same_content(row->before, row->after))
@@ -124,8 +114,7 @@ static int count_pairs(struct work *work, struct map *pairs, struct snap_err *er
 }
 
 /* The inode may stay if all its names stay its names. 1, 0 or a negative errno. */
-static int stays_one_inode(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err)
-{
+static int stays_one_inode(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err) {
     struct pair key = { row->before->id, row->after->id };
     const size_t *count = map_get(pairs, &key, sizeof(key));
     if (!count)
@@ -137,8 +126,7 @@ static int stays_one_inode(struct work *work, const struct map *pairs, struct pl
 }
 
 /* Blocks that a stored content takes; -1: it cannot be told. */
-static int64_t blocks_of(struct work *work, const struct object *object)
-{
+static int64_t blocks_of(struct work *work, const struct object *object) {
     struct snap_err ignored = {0};
     struct stat stat;
     int fd _close_ = project_open_content(work->project, object, &ignored);
@@ -146,8 +134,7 @@ static int64_t blocks_of(struct work *work, const struct object *object)
 }
 
 /* Equal bytes may still lie differently: with holes, or without. Where that can make a difference, the file is made anew. */
-static bool same_layout(struct work *work, const struct plan_row *row)
-{
+static bool same_layout(struct work *work, const struct plan_row *row) {
     const struct object *before = row->before, *after = row->after;
     if (!S_ISREG(after->meta.mode) || after->meta.size < LAYOUT_MATTERS || before->content == after->content)
         return true;
@@ -155,8 +142,7 @@ static bool same_layout(struct work *work, const struct plan_row *row)
     return had < 0 || has < 0 || had == has;
 }
 
-static int decide_file(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err)
-{
+static int decide_file(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err) {
     if (is_unread(row->after)) {
         refuse(work, row, "cannot be restored, because it could not be read when the snapshot was taken");
         return 0;
@@ -170,8 +156,7 @@ static int decide_file(struct work *work, const struct map *pairs, struct plan_r
     return MIN(r, 0);
 }
 
-static int decide_row(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err)
-{
+static int decide_row(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err) {
     bool stays = row->leaves ? plan_dir_moves(row->leaves) : row->before && object_is_dir(row->before);
     if (is_unread(row->before) && !stays) {
         refuse(work, row, "stays as it is, because it could not be read and so was not saved before");
@@ -185,8 +170,7 @@ static int decide_row(struct work *work, const struct map *pairs, struct plan_ro
     return 0;
 }
 
-static int decide(struct work *work, struct snap_err *err)
-{
+static int decide(struct work *work, struct snap_err *err) {
     struct map *pairs = map_new();
     int r = pairs ? count_pairs(work, pairs, err) : err_nomem(err);
     for (size_t i = 0; r == 0 && i < work->plan->count; i++)
@@ -199,15 +183,13 @@ static int decide(struct work *work, struct snap_err *err)
 
 struct writers { struct buf first; size_t count; struct buf path; };
 
-static void writers_done(struct writers *writers)
-{
+static void writers_done(struct writers *writers) {
     buf_done(&writers->first);
     buf_done(&writers->path);
 }
 #define _writers_ _cleanup_(writers_done)
 
-static void note_writer(struct writers *writers, struct plan_row *row, int fd)
-{
+static void note_writer(struct writers *writers, struct plan_row *row, int fd) {
     struct stat stat;
     if (writers->count++ == 0 && fstatat(fd, row->name, &stat, AT_SYMLINK_NOFOLLOW) == 0) {
         fs_who_writes(&stat, &writers->first);
@@ -215,8 +197,7 @@ static void note_writer(struct writers *writers, struct plan_row *row, int fd)
     }
 }
 
-static int refuse_writers(const struct writers *writers, struct snap_err *err)
-{
+static int refuse_writers(const struct writers *writers, struct snap_err *err) {
     const char *path = writers->path.failed || !writers->path.data ? "" : writers->path.data;
     struct buf more _buf_ = {0};
     if (writers->count > 1)
@@ -226,15 +207,13 @@ static int refuse_writers(const struct writers *writers, struct snap_err *err)
     return err_hint(err, "end that program, or go on with --force: what it writes afterwards goes into a file that has no name any more");
 }
 
-static bool displaces_file(const struct plan_row *row)
-{
+static bool displaces_file(const struct plan_row *row) {
     return row->before && S_ISREG(row->before->meta.mode)
         && (row->how == PLAN_FILL || row->how == PLAN_CLEAR || row->how == PLAN_DIR);
 }
 
 /* A directory's own metadata, times aside: those change with what is in it. */
-static int is_dir_as_before(const struct plan_row *row, int fd)
-{
+static int is_dir_as_before(const struct plan_row *row, int fd) {
     struct statx stat;
     struct meta meta _meta_ = {0};
     int r = fs_statx(fd, "", &stat);
@@ -252,8 +231,7 @@ static int is_dir_as_before(const struct plan_row *row, int fd)
 /* What the path is now. 1 = as before, 0 = something else, 2 = as after already. */
 enum { NOW_OTHER = 0, NOW_BEFORE = 1, NOW_AFTER = 2 };
 
-static int state_now(struct work *work, struct plan_row *row, int fd, struct snap_err *err)
-{
+static int state_now(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     /* Where the present was captured just now, a directory that goes may be as it likes. */
     struct plan_dir *dir = row->self ? row->self : work->tolerant ? row->leaves : NULL;
     int r = work_known(work, row, err);
@@ -280,8 +258,7 @@ static int state_now(struct work *work, struct plan_row *row, int fd, struct sna
     return r < 0 ? r : r == INSPECT_SAME && !object_is_dir(row->after) ? NOW_AFTER : NOW_OTHER;
 }
 
-static int validate_row(struct work *work, struct plan_row *row, struct writers *writers, struct snap_err *err)
-{
+static int validate_row(struct work *work, struct plan_row *row, struct writers *writers, struct snap_err *err) {
     if (row->dir && !row->dir->in_from)
         return 0;
     struct dir_pinned at _pinned_ = { .fd = work->project->root };
@@ -301,8 +278,7 @@ static int validate_row(struct work *work, struct plan_row *row, struct writers 
 }
 
 /* Something new in a directory that would go is a conflict as well, where the present was not captured just now. */
-static int validate_inside(struct work *work, struct plan_dir *dir)
-{
+static int validate_inside(struct work *work, struct plan_dir *dir) {
     struct dir_pinned at _pinned_ = work_pin(work, dir, false);
     if (at.fd < 0)
         return 0;
@@ -327,8 +303,7 @@ static int validate_inside(struct work *work, struct plan_dir *dir)
     return -errno;
 }
 
-static int validate(struct work *work, struct snap_err *err)
-{
+static int validate(struct work *work, struct snap_err *err) {
     struct writers writers _writers_ = {0};
     struct plan *plan = work->plan;
     for (size_t i = 0; i < plan->count; i++) {
@@ -354,8 +329,7 @@ static int validate(struct work *work, struct snap_err *err)
 
 /* Log entries. */
 
-static int set_state(struct work *work, const char *state, struct snap_err *err)
-{
+static int set_state(struct work *work, const char *state, struct snap_err *err) {
     int r = store_begin(work->store, err);
     if (r < 0)
         return r;
@@ -366,8 +340,7 @@ static int set_state(struct work *work, const char *state, struct snap_err *err)
     return store_commit(work->store, false, err);
 }
 
-static int begin(struct work *work, const struct transition_request *request, struct snap_err *err)
-{
+static int begin(struct work *work, const struct transition_request *request, struct snap_err *err) {
     struct op op = { .kind = (char *)(uintptr_t)request->kind, .state = (char *)(uintptr_t)"begun",
                      .command = (char *)(uintptr_t)work->project->env.command,
                      .before = request->before, .after = request->after, .target = request->target };
@@ -385,8 +358,7 @@ static int begin(struct work *work, const struct transition_request *request, st
 }
 
 /* Where the project stands after going to `number`: the next snapshot's parent. Safety snapshots are nobody's. */
-static int set_parent(struct work *work, int64_t number, struct snap_err *err)
-{
+static int set_parent(struct work *work, int64_t number, struct snap_err *err) {
     struct snapshot _snapshot_ *snapshot = NULL;
     int r = index_snapshot(work->store, number, &snapshot, err);
     if (r <= 0)
@@ -396,13 +368,11 @@ static int set_parent(struct work *work, int64_t number, struct snap_err *err)
     return store_set_fact(work->store, "project.parent", text, err);
 }
 
-static const char *state_of_target(const char *kind)
-{
+static const char *state_of_target(const char *kind) {
     return !strcmp(kind, "undo") ? "undone" : !strcmp(kind, "redo") ? "done" : NULL;
 }
 
-static int record(struct work *work, const struct transition_request *request, struct snap_err *err)
-{
+static int record(struct work *work, const struct transition_request *request, struct snap_err *err) {
     const char *state = state_of_target(request->kind);
     int r = settle_live(work, err);
     if (r >= 0 && (!request->paths || !*request->paths))
@@ -414,8 +384,7 @@ static int record(struct work *work, const struct transition_request *request, s
     return work->staging.outside ? op_set_texts(work->store, work->op, NULL, SETTLED, err) : op_set_state(work->store, work->op, "done", err);
 }
 
-static int commit(struct work *work, const struct transition_request *request, struct snap_err *err)
-{
+static int commit(struct work *work, const struct transition_request *request, struct snap_err *err) {
     int r = store_begin(work->store, err);
     if (r < 0)
         return r;
@@ -431,8 +400,7 @@ static int commit(struct work *work, const struct transition_request *request, s
 
 /* Flushing. */
 
-static int flush(struct work *work, struct snap_err *err)
-{
+static int flush(struct work *work, struct snap_err *err) {
     int r = hook("transition.flush", "");
     if (r < 0)
         return err_errno(err, r, "cannot flush the project's file system");
@@ -443,14 +411,12 @@ static int flush(struct work *work, struct snap_err *err)
 
 /* Carrying out. */
 
-static int after_hook(const char *point, struct snap_err *err)
-{
+static int after_hook(const char *point, struct snap_err *err) {
     int r = hook(point, "");
     return r < 0 ? err_errno(err, r, "stopped at %s", point) : 0;
 }
 
-static int prepare(struct work *work, struct snap_err *err)
-{
+static int prepare(struct work *work, struct snap_err *err) {
     int r = after_hook("transition.begun", err);
     if (r < 0 || (!work->recovering && (r = staging_open(work, err)) < 0) || (r = staging_fill(work, err)) < 0
         || (r = after_hook("transition.staged", err)) < 0 || (r = staging_mark(work, err)) < 0 || (r = flush(work, err)) < 0)
@@ -458,8 +424,7 @@ static int prepare(struct work *work, struct snap_err *err)
     return after_hook("transition.marked", err);
 }
 
-static int carry_out(struct work *work, struct snap_err *err)
-{
+static int carry_out(struct work *work, struct snap_err *err) {
     int r = swap_all(work, err);
     if (r < 0 || (r = after_hook("transition.swapped", err)) < 0 || (r = swap_finish(work, true, err)) < 0)
         return r;
@@ -467,8 +432,7 @@ static int carry_out(struct work *work, struct snap_err *err)
 }
 
 /* After the commit: nothing of this can fail the operation, and what stays is removed by the next command. */
-static void clean_up(struct work *work)
-{
+static void clean_up(struct work *work) {
     struct snap_err err = {0};
     bool outside = work->staging.outside;
     int r = after_hook("transition.committed", &err);
@@ -481,8 +445,7 @@ static void clean_up(struct work *work)
 }
 
 /* Everything as it was, and the operation with it. The first failure is what the caller hears of. */
-static int put_back(struct work *work, struct snap_err *err)
-{
+static int put_back(struct work *work, struct snap_err *err) {
     struct snap_err why = {0};
     int r = work->steps_count || work->staging.root >= 0 ? swap_back(work, &why) : 0;
     bool outside = work->staging.outside;
@@ -497,8 +460,7 @@ static int put_back(struct work *work, struct snap_err *err)
     return err_hint(err, "putting everything back failed too: %s; the next snapctl command goes on with it", why.message);
 }
 
-static void count(struct work *work)
-{
+static void count(struct work *work) {
     for (size_t i = 0; i < work->plan->count; i++) {
         const struct plan_row *row = &work->plan->rows[i];
         if (row->state != PLAN_DONE || row->how == PLAN_KEEP)
@@ -510,8 +472,7 @@ static void count(struct work *work)
     }
 }
 
-static void fill_result(struct work *work, const struct transition_request *request, uint64_t failed_before, struct snap_rollback_result *ret)
-{
+static void fill_result(struct work *work, const struct transition_request *request, uint64_t failed_before, struct snap_rollback_result *ret) {
     count(work);
     ret->to = request->after;
     ret->operation = work->op;
@@ -523,8 +484,7 @@ static void fill_result(struct work *work, const struct transition_request *requ
 
 /* Outside of the paths the project is as it was before the operation that is meant. An undo, and a way back, also removes
  * the directories that were made only to hold what came. */
-static struct plan_request plan_of(const struct work *work, const struct transition_request *request, bool backwards)
-{
+static struct plan_request plan_of(const struct work *work, const struct transition_request *request, bool backwards) {
     bool undo = !strcmp(request->kind, "undo"), also = request->also_before;
     struct plan_request plan = { .from = work->from, .to = work->to, .paths = request->paths,
                                  .prune = undo != backwards, .ground_after = (undo && !also) != backwards };
@@ -536,8 +496,7 @@ static struct plan_request plan_of(const struct work *work, const struct transit
 }
 
 int transition_run(struct snap_project *project, const struct transition_request *request, struct snap_rollback_result *ret,
-                   struct snap_err *err)
-{
+                   struct snap_err *err) {
     struct work work _work_ = work_new(project, request->before, request->after);
     struct plan_request plan = plan_of(&work, request, false);
     uint64_t failed = project->failed;
@@ -563,8 +522,7 @@ int transition_run(struct snap_project *project, const struct transition_request
 /* After a crash. */
 
 /* What the directories were like, which the earlier attempt may have changed: as the index says. */
-static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_err *err)
-{
+static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_err *err) {
     if (dir->touched || !dir->in_from || !dir->in_to)
         return 0;
     struct object _object_ *object = NULL;
@@ -579,8 +537,7 @@ static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_e
 }
 
 /* Which rows the earlier attempt did, so that others find the inodes they share. */
-static int find_done(struct work *work, struct plan_row *row, struct snap_err *err)
-{
+static int find_done(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (row->state != PLAN_TODO || row->how != PLAN_FILL || work_looks_same(row))
         return 0;
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
@@ -593,8 +550,7 @@ static int find_done(struct work *work, struct plan_row *row, struct snap_err *e
     return map_put(work->groups, &row->after->id, sizeof(row->after->id), row, NULL) < 0 ? err_nomem(err) : 0;
 }
 
-static int find_progress(struct work *work, struct snap_err *err)
-{
+static int find_progress(struct work *work, struct snap_err *err) {
     for (size_t i = 0; i < work->plan->count; i++) {
         struct plan_row *row = &work->plan->rows[i];
         int r = row->dir ? found_by_index(work, row->dir, err) : 0;
@@ -605,8 +561,7 @@ static int find_progress(struct work *work, struct snap_err *err)
 }
 
 /* `backwards`: to what was before. 0, or the operation stays begun. */
-static int go_on(struct snap_project *project, const struct op *op, const struct transition_request *request, bool backwards, struct snap_err *err)
-{
+static int go_on(struct snap_project *project, const struct op *op, const struct transition_request *request, bool backwards, struct snap_err *err) {
     struct transition_request there = *request;
     if (backwards) {
         there.before = request->after;
@@ -650,15 +605,13 @@ static int go_on(struct snap_project *project, const struct op *op, const struct
     return 0;
 }
 
-static int forget(struct work *work, const char *state, struct snap_err *err)
-{
+static int forget(struct work *work, const char *state, struct snap_err *err) {
     int r = staging_remove(work, err);
     return r < 0 ? r : set_state(work, state, err);
 }
 
 /* An undo that was forced started from another state than the operation had left. */
-static int request_of(struct snap_project *project, const struct op *op, char **paths, struct transition_request *ret, struct snap_err *err)
-{
+static int request_of(struct snap_project *project, const struct op *op, char **paths, struct transition_request *ret, struct snap_err *err) {
     *ret = (struct transition_request){ .kind = op->kind, .before = op->before, .after = op->after, .target = op->target,
                                         .paths = (const char *const *)paths };
     struct op _op_ *target = NULL;
@@ -674,15 +627,13 @@ static int request_of(struct snap_project *project, const struct op *op, char **
     return 0;
 }
 
-static void free_paths(char ***paths)
-{
+static void free_paths(char ***paths) {
     for (char **at = *paths; at && *at; at++)
         free(*at);
     free(*paths);
 }
 
-static int finish(struct snap_project *project, struct op *op, struct snap_err *err)
-{
+static int finish(struct snap_project *project, struct op *op, struct snap_err *err) {
     struct work work _work_ = work_new(project, op->before, op->after);
     work.op = op->id;
     if (op->new_text && !strcmp(op->new_text, SETTLED))
@@ -715,8 +666,7 @@ static int finish(struct snap_project *project, struct op *op, struct snap_err *
     return 0;
 }
 
-static int recover(struct snap_project *project, struct op *op, struct snap_err *err)
-{
+static int recover(struct snap_project *project, struct op *op, struct snap_err *err) {
     struct op _op_ *target = NULL;
     int r = op->target && state_of_target(op->kind) ? op_get(project->store, op->target, &target, err) : 0;
     if (r < 0)
@@ -731,8 +681,7 @@ static int recover(struct snap_project *project, struct op *op, struct snap_err 
     return forget(&work, "failed", err);
 }
 
-int transition_recover(struct snap_project *project, struct snap_err *err)
-{
+int transition_recover(struct snap_project *project, struct snap_err *err) {
     for (;;) {
         struct op _op_ *op = NULL;
         int r = op_unfinished(project->store, &op, err);

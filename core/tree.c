@@ -8,16 +8,14 @@
 
 #define CAT_BLOCK (256 * 1024)
 
-void tree_join(struct buf *out, const char *first, const char *name)
-{
+void tree_join(struct buf *out, const char *first, const char *name) {
     buf_str(out, first);
     if (*first && *name)
         buf_char(out, '/');
     buf_str(out, name);
 }
 
-struct object *tree_object_copy(const struct object *object)
-{
+struct object *tree_object_copy(const struct object *object) {
     _object_ struct object *copy = malloc(sizeof(*copy));
     if (!copy)
         return NULL;
@@ -26,8 +24,7 @@ struct object *tree_object_copy(const struct object *object)
     return meta_copy(&copy->meta, &object->meta) < 0 ? NULL : TAKE_PTR(copy);
 }
 
-void tree_entry(const struct object *object, struct snap_entry *ret)
-{
+void tree_entry(const struct object *object, struct snap_entry *ret) {
     const struct meta *meta = &object->meta;
     *ret = (struct snap_entry){
         .mode = meta->mode, .uid = meta->uid, .gid = meta->gid,
@@ -41,8 +38,7 @@ void tree_entry(const struct object *object, struct snap_entry *ret)
 /* Places. */
 
 /* Drops slashes and "." that mean nothing; ".." would leave what the snapshot knows. */
-static int clean_path(const char *typed, char **ret, struct snap_err *err)
-{
+static int clean_path(const char *typed, char **ret, struct snap_err *err) {
     _buf_ struct buf path = {0};
     for (const char *at = typed; *at;) {
         size_t size = strcspn(at, "/");
@@ -64,8 +60,7 @@ static int clean_path(const char *typed, char **ret, struct snap_err *err)
     return 0;
 }
 
-int tree_spec(struct snap_project *project, const char *spec, struct snapshot **ret, char **ret_path, struct snap_err *err)
-{
+int tree_spec(struct snap_project *project, const char *spec, struct snapshot **ret, char **ret_path, struct snap_err *err) {
     _free_ char *name = NULL, *path = NULL;
     const char *colon = strchrnul(spec, ':');
     if (!(name = strndup(spec, (size_t)(colon - spec))))
@@ -80,8 +75,7 @@ int tree_spec(struct snap_project *project, const char *spec, struct snapshot **
 }
 
 int tree_find(struct snap_project *project, const struct snapshot *snapshot, const char *path, int64_t *ret_dir, char **ret_name,
-              struct object **ret, struct snap_err *err)
-{
+              struct object **ret, struct snap_err *err) {
     _free_ char *name = NULL;
     int64_t dir;
     int r = index_resolve(project->store, snapshot_point(snapshot), path, &dir, &name, ret, err);
@@ -117,8 +111,7 @@ struct walk {
     size_t count, room;
 };
 
-static void frame_done(struct frame *frame)
-{
+static void frame_done(struct frame *frame) {
     for (size_t i = frame->next; i < frame->count; i++) {
         free(frame->entries[i].name);
         object_free(frame->entries[i].object);
@@ -126,16 +119,14 @@ static void frame_done(struct frame *frame)
     free(frame->entries);
 }
 
-static void walk_done(struct walk *walk)
-{
+static void walk_done(struct walk *walk) {
     while (walk->count)
         frame_done(&walk->frames[--walk->count]);
     free(walk->frames);
     buf_done(&walk->path);
 }
 
-static int keep(void *data, const char *name, const struct object *object)
-{
+static int keep(void *data, const char *name, const struct object *object) {
     struct frame *frame = data;
     if (frame->count == frame->room) {
         size_t room = frame->room ? frame->room * 2 : 8;
@@ -150,8 +141,7 @@ static int keep(void *data, const char *name, const struct object *object)
     return entry.name && entry.object ? 0 : -ENOMEM;
 }
 
-static int enter(struct walk *walk, int64_t dir, struct snap_err *err)
-{
+static int enter(struct walk *walk, int64_t dir, struct snap_err *err) {
     if (walk->count == walk->room) {
         size_t room = walk->room ? walk->room * 2 : 16;
         struct frame *frames = realloc(walk->frames, room * sizeof(*frames));
@@ -166,16 +156,14 @@ static int enter(struct walk *walk, int64_t dir, struct snap_err *err)
     return r == -ENOMEM ? err_nomem(err) : MIN(r, 0);
 }
 
-static void back_to(struct walk *walk, const struct frame *frame)
-{
+static void back_to(struct walk *walk, const struct frame *frame) {
     if (!walk->path.data)
         return;
     walk->path.size = frame->path_size;
     walk->path.data[frame->path_size] = '\0';
 }
 
-static int give(struct walk *walk, int64_t dir, const struct waiting *entry, tree_fn fn, void *data, struct snap_err *err)
-{
+static int give(struct walk *walk, int64_t dir, const struct waiting *entry, tree_fn fn, void *data, struct snap_err *err) {
     if (walk->paths) {
         if (walk->path.size)
             buf_char(&walk->path, '/');
@@ -190,8 +178,7 @@ static int give(struct walk *walk, int64_t dir, const struct waiting *entry, tre
     return enter(walk, entry->object->dir, err);
 }
 
-static int step(struct walk *walk, tree_fn fn, void *data, struct snap_err *err)
-{
+static int step(struct walk *walk, tree_fn fn, void *data, struct snap_err *err) {
     struct frame *frame = &walk->frames[walk->count - 1];
     back_to(walk, frame);
     if (frame->next == frame->count) {
@@ -207,8 +194,7 @@ static int step(struct walk *walk, tree_fn fn, void *data, struct snap_err *err)
 }
 
 int tree_walk(struct store *store, struct point at, int64_t dir, const char *path, bool recursive,
-              tree_fn fn, void *data, struct snap_err *err)
-{
+              tree_fn fn, void *data, struct snap_err *err) {
     _cleanup_(walk_done) struct walk walk = { .store = store, .at = at, .recursive = recursive, .paths = path };
     buf_str(&walk.path, path ? path : "");
     if (walk.path.failed)
@@ -229,8 +215,7 @@ struct listing {
     struct snap_err *err;
 };
 
-static int count_links(struct listing *listing, const struct object *object, struct snap_entry *entry)
-{
+static int count_links(struct listing *listing, const struct object *object, struct snap_entry *entry) {
     if (object_is_dir(object))
         return 0;
     if (!(object->flags & OBJECT_LINKED)) {
@@ -244,8 +229,7 @@ static int count_links(struct listing *listing, const struct object *object, str
     return 0;
 }
 
-static int list_node(void *data, const struct tree_node *node)
-{
+static int list_node(void *data, const struct tree_node *node) {
     struct listing *listing = data;
     struct snap_entry entry;
     if (project_cancelled(listing->project))
@@ -256,14 +240,12 @@ static int list_node(void *data, const struct tree_node *node)
 }
 
 /* A callback ends the listing with a bare errno; it becomes a sentence here. */
-static int explain(int r, struct snap_err *err, const char *doing)
-{
+static int explain(int r, struct snap_err *err, const char *doing) {
     return r < 0 && err && err->code != r ? err_errno(err, r, "%s", doing) : r;
 }
 
 int snap_list(struct snap_project *project, const char *spec, bool recursive,
-              snap_entry_fn fn, void *data, struct snap_err *err)
-{
+              snap_entry_fn fn, void *data, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     _object_ struct object *object = NULL;
     _free_ char *path = NULL, *name = NULL;
@@ -282,8 +264,7 @@ int snap_list(struct snap_project *project, const char *spec, bool recursive,
 
 /* Reading a file. */
 
-static const char *type_name(uint32_t mode)
-{
+static const char *type_name(uint32_t mode) {
     switch (mode & S_IFMT) {
     case S_IFDIR: return "a directory";
     case S_IFIFO: return "a named pipe";
@@ -294,8 +275,7 @@ static const char *type_name(uint32_t mode)
     }
 }
 
-static int pour(struct snap_project *project, int from, int to, struct snap_err *err)
-{
+static int pour(struct snap_project *project, int from, int to, struct snap_err *err) {
     _free_ char *block = malloc(CAT_BLOCK);
     if (!block)
         return err_nomem(err);
@@ -315,8 +295,7 @@ static int pour(struct snap_project *project, int from, int to, struct snap_err 
     }
 }
 
-static int cat_object(struct snap_project *project, const char *path, const struct object *object, int fd, struct snap_err *err)
-{
+static int cat_object(struct snap_project *project, const char *path, const struct object *object, int fd, struct snap_err *err) {
     if (S_ISLNK(object->meta.mode)) {
         const char *target = object->meta.target ? object->meta.target : "";
         int r = fs_write_all(fd, target, strlen(target));
@@ -334,8 +313,7 @@ static int cat_object(struct snap_project *project, const char *path, const stru
     return pour(project, content, fd, err);
 }
 
-int snap_cat(struct snap_project *project, const char *spec, int fd, struct snap_err *err)
-{
+int snap_cat(struct snap_project *project, const char *spec, int fd, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     _object_ struct object *object = NULL;
     _free_ char *path = NULL;

@@ -8,13 +8,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-static bool can_be_undone(const struct op *op)
-{
+static bool can_be_undone(const struct op *op) {
     return !strcmp(op->state, "done") && (!strcmp(op->kind, "rollback") || !strcmp(op->kind, "restore") || !strcmp(op->kind, "tag"));
 }
 
-static bool is_of_another(const struct op *op)
-{
+static bool is_of_another(const struct op *op) {
     return !strcmp(op->kind, "undo") || !strcmp(op->kind, "redo");
 }
 
@@ -22,8 +20,7 @@ static bool is_of_another(const struct op *op)
 
 struct listing { snap_operation_fn fn; void *data; };
 
-static int list_one(void *data, const struct op *op)
-{
+static int list_one(void *data, const struct op *op) {
     struct listing *listing = data;
     const char *command = op->command ? op->command : "";
     return MIN(listing->fn(listing->data, &(struct snap_operation){ .id = op->id, .kind = op->kind, .state = op->state,
@@ -31,16 +28,14 @@ static int list_one(void *data, const struct op *op)
         .target = is_of_another(op) ? op->target : 0, .undoable = can_be_undone(op) }), 0);
 }
 
-SNAP_API int snap_operations(struct snap_project *project, snap_operation_fn fn, void *data, struct snap_err *err)
-{
+SNAP_API int snap_operations(struct snap_project *project, snap_operation_fn fn, void *data, struct snap_err *err) {
     struct listing listing = { fn, data };
     return op_list(project->store, list_one, &listing, err);
 }
 
 /* Which one. */
 
-static int refuse_undo(const struct op *op, struct snap_err *err)
-{
+static int refuse_undo(const struct op *op, struct snap_err *err) {
     if (!strcmp(op->state, "undone"))
         return err_set(err, -EALREADY, "operation %" PRId64 " (%s) is undone already", op->id, op->kind);
     if (!strcmp(op->state, "failed"))
@@ -51,8 +46,7 @@ static int refuse_undo(const struct op *op, struct snap_err *err)
     return err_hint(err, "snapctl op log shows which operations can be undone");
 }
 
-static int find_undo(struct snap_project *project, int64_t id, struct op **ret, struct snap_err *err)
-{
+static int find_undo(struct snap_project *project, int64_t id, struct op **ret, struct snap_err *err) {
     struct op _op_ *op = NULL;
     int r = id ? op_get(project->store, id, &op, err) : op_undo_candidate(project->store, &op, err);
     if (r < 0)
@@ -69,29 +63,25 @@ static int find_undo(struct snap_project *project, int64_t id, struct op **ret, 
     return 0;
 }
 
-static int find_redo(struct snap_project *project, struct op **ret, struct snap_err *err)
-{
+static int find_redo(struct snap_project *project, struct op **ret, struct snap_err *err) {
     int r = op_redo_candidate(project->store, ret, err);
     return r == 0 ? err_set(err, -ENOENT, "there is nothing to redo") : MIN(r, 0);
 }
 
 /* Names. */
 
-static int conflict(struct snap_project *project, const char *text, struct snap_err *err)
-{
+static int conflict(struct snap_project *project, const char *text, struct snap_err *err) {
     project_notice(project, SNAP_NOTICE_CONFLICT, NULL, "%s", text);
     err_set(err, -EBUSY, "%s", text);
     return err ? err_failure(err, SNAP_FAILURE_CONFLICT) : -EBUSY;
 }
 
-static const char *or_empty(const char *text)
-{
+static const char *or_empty(const char *text) {
     return text ? text : "";
 }
 
 /* A safe change: the name that the operation left must still be there, unless forced. */
-static int check_name(struct snap_project *project, int64_t number, const char *left, bool force, struct snap_err *err)
-{
+static int check_name(struct snap_project *project, int64_t number, const char *left, bool force, struct snap_err *err) {
     struct snapshot _snapshot_ *snapshot = NULL;
     int r = index_snapshot(project->store, number, &snapshot, err);
     if (r < 0)
@@ -103,8 +93,7 @@ static int check_name(struct snap_project *project, int64_t number, const char *
     return 0;
 }
 
-static int log_name(struct snap_project *project, const struct op *meant, bool undo, struct op *ret, struct snap_err *err)
-{
+static int log_name(struct snap_project *project, const struct op *meant, bool undo, struct op *ret, struct snap_err *err) {
     *ret = (struct op){ .kind = (char *)(uintptr_t)(undo ? "undo" : "redo"), .state = (char *)(uintptr_t)"done", .target = meant->id,
                         .command = (char *)(uintptr_t)project->env.command, .before = meant->before, .after = meant->after };
     int r = op_begin(project->store, ret, NULL, err);
@@ -112,8 +101,7 @@ static int log_name(struct snap_project *project, const struct op *meant, bool u
 }
 
 static int change_name(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,
-                       struct snap_err *err)
-{
+                       struct snap_err *err) {
     const char *left = or_empty(undo ? meant->new_text : meant->old_text), *name = or_empty(undo ? meant->old_text : meant->new_text);
     int r = check_name(project, meant->target, left, force, err);
     if (r < 0 || (r = store_begin(project->store, err)) < 0)
@@ -134,8 +122,7 @@ static int change_name(struct snap_project *project, const struct op *meant, boo
 
 /* Files. */
 
-static void free_paths(char ***paths)
-{
+static void free_paths(char ***paths) {
     for (char **at = *paths; at && *at; at++)
         free(*at);
     free(*paths);
@@ -143,8 +130,7 @@ static void free_paths(char ***paths)
 
 /* Where the operation left the project, and where it came from; a redo goes the other way. */
 static int change_files(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,
-                        struct snap_err *err)
-{
+                        struct snap_err *err) {
     char **paths __attribute__((cleanup(free_paths))) = NULL;
     int r = op_paths(project->store, meant->id, &paths, err);
     if (r < 0)
@@ -173,8 +159,7 @@ static int change_files(struct snap_project *project, const struct op *meant, bo
 }
 
 static int carry_out(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,
-                     struct snap_err *err)
-{
+                     struct snap_err *err) {
     if (!strcmp(meant->kind, "tag"))
         return change_name(project, meant, undo, force, ret, err);
     if (!strcmp(meant->kind, "restore"))
@@ -182,14 +167,12 @@ static int carry_out(struct snap_project *project, const struct op *meant, bool 
     return change_files(project, meant, undo, force, ret, err);
 }
 
-static const char *static_kind(const struct op *op)
-{
+static const char *static_kind(const struct op *op) {
     return !strcmp(op->kind, "tag") ? "tag" : !strcmp(op->kind, "restore") ? "restore" : "rollback";
 }
 
 static int run(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,
-               struct snap_err *err)
-{
+               struct snap_err *err) {
     struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);
     uint64_t failed = project->failed;
@@ -205,13 +188,11 @@ static int run(struct snap_project *project, const struct op *meant, bool undo, 
     return 0;
 }
 
-static int need_lock(struct snap_project *project, struct snap_err *err)
-{
+static int need_lock(struct snap_project *project, struct snap_err *err) {
     return store_locked(project->store) ? 0 : err_set(err, -EPERM, "the project was opened for reading only");
 }
 
-SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool force, struct snap_rollback_result *ret, struct snap_err *err)
-{
+SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     struct op _op_ *meant = NULL;
     int r = need_lock(project, err);
     if (r < 0 || (r = find_undo(project, operation, &meant, err)) < 0)
@@ -219,8 +200,7 @@ SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool for
     return run(project, meant, true, force, ret, err);
 }
 
-SNAP_API int snap_redo(struct snap_project *project, bool force, struct snap_rollback_result *ret, struct snap_err *err)
-{
+SNAP_API int snap_redo(struct snap_project *project, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     struct op _op_ *meant = NULL;
     int r = need_lock(project, err);
     if (r < 0 || (r = find_redo(project, &meant, err)) < 0)

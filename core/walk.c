@@ -12,13 +12,11 @@
 
 struct task { struct scan *scan; struct scan_dir *dir; size_t from, to; bool visit; };
 
-static void task_drop(void *task)
-{
+static void task_drop(void *task) {
     free(task);
 }
 
-static int task_add(struct pool *pool, struct task what)
-{
+static int task_add(struct pool *pool, struct task what) {
     struct task *task = malloc(sizeof(*task));
     if (!task)
         return -ENOMEM;
@@ -32,8 +30,7 @@ static int task_add(struct pool *pool, struct task what)
 struct linux_dirent64 { uint64_t ino; int64_t off; unsigned short reclen; unsigned char type; char name[]; };
 
 /* Appends every name of the directory, NUL after NUL. */
-static int read_names(int fd, struct buf *names, size_t *ret_count)
-{
+static int read_names(int fd, struct buf *names, size_t *ret_count) {
     static _Thread_local char block[64 * 1024] __attribute__((aligned(8)));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return -errno;
@@ -59,14 +56,12 @@ static int read_names(int fd, struct buf *names, size_t *ret_count)
     return 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
+static int by_name(const void *a, const void *b) {
     return strcmp(((const struct found *)a)->name, ((const struct found *)b)->name);
 }
 
 /* The same from the records of a directory that is as it was when all of it was recorded. */
-static int recall_children(struct scan_dir *dir)
-{
+static int recall_children(struct scan_dir *dir) {
     dir->count = dir->known->count;
     dir->found = calloc(dir->count + 1, sizeof(*dir->found));
     if (!dir->found)
@@ -76,16 +71,14 @@ static int recall_children(struct scan_dir *dir)
     return 0;
 }
 
-static bool has_gone(const struct live_dir *records)
-{
+static bool has_gone(const struct live_dir *records) {
     for (size_t i = 0; records && i < records->count; i++)
         if (records->entries[i].flags & LIVE_GONE)
             return true;
     return false;
 }
 
-static int list_children(struct scan_dir *dir, int fd)
-{
+static int list_children(struct scan_dir *dir, int fd) {
     int r = read_names(fd, &dir->names, &dir->count);
     if (r < 0)
         return r;
@@ -102,8 +95,7 @@ static int list_children(struct scan_dir *dir, int fd)
 }
 
 /* Gives each child its record; what has a record and no child is gone. */
-static int match_records(struct scan *scan, struct scan_dir *dir)
-{
+static int match_records(struct scan *scan, struct scan_dir *dir) {
     size_t at = 0;
     size_t known = dir->known ? dir->known->count : 0;
     for (size_t i = 0; i <= dir->count; i++) {
@@ -124,8 +116,7 @@ static int match_records(struct scan *scan, struct scan_dir *dir)
     return 0;
 }
 
-static void leave_out(struct scan_dir *dir, struct found *found)
-{
+static void leave_out(struct scan_dir *dir, struct found *found) {
     dir->partial = true;
     found->state = FOUND_LEFT_OUT;
     if (found->known)
@@ -133,20 +124,17 @@ static void leave_out(struct scan_dir *dir, struct found *found)
 }
 
 /* It moved or went while it was walked: the next round sees where to. In the last round its records stand. */
-static bool went_away(int code)
-{
+static bool went_away(int code) {
     return code == -ENOENT || code == -ESTALE || code == -ENOTDIR || code == -ELOOP;
 }
 
 /* The same as its record, which can be trusted? What the round before has just read is not read again for being hot. */
-static bool unchanged(const struct scan *scan, const struct found *found)
-{
+static bool unchanged(const struct scan *scan, const struct found *found) {
     unsigned doubts = scan->round == 1 ? LIVE_HOT | LIVE_AHEAD | LIVE_UNREAD : LIVE_AHEAD;
     return found->known && !(found->known->flags & doubts) && fingerprint_equal(&found->known->print, &found->print);
 }
 
-static bool is_store(const struct scan *scan, const struct scan_dir *dir, const char *name)
-{
+static bool is_store(const struct scan *scan, const struct scan_dir *dir, const char *name) {
     const char *inside = project_store_inside(scan->project);
     if (!inside)
         return false;
@@ -155,8 +143,7 @@ static bool is_store(const struct scan *scan, const struct scan_dir *dir, const 
     return !path.failed && !strcmp(path.data, inside);
 }
 
-static int is_left_out(struct scan *scan, struct scan_dir *dir, const char *name, const struct statx *stat)
-{
+static int is_left_out(struct scan *scan, struct scan_dir *dir, const char *name, const struct statx *stat) {
     if (is_store(scan, dir, name))
         return 1;
     if (S_ISDIR(stat->stx_mode) && (stat->stx_mask & STATX_MNT_ID) && stat->stx_mnt_id != scan->project->mount) {
@@ -174,13 +161,11 @@ static int is_left_out(struct scan *scan, struct scan_dir *dir, const char *name
 }
 
 /* A record whose fingerprint was lost (inode number 0) is believed by its name. */
-static bool same_directory(const struct live_entry *known, const struct fingerprint *print)
-{
+static bool same_directory(const struct live_entry *known, const struct fingerprint *print) {
     return known && known->dir && (!known->print.ino || (known->print.ino == print->ino && known->print.size == print->size));
 }
 
-static void scan_dir_free(struct scan_dir *dir)
-{
+static void scan_dir_free(struct scan_dir *dir) {
     dir_unref(dir->stage);
     dir_unref(dir->at);
     buf_done(&dir->names);
@@ -190,8 +175,7 @@ static void scan_dir_free(struct scan_dir *dir)
 
 /* Enters a directory under an identity unless that is in the project already: a directory that moves while it is walked
  * may be met twice, and is a new one the second time. 1 = entered, 0 = taken. */
-static int enter(struct scan *scan, int64_t id, struct scan_dir *parent, const char *name, struct scan_dir **ret)
-{
+static int enter(struct scan *scan, int64_t id, struct scan_dir *parent, const char *name, struct scan_dir **ret) {
     struct scan_dir *dir = calloc(1, sizeof(*dir));
     if (!dir)
         return -ENOMEM;
@@ -217,8 +201,7 @@ static int enter(struct scan *scan, int64_t id, struct scan_dir *parent, const c
 
 /* Which directory is this: the one of that name before, one that was moved here, or a new one. */
 static int identify(struct scan *scan, struct scan_dir *parent, struct found *found, struct scan_dir **ret,
-                    const struct live_entry **ret_base)
-{
+                    const struct live_entry **ret_base) {
     const struct live_entry *base = same_directory(found->known, &found->print) ? found->known : NULL;
     if (!base) {
         const struct moved *moved = links_moved_dir(scan, &found->print);
@@ -238,8 +221,7 @@ static int identify(struct scan *scan, struct scan_dir *parent, struct found *fo
 
 /* What the directory itself is: its old object, or a new one with the same identity. */
 static int describe_directory(struct scan *scan, struct scan_dir *parent, int dirfd, struct found *found,
-                              const struct statx *stat, const struct live_entry *base, int64_t id)
-{
+                              const struct statx *stat, const struct live_entry *base, int64_t id) {
     found->dir = id;
     found->flags = capture_is_racy(scan, &found->print) ? LIVE_HOT : 0;
     if (stat->stx_dev_major != (uint32_t)(scan->project->device >> 32) || stat->stx_dev_minor != (uint32_t)scan->project->device)
@@ -276,8 +258,7 @@ static int describe_directory(struct scan *scan, struct scan_dir *parent, int di
 }
 
 static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd, struct found *found,
-                          const struct statx *stat, struct pool *pool)
-{
+                          const struct statx *stat, struct pool *pool) {
     struct scan_dir *dir = NULL;
     const struct live_entry *base = NULL;
     int r = identify(scan, parent, found, &dir, &base);
@@ -302,8 +283,7 @@ static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd,
 }
 
 /* One child: 0, or a negative errno that ends the scan. */
-static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool)
-{
+static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool) {
     struct statx stat;
     int r = fs_statx(dirfd, found->name, &stat);
     if (r == -ENOENT) {
@@ -334,8 +314,7 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
     return S_ISREG(stat.stx_mode) ? capture_regular(scan, dir, dirfd, found) : capture_other(scan, dir, dirfd, found, &stat);
 }
 
-int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool)
-{
+int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool) {
     for (unsigned again = 0; again < 8; again++) {
         int r = walk_child(scan, dir, dirfd, found, pool);
         if (r <= 0)
@@ -348,8 +327,7 @@ int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found 
 
 /* Nothing that the round still needs: an unchanged directory keeps no list of its children. Its record, if that is being
  * written, may say that the records of its inside are complete: they were listed after its times were read. */
-static void visited(const struct scan *scan, struct scan_dir *dir)
-{
+static void visited(const struct scan *scan, struct scan_dir *dir) {
     if (dir->self && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
         dir->self->flags |= LIVE_LISTED;
     if (dir->differs || dir->deferred)
@@ -360,8 +338,7 @@ static void visited(const struct scan *scan, struct scan_dir *dir)
     dir->names = (struct buf){0};
 }
 
-static int look_at_slice(struct pool *pool, struct task *task)
-{
+static int look_at_slice(struct pool *pool, struct task *task) {
     struct scan *scan = task->scan;
     struct scan_dir *dir = task->dir;
     struct dir_pinned _pinned_ at = dir_pinned(dir->at);
@@ -387,8 +364,7 @@ static int look_at_slice(struct pool *pool, struct task *task)
     return 0;
 }
 
-static int slices(struct pool *pool, struct scan *scan, struct scan_dir *dir)
-{
+static int slices(struct pool *pool, struct scan *scan, struct scan_dir *dir) {
     dir->slices = dir->count ? (unsigned)((dir->count + SLICE - 1) / SLICE) : 1;
     if (dir->count <= SLICE)
         return look_at_slice(pool, &(struct task){ .scan = scan, .dir = dir, .to = dir->count });
@@ -401,8 +377,7 @@ static int slices(struct pool *pool, struct scan *scan, struct scan_dir *dir)
 }
 
 /* A directory that cannot be listed keeps what is known of its inside; it is noted, and told. */
-static int unreadable(struct scan *scan, struct scan_dir *dir, int code)
-{
+static int unreadable(struct scan *scan, struct scan_dir *dir, int code) {
     scan_fail(scan, dir, NULL, code, "list");
     pthread_mutex_lock(&scan->lock);
     struct unread_dir *more = reallocarray(scan->unread, scan->unread_count + 1, sizeof(*more));
@@ -417,8 +392,7 @@ static int unreadable(struct scan *scan, struct scan_dir *dir, int code)
     return more && name ? 0 : -ENOMEM;
 }
 
-static int visit(struct pool *pool, struct task *task)
-{
+static int visit(struct pool *pool, struct task *task) {
     struct scan *scan = task->scan;
     struct scan_dir *dir = task->dir;
     int r = hook("scan.visit", dir_name(dir->at));
@@ -441,8 +415,7 @@ static int visit(struct pool *pool, struct task *task)
     return slices(pool, scan, dir);
 }
 
-static int run_task(struct pool *pool, void *data)
-{
+static int run_task(struct pool *pool, void *data) {
     _free_ struct task *task = data;
     if (project_cancelled(task->scan->project))
         return -ECANCELED;
@@ -450,8 +423,7 @@ static int run_task(struct pool *pool, void *data)
 }
 
 /* The root hangs under the name "" in no directory; its identity never changes. */
-static int describe_root(struct scan *scan, struct scan_dir *above, struct scan_dir *root)
-{
+static int describe_root(struct scan *scan, struct scan_dir *above, struct scan_dir *root) {
     struct statx stat;
     int r = fs_statx(scan->project->root, "", &stat);
     if (r < 0)
@@ -478,8 +450,7 @@ static int describe_root(struct scan *scan, struct scan_dir *above, struct scan_
     return describe_directory(scan, above, scan->project->root, found, &stat, found->known, root->id);
 }
 
-int walk_project(struct scan *scan)
-{
+int walk_project(struct scan *scan) {
     struct scan_dir *above = NULL, *root = NULL;
     int r = enter(scan, 0, NULL, NULL, &above);
     if (r < 0)

@@ -9,15 +9,13 @@
 
 struct scratch *scratch_now;
 
-static void tell(void *data, enum snap_notice kind, const char *path, const char *text)
-{
+static void tell(void *data, enum snap_notice kind, const char *path, const char *text) {
     (void)data;
     if (kind == SNAP_NOTICE_FAILED_PATH)
         print_message("failed path: %s: %s\n", path, text);
 }
 
-static struct snap_project *project_new(const char *root, int rootfd, struct store *store)
-{
+static struct snap_project *project_new(const char *root, int rootfd, struct store *store) {
     struct snap_project *project = calloc(1, sizeof(*project));
     struct statx stat;
     assert_non_null(project);
@@ -35,8 +33,7 @@ static struct snap_project *project_new(const char *root, int rootfd, struct sto
     return project;
 }
 
-static int setup_in(void **state, const char *parent)
-{
+static int setup_in(void **state, const char *parent) {
     struct scratch *scratch = calloc(1, sizeof(*scratch));
     struct snap_err err = {0};
     struct store *store = NULL;
@@ -59,18 +56,15 @@ static int setup_in(void **state, const char *parent)
     return 0;
 }
 
-int scratch_setup(void **state)
-{
+int scratch_setup(void **state) {
     return setup_in(state, "/tmp");
 }
 
-int scratch_setup_in_memory(void **state)
-{
+int scratch_setup_in_memory(void **state) {
     return setup_in(state, access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 }
 
-int scratch_teardown(void **state)
-{
+int scratch_teardown(void **state) {
     struct scratch *scratch = *state;
     layers_close(scratch->project->layers);
     store_close(scratch->project->store);
@@ -83,34 +77,29 @@ int scratch_teardown(void **state)
     return r;
 }
 
-void scratch_write(struct scratch *scratch, const char *path, const char *text)
-{
+void scratch_write(struct scratch *scratch, const char *path, const char *text) {
     _close_ int fd = openat(scratch->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(fs_write_all(fd, text, strlen(text)), 0);
 }
 
-void scratch_mkdir(struct scratch *scratch, const char *path)
-{
+void scratch_mkdir(struct scratch *scratch, const char *path) {
     assert_return_code(mkdirat(scratch->root, path, 0755), errno);
 }
 
-void scratch_run(struct scratch *scratch, const char *shell)
-{
+void scratch_run(struct scratch *scratch, const char *shell) {
     _free_ char *command = NULL;
     assert_true(asprintf(&command, "cd '%s/project' && %s", scratch->path, shell) > 0);
     assert_int_equal(system(command), 0);
 }
 
-const char *scratch_path(struct scratch *scratch, const char *path)
-{
+const char *scratch_path(struct scratch *scratch, const char *path) {
     static char whole[4096];
     snprintf(whole, sizeof(whole), "%s/project/%s", scratch->path, path);
     return whole;
 }
 
-void scratch_deep(struct scratch *scratch, unsigned levels)
-{
+void scratch_deep(struct scratch *scratch, unsigned levels) {
     _close_ int at = dup(scratch->root);
     for (unsigned i = 0; i < levels; i++) {
         assert_return_code(mkdirat(at, "d", 0755), errno);
@@ -123,13 +112,11 @@ void scratch_deep(struct scratch *scratch, unsigned levels)
     assert_int_equal(write(fd, "x", 1), 1);
 }
 
-static struct point point_of(int64_t number)
-{
+static struct point point_of(int64_t number) {
     return (struct point){ .line = INDEX_PROJECT_LINE, .snap = number };
 }
 
-static int find(struct scratch *scratch, int64_t number, const char *path, struct object **ret)
-{
+static int find(struct scratch *scratch, int64_t number, const char *path, struct object **ret) {
     struct snap_err err = {0};
     int64_t dir;
     _free_ char *name = NULL;
@@ -139,8 +126,7 @@ static int find(struct scratch *scratch, int64_t number, const char *path, struc
     return r;
 }
 
-void scratch_expect(struct scratch *scratch, int64_t number, const char *path, const char *text)
-{
+void scratch_expect(struct scratch *scratch, int64_t number, const char *path, const char *text) {
     _object_ struct object *object = NULL;
     struct snap_err err = {0};
     int found = find(scratch, number, path, &object);
@@ -157,15 +143,13 @@ void scratch_expect(struct scratch *scratch, int64_t number, const char *path, c
     assert_string_equal(content, text);
 }
 
-int64_t scratch_object(struct scratch *scratch, int64_t number, const char *path)
-{
+int64_t scratch_object(struct scratch *scratch, int64_t number, const char *path) {
     _object_ struct object *object = NULL;
     assert_int_equal(find(scratch, number, path, &object), 1);
     return object->id;
 }
 
-unsigned scratch_count(int dirfd)
-{
+unsigned scratch_count(int dirfd) {
     unsigned count = 0;
     _closedir_ DIR *dir = fdopendir(openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     assert_non_null(dir);

@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-static int64_t take_as(struct scratch *scratch, const char *name, bool automatic)
-{
+static int64_t take_as(struct scratch *scratch, const char *name, bool automatic) {
     struct snap_take_result result = {0};
     struct snap_err err = {0};
     struct take_request request = { .options = { .no_sync = true, .name = name, .message = "why" }, .automatic = automatic };
@@ -20,8 +19,7 @@ static int64_t take_as(struct scratch *scratch, const char *name, bool automatic
     return result.number;
 }
 
-static int64_t find(struct scratch *scratch, const char *spec)
-{
+static int64_t find(struct scratch *scratch, const char *spec) {
     struct snap_err err = {0};
     struct snap_snapshot *snapshot = NULL;
     int r = snap_find(scratch->project, spec, &snapshot, &err);
@@ -30,8 +28,7 @@ static int64_t find(struct scratch *scratch, const char *spec)
     return number;
 }
 
-static void expect_missing(struct scratch *scratch, const char *spec, const char *message, const char *hint)
-{
+static void expect_missing(struct scratch *scratch, const char *spec, const char *message, const char *hint) {
     struct snap_err err = {0};
     struct snap_snapshot *snapshot = NULL;
     assert_int_equal(snap_find(scratch->project, spec, &snapshot, &err), -ENOENT);
@@ -42,8 +39,7 @@ static void expect_missing(struct scratch *scratch, const char *spec, const char
         fail_msg("'%s' instead of '%s'", err.hint, hint);
 }
 
-static void a_snapshot_is_found_by_number_name_and_age(void **state)
-{
+static void a_snapshot_is_found_by_number_name_and_age(void **state) {
     struct scratch *scratch = *state;
     take_as(scratch, "first one", false);
     take_as(scratch, NULL, false);
@@ -70,8 +66,7 @@ static void a_snapshot_is_found_by_number_name_and_age(void **state)
     assert_int_equal(find(scratch, ""), -ENOENT);
 }
 
-static void what_is_almost_a_name_is_answered_with_it(void **state)
-{
+static void what_is_almost_a_name_is_answered_with_it(void **state) {
     struct scratch *scratch = *state;
     expect_missing(scratch, "latest", "there is no snapshot 'latest'", "nothing was captured yet; 'snapctl take' makes the first snapshot");
     take_as(scratch, "before-upgrade", false);
@@ -85,8 +80,7 @@ static void what_is_almost_a_name_is_answered_with_it(void **state)
     expect_missing(scratch, "a\nb", "there is no snapshot 'a\\nb'", "snapshots are numbered from 1 to 2");
 }
 
-static void a_hidden_snapshot_is_not_the_latest(void **state)
-{
+static void a_hidden_snapshot_is_not_the_latest(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     take_as(scratch, NULL, false);
@@ -97,8 +91,7 @@ static void a_hidden_snapshot_is_not_the_latest(void **state)
     assert_int_equal(find(scratch, "latest"), 1);
 }
 
-static void names_that_mean_something_else_are_refused(void **state)
-{
+static void names_that_mean_something_else_are_refused(void **state) {
     (void)state;
     char longest[257];
     memset(longest, 'x', 256);
@@ -118,24 +111,21 @@ static void names_that_mean_something_else_are_refused(void **state)
     assert_int_equal(snap_name_check(longest, NULL), -EINVAL);
 }
 
-static int last_op(void *data, const struct op *op)
-{
+static int last_op(void *data, const struct op *op) {
     char *text = data;
     sprintf(text, "%s %s %lld '%s' '%s'", op->kind, op->state, (long long)op->target, op->old_text ? op->old_text : "",
             op->new_text ? op->new_text : "");
     return 1;
 }
 
-static void expect_op(struct scratch *scratch, const char *right)
-{
+static void expect_op(struct scratch *scratch, const char *right) {
     char text[512] = "";
     struct snap_err err = {0};
     assert_true(op_list(scratch->project->store, last_op, text, &err) >= 0);
     assert_string_equal(text, right);
 }
 
-static void a_tag_names_a_snapshot_and_is_an_operation(void **state)
-{
+static void a_tag_names_a_snapshot_and_is_an_operation(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     char *old = NULL;
@@ -155,8 +145,7 @@ static void a_tag_names_a_snapshot_and_is_an_operation(void **state)
     assert_int_equal(find(scratch, "eins"), -ENOENT);
 }
 
-static void a_tag_that_cannot_be_leaves_all_as_it_was(void **state)
-{
+static void a_tag_that_cannot_be_leaves_all_as_it_was(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     char *old = NULL;
@@ -173,14 +162,12 @@ static void a_tag_that_cannot_be_leaves_all_as_it_was(void **state)
     free(old);
 }
 
-static int add_number(void *data, const struct snap_snapshot *snapshot)
-{
+static int add_number(void *data, const struct snap_snapshot *snapshot) {
     buf_fmt(data, "%lld ", (long long)snapshot->number);
     return 0;
 }
 
-static void expect_log(struct scratch *scratch, const struct snap_log_options *options, const char *right)
-{
+static void expect_log(struct scratch *scratch, const struct snap_log_options *options, const char *right) {
     _buf_ struct buf text = {0};
     struct snap_err err = {0};
     buf_add(&text, "", 0);
@@ -188,8 +175,7 @@ static void expect_log(struct scratch *scratch, const struct snap_log_options *o
     assert_string_equal(text.data, right);
 }
 
-static void the_log_is_newest_first_and_can_be_limited(void **state)
-{
+static void the_log_is_newest_first_and_can_be_limited(void **state) {
     struct scratch *scratch = *state;
     expect_log(scratch, NULL, "");
     scratch_run(scratch, "mkdir d; echo 1 >d/a; echo 1 >b");
@@ -213,8 +199,7 @@ static void the_log_is_newest_first_and_can_be_limited(void **state)
     expect_log(scratch, &(struct snap_log_options){ .since = time(NULL) - 100, .until = time(NULL) + 100 }, "4 2 1 ");
 }
 
-static void show_counts_what_is_in_a_snapshot(void **state)
-{
+static void show_counts_what_is_in_a_snapshot(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     struct snap_counts counts = {0};
@@ -231,14 +216,12 @@ static void show_counts_what_is_in_a_snapshot(void **state)
     snap_snapshot_free(snapshot);
 }
 
-static int add_entry(void *data, const char *path, const struct snap_entry *entry)
-{
+static int add_entry(void *data, const char *path, const struct snap_entry *entry) {
     buf_fmt(data, "%s%s%s %u,", path, entry->target ? ">" : "", entry->target ? entry->target : "", entry->links);
     return 0;
 }
 
-static void expect_list(struct scratch *scratch, const char *spec, bool recursive, const char *right)
-{
+static void expect_list(struct scratch *scratch, const char *spec, bool recursive, const char *right) {
     _buf_ struct buf text = {0};
     struct snap_err err = {0};
     buf_add(&text, "", 0);
@@ -246,8 +229,7 @@ static void expect_list(struct scratch *scratch, const char *spec, bool recursiv
     assert_string_equal(r < 0 ? err.message : text.data, right);
 }
 
-static void a_tree_is_listed_in_byte_order(void **state)
-{
+static void a_tree_is_listed_in_byte_order(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e z; echo x >d/e/f; echo y >d.a; ln d.a d/b; ln -s there l; echo >ä");
     take_as(scratch, "x", false);
@@ -262,8 +244,7 @@ static void a_tree_is_listed_in_byte_order(void **state)
     expect_list(scratch, "7:d", true, "there is no snapshot '7'");
 }
 
-static void a_deep_tree_is_listed(void **state)
-{
+static void a_deep_tree_is_listed(void **state) {
     struct scratch *scratch = *state;
     _buf_ struct buf text = {0};
     struct snap_err err = {0};
@@ -273,8 +254,7 @@ static void a_deep_tree_is_listed(void **state)
     assert_string_equal(text.data + text.size - strlen("/d/bottom 1,"), "/d/bottom 1,");
 }
 
-static void expect_cat(struct scratch *scratch, const char *spec, const char *right)
-{
+static void expect_cat(struct scratch *scratch, const char *spec, const char *right) {
     struct snap_err err = {0};
     char got[256] = "";
     int pipes[2];
@@ -286,8 +266,7 @@ static void expect_cat(struct scratch *scratch, const char *spec, const char *ri
     assert_string_equal(r < 0 ? err.message : got, right);
 }
 
-static void a_file_of_the_past_can_be_read(void **state)
-{
+static void a_file_of_the_past_can_be_read(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d; echo old >d/a; : >empty; ln -s there l; mkfifo p");
     take_as(scratch, NULL, false);
@@ -303,8 +282,7 @@ static void a_file_of_the_past_can_be_read(void **state)
     expect_cat(scratch, "1:nothing", "snapshot 1 has no 'nothing'");
 }
 
-static void a_reader_that_went_away_is_told_by_its_error(void **state)
-{
+static void a_reader_that_went_away_is_told_by_its_error(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     int pipes[2];
@@ -317,8 +295,7 @@ static void a_reader_that_went_away_is_told_by_its_error(void **state)
     close(pipes[1]);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
         TEST(a_snapshot_is_found_by_number_name_and_age),

@@ -14,8 +14,7 @@
 
 #define PROJECT (-1)                      /* as the number of the second tree */
 
-static int64_t take(struct scratch *scratch)
-{
+static int64_t take(struct scratch *scratch) {
     struct snap_take_result result = {0};
     struct snap_err err = {0};
     if (take_run(scratch->project, &(struct take_request){ .options = { .no_sync = true } }, &result, &err) < 0)
@@ -23,13 +22,11 @@ static int64_t take(struct scratch *scratch)
     return result.number;
 }
 
-static struct point at(int64_t number)
-{
+static struct point at(int64_t number) {
     return (struct point){ .line = INDEX_PROJECT_LINE, .snap = number };
 }
 
-static void compare(struct scratch *scratch, int64_t from, int64_t to, const char *const *paths, unsigned flags, struct changes *ret)
-{
+static void compare(struct scratch *scratch, int64_t from, int64_t to, const char *const *paths, unsigned flags, struct changes *ret) {
     struct snap_err err = {0};
     _scan_ struct scan *scan = NULL;
     if (to == PROJECT && scan_look(scratch->project, &scan, &err) < 0)
@@ -39,8 +36,7 @@ static void compare(struct scratch *scratch, int64_t from, int64_t to, const cha
 }
 
 /* "A a,M b,R c>d 100": rows but for directories' and files' times. */
-static char *rows_text(const struct changes *changes)
-{
+static char *rows_text(const struct changes *changes) {
     struct buf text = {0};
     for (size_t i = 0; i < changes->count; i++) {
         const struct change_row *row = &changes->rows[i];
@@ -56,8 +52,7 @@ static char *rows_text(const struct changes *changes)
     return buf_take(&text);
 }
 
-static void expect_rows(struct scratch *scratch, int64_t from, int64_t to, const char *const *paths, unsigned flags, const char *text)
-{
+static void expect_rows(struct scratch *scratch, int64_t from, int64_t to, const char *const *paths, unsigned flags, const char *text) {
     _changes_ struct changes changes = {0};
     compare(scratch, from, to, paths, flags, &changes);
     _free_ char *got = rows_text(&changes);
@@ -65,8 +60,7 @@ static void expect_rows(struct scratch *scratch, int64_t from, int64_t to, const
 }
 
 /* The same whether the project is scanned or was captured since. */
-static void expect(struct scratch *scratch, const char *const *paths, unsigned flags, const char *text)
-{
+static void expect(struct scratch *scratch, const char *const *paths, unsigned flags, const char *text) {
     struct snap_err err = {0};
     int64_t from = index_newest_number(scratch->project->store, INDEX_PROJECT_LINE, &err);
     expect_rows(scratch, from, PROJECT, paths, flags, text);
@@ -76,16 +70,14 @@ static void expect(struct scratch *scratch, const char *const *paths, unsigned f
 
 /* Cases. */
 
-static void an_unchanged_project_has_no_rows(void **state)
-{
+static void an_unchanged_project_has_no_rows(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     take(scratch);
     expect(scratch, NULL, CHANGES_TIMES, "");
 }
 
-static void everything_is_added_to_the_empty_tree(void **state)
-{
+static void everything_is_added_to_the_empty_tree(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d && echo x >d/x && ln -s t l && mkfifo p");
     expect(scratch, NULL, 0, "A d,A d/x,A l,A p");
@@ -95,8 +87,7 @@ static void everything_is_added_to_the_empty_tree(void **state)
     assert_int_equal(back.count, 0);
 }
 
-static void each_kind_of_change_has_its_letter(void **state)
-{
+static void each_kind_of_change_has_its_letter(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "for i in m mode time type gone; do echo $i$i >$i; done; ln -s t target; ln -s t same");
     take(scratch);
@@ -111,8 +102,7 @@ static void each_kind_of_change_has_its_letter(void **state)
     expect_rows(scratch, 2, 1, NULL, CHANGES_NO_RENAMES, "A gone,M m,m mode,D new,M target,T type");
 }
 
-static void a_moved_file_is_a_rename(void **state)
-{
+static void a_moved_file_is_a_rename(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d; echo one >a; echo two >b");
     take(scratch);
@@ -122,8 +112,7 @@ static void a_moved_file_is_a_rename(void **state)
     expect(scratch, NULL, CHANGES_NO_RENAMES, "D d/c,A e");
 }
 
-static void a_copied_and_deleted_file_is_a_rename_by_content(void **state)
-{
+static void a_copied_and_deleted_file_is_a_rename_by_content(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d; echo one >a; echo one >z");
     take(scratch);
@@ -131,8 +120,7 @@ static void a_copied_and_deleted_file_is_a_rename_by_content(void **state)
     expect(scratch, NULL, 0, "R a>d/y,R z>d/z");
 }
 
-static void a_similar_text_is_a_rename_with_a_percentage(void **state)
-{
+static void a_similar_text_is_a_rename_with_a_percentage(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "seq 1 100 >a; seq 1000 1100 >b");
     take(scratch);
@@ -140,8 +128,7 @@ static void a_similar_text_is_a_rename_with_a_percentage(void **state)
     expect(scratch, NULL, 0, "D b,R a>c 94,A d");
 }
 
-static void empty_files_are_no_renames(void **state)
-{
+static void empty_files_are_no_renames(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, ": >a");
     take(scratch);
@@ -149,8 +136,7 @@ static void empty_files_are_no_renames(void **state)
     expect(scratch, NULL, 0, "D a,A b");
 }
 
-static void a_moved_directory_is_one_row(void **state)
-{
+static void a_moved_directory_is_one_row(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e to; for i in 1 2 3 4; do echo file $i >d/e/$i; done");
     take(scratch);
@@ -158,8 +144,7 @@ static void a_moved_directory_is_one_row(void **state)
     expect(scratch, NULL, 0, "D d/e/3,R d/e>to/E,M to/E/2,A to/E/5");
 }
 
-static void a_moved_directory_is_expanded_for_patches(void **state)
-{
+static void a_moved_directory_is_expanded_for_patches(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e/f; for i in 1 2 3 4; do seq $i 50 >d/e/$i; done; echo deep >d/e/f/g");
     take(scratch);
@@ -170,8 +155,7 @@ static void a_moved_directory_is_expanded_for_patches(void **state)
            "A E,A E/1,A E/2,A E/4,A E/5,A E/f,A E/f/g,D d/e,D d/e/1,D d/e/2,D d/e/3,D d/e/4,D d/e/f,D d/e/f/g");
 }
 
-static void a_directory_moved_out_of_a_moved_one_is_its_own_row(void **state)
-{
+static void a_directory_moved_out_of_a_moved_one_is_its_own_row(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p a/b/c; echo x >a/b/c/x; echo y >a/y");
     take(scratch);
@@ -179,8 +163,7 @@ static void a_directory_moved_out_of_a_moved_one_is_its_own_row(void **state)
     expect(scratch, NULL, 0, "R a>A,R a/b/c>C");
 }
 
-static void directories_that_change_places_are_compared_by_path(void **state)
-{
+static void directories_that_change_places_are_compared_by_path(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir a b; echo same >a/s; cp -p a/s b/s; echo only a >a/x; echo here, b >b/x; echo a alone >a/only");
     take(scratch);
@@ -188,8 +171,7 @@ static void directories_that_change_places_are_compared_by_path(void **state)
     expect(scratch, NULL, 0, "M a/x,R a/only>b/only,M b/x");
 }
 
-static void a_directory_made_anew_is_compared_by_path(void **state)
-{
+static void a_directory_made_anew_is_compared_by_path(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e; echo one >d/1; echo two >d/e/2; echo three >d/e/3");
     take(scratch);
@@ -197,8 +179,7 @@ static void a_directory_made_anew_is_compared_by_path(void **state)
     expect(scratch, NULL, 0, "M d/e/2");
 }
 
-static void a_deleted_directory_takes_all_below_along(void **state)
-{
+static void a_deleted_directory_takes_all_below_along(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e/f; echo 1 >d/1; echo 2 >d/e/2; echo 3 >d/e/f/3");
     take(scratch);
@@ -212,8 +193,7 @@ static void a_deleted_directory_takes_all_below_along(void **state)
     expect(scratch, NULL, 0, "D d,D d/e,D d/e/2,D d/e/f,D d/e/f/3,D d/e/f/late");
 }
 
-static void a_directory_that_becomes_a_file_is_a_change_of_type(void **state)
-{
+static void a_directory_that_becomes_a_file_is_a_change_of_type(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d; echo a rather long text >d/x; echo f >f");
     take(scratch);
@@ -221,8 +201,7 @@ static void a_directory_that_becomes_a_file_is_a_change_of_type(void **state)
     expect(scratch, NULL, 0, "T d,D d/x,T f,A f/g");
 }
 
-static void a_hard_link_that_was_cut_is_told(void **state)
-{
+static void a_hard_link_that_was_cut_is_told(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo x >a; ln a b; ln a c; echo y >n");
     take(scratch);
@@ -242,8 +221,7 @@ static void a_hard_link_that_was_cut_is_told(void **state)
     expect(scratch, NULL, 0, "D c,R b>e");
 }
 
-static void a_change_of_a_file_with_many_names_shows_in_each(void **state)
-{
+static void a_change_of_a_file_with_many_names_shows_in_each(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo x >a; ln a b; ln a c");
     take(scratch);
@@ -251,8 +229,7 @@ static void a_change_of_a_file_with_many_names_shows_in_each(void **state)
     expect(scratch, NULL, 0, "m a,m b,m c");
 }
 
-static void rows_can_be_limited_to_paths(void **state)
-{
+static void rows_can_be_limited_to_paths(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p a/b ab; echo 1 >a/b/1; echo 2 >a/2; echo 3 >ab/3; echo 4 >4");
     take(scratch);
@@ -263,8 +240,7 @@ static void rows_can_be_limited_to_paths(void **state)
     expect_rows(scratch, 1, PROJECT, (const char *[]){ "nothing", NULL }, 0, "");
 }
 
-static void a_path_in_a_moved_directory_is_found(void **state)
-{
+static void a_path_in_a_moved_directory_is_found(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p a/d; echo one file >a/d/1; echo another one >a/d/2");
     take(scratch);
@@ -274,8 +250,7 @@ static void a_path_in_a_moved_directory_is_found(void **state)
     expect_rows(scratch, 1, PROJECT, (const char *[]){ "a", "e", NULL }, 0, "R a/d>e,M e/1");
 }
 
-static void a_deep_tree_is_compared(void **state)
-{
+static void a_deep_tree_is_compared(void **state) {
     struct scratch *scratch = *state;
     scratch_deep(scratch, 2000);
     take(scratch);
@@ -292,18 +267,15 @@ static void a_deep_tree_is_compared(void **state)
 
 struct trees { struct map *from, *to; };
 
-static int add_node(void *data, const struct tree_node *node)
-{
+static int add_node(void *data, const struct tree_node *node) {
     return map_put(data, node->path, strlen(node->path), tree_object_copy(node->object), NULL);
 }
 
-static void free_object(void *object)
-{
+static void free_object(void *object) {
     object_free(object);
 }
 
-static struct map *tree_of(struct scratch *scratch, int64_t number)
-{
+static struct map *tree_of(struct scratch *scratch, int64_t number) {
     struct snap_err err = {0};
     struct map *tree = map_new();
     if (number && tree_walk(scratch->project->store, at(number), INDEX_ROOT, "", true, add_node, tree, &err) < 0)
@@ -312,8 +284,7 @@ static struct map *tree_of(struct scratch *scratch, int64_t number)
 }
 
 /* Whether an entry shares its inode with the same others, as far as those are in both trees. */
-static bool same_partners(const struct trees *trees, int64_t before, int64_t after)
-{
+static bool same_partners(const struct trees *trees, int64_t before, int64_t after) {
     for (struct map_iter i = {0}; map_next(trees->from, &i);) {
         const struct object *old = i.value, *new = map_get(trees->to, i.key, i.key_size);
         if (new && !object_is_dir(old) && !object_is_dir(new) && (old->id == before) != (new->id == after))
@@ -322,8 +293,7 @@ static bool same_partners(const struct trees *trees, int64_t before, int64_t aft
     return true;
 }
 
-static char expected_letter(const struct trees *trees, const struct object *before, const struct object *after)
-{
+static char expected_letter(const struct trees *trees, const struct object *before, const struct object *after) {
     if (!before || !after)
         return before ? 'D' : 'A';
     const struct meta *a = &before->meta, *b = &after->meta;
@@ -338,8 +308,7 @@ static char expected_letter(const struct trees *trees, const struct object *befo
     return a->mtime.tv_sec != b->mtime.tv_sec || a->mtime.tv_nsec != b->mtime.tv_nsec ? 't' : 0;
 }
 
-static void check_letters(const struct trees *trees, const struct changes *changes)
-{
+static void check_letters(const struct trees *trees, const struct changes *changes) {
     struct map *letters = map_new();
     static char values[256];
     for (size_t i = 0; i < changes->count; i++) {
@@ -360,8 +329,7 @@ static void check_letters(const struct trees *trees, const struct changes *chang
 }
 
 /* Where a path of the old tree is in the new one, by the renamed directories alone. */
-static char *moved_path(const struct changes *changes, const char *path, bool *ret_moved)
-{
+static char *moved_path(const struct changes *changes, const char *path, bool *ret_moved) {
     const struct change_row *best = NULL;
     for (size_t i = 0; i < changes->count; i++) {
         const struct change_row *row = &changes->rows[i];
@@ -378,8 +346,7 @@ static char *moved_path(const struct changes *changes, const char *path, bool *r
 }
 
 /* Rows with renames, carried out on the old tree, give the new one. */
-static void check_renames(const struct trees *trees, const struct changes *changes)
-{
+static void check_renames(const struct trees *trees, const struct changes *changes) {
     struct map *built = map_new();
     for (struct map_iter i = {0}; map_next(trees->from, &i);) {
         char path[1024];
@@ -420,8 +387,7 @@ static void check_renames(const struct trees *trees, const struct changes *chang
 static unsigned seed;
 static unsigned any(unsigned limit) { return (unsigned)rand_r(&seed) % limit; }
 
-static const char *any_path(char path[static 64])
-{
+static const char *any_path(char path[static 64]) {
     static const char *const names[] = { "a", "b", "c", "dd", "e.e" };
     unsigned depth = 1 + any(4);
     *path = '\0';
@@ -432,8 +398,7 @@ static const char *any_path(char path[static 64])
     return path;
 }
 
-static void write_any(struct scratch *scratch, const char *path)
-{
+static void write_any(struct scratch *scratch, const char *path) {
     _close_ int fd = openat(scratch->root, path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | (any(2) ? O_TRUNC : O_APPEND), 0644);
     unsigned lines = any(20), first = any(4) * 10;
     for (unsigned i = 0; fd >= 0 && i < lines; i++)
@@ -441,8 +406,7 @@ static void write_any(struct scratch *scratch, const char *path)
 }
 
 /* What does not work here does not matter: the tree is what it is afterwards. */
-static void do_anything(struct scratch *scratch)
-{
+static void do_anything(struct scratch *scratch) {
     char a[64], b[64];
     any_path(a);
     any_path(b);
@@ -461,8 +425,7 @@ static void do_anything(struct scratch *scratch)
     (void)r;
 }
 
-static void check_pair(struct scratch *scratch, int64_t from, int64_t to)
-{
+static void check_pair(struct scratch *scratch, int64_t from, int64_t to) {
     struct trees trees = { tree_of(scratch, from), tree_of(scratch, to) };
     _changes_ struct changes letters = {0}, found = {0}, expanded = {0};
     compare(scratch, from, to, NULL, CHANGES_NO_RENAMES | CHANGES_TIMES, &letters);
@@ -476,14 +439,12 @@ static void check_pair(struct scratch *scratch, int64_t from, int64_t to)
 }
 
 /* A scan's objects have numbers of their own until they are captured. */
-static void expect_same_rows(const struct changes *a, const struct changes *b)
-{
+static void expect_same_rows(const struct changes *a, const struct changes *b) {
     _free_ char *x = rows_text(a), *y = rows_text(b);
     assert_string_equal(x, y);
 }
 
-static void random_trees_differ_as_a_comparison_by_path_says(void **state)
-{
+static void random_trees_differ_as_a_comparison_by_path_says(void **state) {
     struct scratch *scratch = *state;
     const char *given = getenv("SNAPCTL_TEST_SEED");
     seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL) ^ (unsigned)getpid();
@@ -506,8 +467,7 @@ static void random_trees_differ_as_a_comparison_by_path_says(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
         TEST(an_unchanged_project_has_no_rows),

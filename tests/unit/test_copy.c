@@ -26,8 +26,7 @@
 enum { KIB = 1 << 10, MIB = 1 << 20 };
 
 /* An unnamed file in `dir`, gone when it is closed. */
-static int file_in(const char *dir)
-{
+static int file_in(const char *dir) {
     char path[256];
     assert_true(snprintf(path, sizeof(path), "%s/snapctl-test-XXXXXX", dir) < (int)sizeof(path));
     int fd = mkostemp(path, O_CLOEXEC);
@@ -36,25 +35,21 @@ static int file_in(const char *dir)
     return fd;
 }
 
-static const char *temporary(void)
-{
+static const char *temporary(void) {
     const char *dir = getenv("TMPDIR");
     return dir ? dir : "/tmp";
 }
 
-static int file(void)
-{
+static int file(void) {
     return file_in(temporary());
 }
 
-static void put(int fd, const void *data, size_t size, off_t at)
-{
+static void put(int fd, const void *data, size_t size, off_t at) {
     assert_int_equal(pwrite(fd, data, size, at), size);
 }
 
 /* Data without a zero byte. */
-static uint8_t *noise(size_t size, unsigned seed)
-{
+static uint8_t *noise(size_t size, unsigned seed) {
     uint8_t *data = malloc(size);
     assert_non_null(data);
     for (size_t i = 0; i < size; i++)
@@ -62,15 +57,13 @@ static uint8_t *noise(size_t size, unsigned seed)
     return data;
 }
 
-static struct digest digest_of(int fd)
-{
+static struct digest digest_of(int fd) {
     struct digest digest;
     assert_int_equal(copy_digest(fd, NULL, NULL, &digest), 0);
     return digest;
 }
 
-static struct digest plain_digest(const void *data, size_t size)
-{
+static struct digest plain_digest(const void *data, size_t size) {
     struct digest digest;
     XXH128_canonical_t canonical;
     XXH128_canonicalFromHash(&canonical, XXH3_128bits(data, size));
@@ -78,8 +71,7 @@ static struct digest plain_digest(const void *data, size_t size)
     return digest;
 }
 
-static void assert_same_content(int a, int b)
-{
+static void assert_same_content(int a, int b) {
     struct stat x, y;
     assert_int_equal(fstat(a, &x), 0);
     assert_int_equal(fstat(b, &y), 0);
@@ -93,8 +85,7 @@ static void assert_same_content(int a, int b)
     }
 }
 
-static void assert_same_holes(int a, int b)
-{
+static void assert_same_holes(int a, int b) {
     for (off_t data, hole = 0; ; ) {
         data = lseek(a, hole, SEEK_DATA);
         assert_int_equal(lseek(b, hole, SEEK_DATA), data);
@@ -105,16 +96,14 @@ static void assert_same_holes(int a, int b)
     }
 }
 
-static double seconds(void)
-{
+static double seconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* Copies with each combination of options, and checks content, size and digest. */
-static void assert_copies(int from)
-{
+static void assert_copies(int from) {
     struct stat stat;
     assert_int_equal(fstat(from, &stat), 0);
     struct digest expected = digest_of(from);
@@ -132,8 +121,7 @@ static void assert_copies(int from)
     }
 }
 
-static void an_empty_file_is_copied(void **state)
-{
+static void an_empty_file_is_copied(void **state) {
     (void)state;
     int from _close_ = file();
     assert_copies(from);
@@ -141,8 +129,7 @@ static void an_empty_file_is_copied(void **state)
     assert_true(digest_equal(&digest, &plain));
 }
 
-static void files_of_every_size_around_the_borders_are_copied(void **state)
-{
+static void files_of_every_size_around_the_borders_are_copied(void **state) {
     (void)state;
     static const size_t borders[] = { 1, 4 * KIB, 64 * KIB, 128 * KIB, 256 * KIB, MIB, 5 * MIB };
     for (size_t i = 0; i < ELEMENTS(borders); i++) {
@@ -158,8 +145,7 @@ static void files_of_every_size_around_the_borders_are_copied(void **state)
     }
 }
 
-static void the_position_of_the_source_does_not_matter(void **state)
-{
+static void the_position_of_the_source_does_not_matter(void **state) {
     (void)state;
     int from _close_ = file(), to _close_ = file();
     put(from, "content", 7, 0);
@@ -170,8 +156,7 @@ static void the_position_of_the_source_does_not_matter(void **state)
     assert_same_content(from, to);
 }
 
-static void holes_stay_holes(void **state)
-{
+static void holes_stay_holes(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
         uint8_t *data _free_ = noise(100 * KIB, 7);
@@ -190,8 +175,7 @@ static void holes_stay_holes(void **state)
     }
 }
 
-static void a_small_file_keeps_its_hole(void **state)
-{
+static void a_small_file_keeps_its_hole(void **state) {
     (void)state;
     int from _close_ = file(), to _close_ = file();
     put(from, "end", 3, 48 * KIB);
@@ -200,8 +184,7 @@ static void a_small_file_keeps_its_hole(void **state)
     assert_same_holes(from, to);
 }
 
-static void a_hole_of_one_tebibyte_costs_nothing(void **state)
-{
+static void a_hole_of_one_tebibyte_costs_nothing(void **state) {
     (void)state;
     const off_t tebibyte = (off_t)1 << 40;
     int from _close_ = file(), to _close_ = file();
@@ -224,8 +207,7 @@ static void a_hole_of_one_tebibyte_costs_nothing(void **state)
 }
 
 /* The same content three ways: all explicit, as sparse as its zeros allow, and read from a copy. */
-static void assert_layout_does_not_matter(const uint8_t *data, size_t size)
-{
+static void assert_layout_does_not_matter(const uint8_t *data, size_t size) {
     int full _close_ = file(), sparse _close_ = file();
     put(full, data, size, 0);
     for (size_t at = 0, part; at < size; at += part) {
@@ -243,8 +225,7 @@ static void assert_layout_does_not_matter(const uint8_t *data, size_t size)
     assert_copies(sparse);
 }
 
-static void a_hole_and_zeros_have_the_same_digest(void **state)
-{
+static void a_hole_and_zeros_have_the_same_digest(void **state) {
     (void)state;
     static const struct { size_t size, zeros_from, zeros_to; } cases[] = {
         { MIB, 0, MIB }, { 64 * KIB, 0, 64 * KIB }, { 64 * KIB - 1, 0, 64 * KIB - 1 }, { 64 * KIB + 1, 0, 64 * KIB + 1 },
@@ -260,8 +241,7 @@ static void a_hole_and_zeros_have_the_same_digest(void **state)
     }
 }
 
-static void random_layouts_have_the_digest_of_their_content(void **state)
-{
+static void random_layouts_have_the_digest_of_their_content(void **state) {
     (void)state;
     unsigned seed = 20240501;
     for (int round = 0; round < 40; round++) {
@@ -277,8 +257,7 @@ static void random_layouts_have_the_digest_of_their_content(void **state)
     }
 }
 
-static void zeros_elsewhere_or_more_of_them_give_another_digest(void **state)
-{
+static void zeros_elsewhere_or_more_of_them_give_another_digest(void **state) {
     (void)state;
     struct digest seen[8];
     size_t count = 0;
@@ -298,8 +277,7 @@ static void zeros_elsewhere_or_more_of_them_give_another_digest(void **state)
             assert_false(digest_equal(&seen[i], &seen[j]));
 }
 
-static void the_digest_is_the_one_that_the_header_defines(void **state)
-{
+static void the_digest_is_the_one_that_the_header_defines(void **state) {
     (void)state;
     uint8_t *data _free_ = noise(64 * KIB, 3);
     int fd _close_ = file();
@@ -322,8 +300,7 @@ static void the_digest_is_the_one_that_the_header_defines(void **state)
     assert_memory_equal(digest_of(fd).bytes, expected.digest, 16);
 }
 
-static void a_cancelled_copy_says_so_and_gives_no_answer(void **state)
-{
+static void a_cancelled_copy_says_so_and_gives_no_answer(void **state) {
     (void)state;
     const volatile sig_atomic_t cancel = 1;
     int from _close_ = file(), to _close_ = file();
@@ -341,21 +318,18 @@ static void a_cancelled_copy_says_so_and_gives_no_answer(void **state)
 
 struct seen { uint64_t bytes; unsigned calls; volatile sig_atomic_t cancel; int grow; };
 
-static void see(void *data, uint64_t bytes)
-{
+static void see(void *data, uint64_t bytes) {
     struct seen *seen = data;
     seen->bytes += bytes;
     seen->calls++;
 }
 
-static void cancel_now(void *data, uint64_t bytes)
-{
+static void cancel_now(void *data, uint64_t bytes) {
     see(data, bytes);
     ((struct seen *)data)->cancel = 1;
 }
 
-static void a_copy_is_cancelled_while_it_runs(void **state)
-{
+static void a_copy_is_cancelled_while_it_runs(void **state) {
     (void)state;
     for (int digest = 0; digest < 2; digest++) {
         int from _close_ = file(), to _close_ = file();
@@ -372,8 +346,7 @@ static void a_copy_is_cancelled_while_it_runs(void **state)
     }
 }
 
-static void progress_adds_up_to_the_bytes_copied(void **state)
-{
+static void progress_adds_up_to_the_bytes_copied(void **state) {
     (void)state;
     static const size_t sizes[] = { 0, 3, 300 * KIB, 9 * MIB + 1 };
     for (size_t i = 0; i < ELEMENTS(sizes); i++) {
@@ -391,8 +364,7 @@ static void progress_adds_up_to_the_bytes_copied(void **state)
     }
 }
 
-static void grow(void *data, uint64_t bytes)
-{
+static void grow(void *data, uint64_t bytes) {
     struct seen *seen = data;
     uint8_t block[4 * KIB] = {1};
     struct stat stat;
@@ -401,8 +373,7 @@ static void grow(void *data, uint64_t bytes)
         put(seen->grow, block, sizeof(block), stat.st_size + (off_t)done);
 }
 
-static void a_growing_file_does_not_keep_the_copy_going(void **state)
-{
+static void a_growing_file_does_not_keep_the_copy_going(void **state) {
     (void)state;
     int from _close_ = file(), to _close_ = file();
     uint8_t *data _free_ = noise(3 * MIB, 1);
@@ -414,15 +385,13 @@ static void a_growing_file_does_not_keep_the_copy_going(void **state)
     assert_int_equal(size, 3 * MIB);
 }
 
-static void cut_short(void *data, uint64_t bytes)
-{
+static void cut_short(void *data, uint64_t bytes) {
     (void)bytes;
     struct seen *seen = data;
     assert_int_equal(ftruncate(seen->grow, 5), 0);
 }
 
-static void a_file_cut_short_meanwhile_gives_what_was_read(void **state)
-{
+static void a_file_cut_short_meanwhile_gives_what_was_read(void **state) {
     (void)state;
     for (int digest = 0; digest < 2; digest++) {
         int from _close_ = file(), to _close_ = file();
@@ -440,8 +409,7 @@ static void a_file_cut_short_meanwhile_gives_what_was_read(void **state)
     }
 }
 
-static void a_full_disk_is_an_error(void **state)
-{
+static void a_full_disk_is_an_error(void **state) {
     (void)state;
     int from _close_ = file();
     int to _close_ = open("/dev/full", O_RDWR | O_CLOEXEC);
@@ -453,8 +421,7 @@ static void a_full_disk_is_an_error(void **state)
     assert_int_equal(copy_content(from, to, NULL, NULL, NULL), -ENOSPC);
 }
 
-static void content_goes_from_one_file_system_to_another(void **state)
-{
+static void content_goes_from_one_file_system_to_another(void **state) {
     (void)state;
     if (access("/dev/shm", W_OK) < 0) {
         print_message("skipped: no /dev/shm\n");
@@ -475,16 +442,14 @@ static void content_goes_from_one_file_system_to_another(void **state)
 
 /* Hot. */
 
-static int reopen(int fd, int flags)
-{
+static int reopen(int fd, int flags) {
     char path[64];
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     return open(path, flags | O_CLOEXEC);
 }
 
 /* Of a file that only `fd`, read-only, has open. */
-static int cold_file(const char *dir)
-{
+static int cold_file(const char *dir) {
     int writer _close_ = file_in(dir);
     put(writer, "content", 7, 0);
     int fd = reopen(writer, O_RDONLY);
@@ -492,8 +457,7 @@ static int cold_file(const char *dir)
     return fd;
 }
 
-static void assert_hotness_in(const char *dir)
-{
+static void assert_hotness_in(const char *dir) {
     int fd _close_ = cold_file(dir);
     assert_int_equal(copy_is_hot(fd), 0);
     int reader _close_ = reopen(fd, O_RDONLY);
@@ -514,15 +478,13 @@ static void assert_hotness_in(const char *dir)
     assert_int_equal(munmap(map, 4096), 0);
 }
 
-static bool is_on_overlayfs(int fd)
-{
+static bool is_on_overlayfs(int fd) {
     struct statfs stat;
     assert_int_equal(fstatfs(fd, &stat), 0);
     return stat.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
-static void a_file_is_hot_while_it_can_be_written_also_by_a_mapping_alone(void **state)
-{
+static void a_file_is_hot_while_it_can_be_written_also_by_a_mapping_alone(void **state) {
     (void)state;
     int fd _close_ = file();
     if (is_on_overlayfs(fd)) {
@@ -532,8 +494,7 @@ static void a_file_is_hot_while_it_can_be_written_also_by_a_mapping_alone(void *
     assert_hotness_in(temporary());
 }
 
-static void that_holds_on_tmpfs_too(void **state)
-{
+static void that_holds_on_tmpfs_too(void **state) {
     (void)state;
     if (access("/dev/shm", W_OK) < 0) {
         print_message("skipped: no /dev/shm\n");
@@ -543,8 +504,7 @@ static void that_holds_on_tmpfs_too(void **state)
 }
 
 /* In a child, whose mounts nobody else sees. 77 = not possible here. */
-static int hot_on_overlayfs(void)
-{
+static int hot_on_overlayfs(void) {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
         || mount("none", "/mnt", "tmpfs", 0, NULL) < 0 || mkdir("/mnt/lower", 0700) < 0 || mkdir("/mnt/upper", 0700) < 0
         || mkdir("/mnt/work", 0700) < 0 || mkdir("/mnt/merged", 0700) < 0
@@ -560,8 +520,7 @@ static int hot_on_overlayfs(void)
     return fd >= 0 && copy_is_hot(fd) == 1 ? 0 : 3;
 }
 
-static void a_mapping_that_overlayfs_hides_is_hot(void **state)
-{
+static void a_mapping_that_overlayfs_hides_is_hot(void **state) {
     (void)state;
     pid_t child = fork();
     if (child == 0)
@@ -576,8 +535,7 @@ static void a_mapping_that_overlayfs_hides_is_hot(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void what_may_not_be_asked_is_hot(void **state)
-{
+static void what_may_not_be_asked_is_hot(void **state) {
     (void)state;
     int fd _close_ = file();               /* open for writing by ourselves */
     assert_int_equal(copy_is_hot(fd), 1);
@@ -588,8 +546,7 @@ static void what_may_not_be_asked_is_hot(void **state)
 
 struct opener { int fd; atomic_bool stop; unsigned opened; };
 
-static void *open_and_close(void *data)
-{
+static void *open_and_close(void *data) {
     struct opener *opener = data;
     while (!opener->stop) {
         int fd = reopen(opener->fd, O_RDWR | O_NONBLOCK);
@@ -599,8 +556,7 @@ static void *open_and_close(void *data)
     return NULL;
 }
 
-static void asking_survives_somebody_opening_the_file_meanwhile(void **state)
-{
+static void asking_survives_somebody_opening_the_file_meanwhile(void **state) {
     (void)state;
     int fd _close_ = cold_file(temporary());
     struct opener opener = { .fd = fd };
@@ -615,8 +571,7 @@ static void asking_survives_somebody_opening_the_file_meanwhile(void **state)
     assert_int_equal(copy_is_hot(fd), is_on_overlayfs(fd));
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_file_is_copied),
         cmocka_unit_test(files_of_every_size_around_the_borders_are_copied),

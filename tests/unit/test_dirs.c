@@ -17,8 +17,7 @@
 
 struct place { int fd; char path[256]; };
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     struct place *place = calloc(1, sizeof(*place));
     assert_non_null(place);
     const char *dir = getenv("TMPDIR");
@@ -30,8 +29,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     struct place *place = *state;
     place->fd = fd_close(place->fd);
     int r = fs_remove_tree(AT_FDCWD, place->path);
@@ -39,16 +37,14 @@ static int teardown(void **state)
     return r;
 }
 
-static struct dirs *tree(void **state, unsigned budget)
-{
+static struct dirs *tree(void **state, unsigned budget) {
     struct place *place = *state;
     struct dirs *dirs = NULL;
     assert_int_equal(dirs_open(place->fd, budget, &dirs), 0);
     return dirs;
 }
 
-static unsigned open_descriptors(void)
-{
+static unsigned open_descriptors(void) {
     DIR *dir _closedir_ = opendir("/proc/self/fd");
     assert_non_null(dir);
     unsigned count = 0;
@@ -57,8 +53,7 @@ static unsigned open_descriptors(void)
     return count - 3;          /* ".", ".." and itself */
 }
 
-static void assert_identity(struct dir *dir, ino_t ino)
-{
+static void assert_identity(struct dir *dir, ino_t ino) {
     struct dir_pinned at _pinned_ = dir_pinned(dir);
     struct stat stat;
     assert_true(at.fd >= 0);
@@ -66,8 +61,7 @@ static void assert_identity(struct dir *dir, ino_t ino)
     assert_int_equal(stat.st_ino, ino);
 }
 
-static ino_t inode_of(struct dir *dir)
-{
+static ino_t inode_of(struct dir *dir) {
     struct dir_pinned at _pinned_ = dir_pinned(dir);
     struct stat stat;
     assert_true(at.fd >= 0);
@@ -76,8 +70,7 @@ static ino_t inode_of(struct dir *dir)
 }
 
 /* Makes and opens a chain; the node of its deepest directory. */
-static struct dir *make_chain(struct dirs *dirs, unsigned depth)
-{
+static struct dir *make_chain(struct dirs *dirs, unsigned depth) {
     struct dir *at = dir_ref(dirs_root(dirs));
     for (unsigned i = 0; i < depth; i++) {
         struct dir *child = dir_child(at, "d");
@@ -89,8 +82,7 @@ static struct dir *make_chain(struct dirs *dirs, unsigned depth)
     return at;
 }
 
-static void the_root_is_the_directory_that_was_given(void **state)
-{
+static void the_root_is_the_directory_that_was_given(void **state) {
     struct place *place = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct stat stat;
@@ -101,8 +93,7 @@ static void the_root_is_the_directory_that_was_given(void **state)
     assert_int_equal(dir_make(dirs_root(dirs)), 0);
 }
 
-static void making_says_whether_it_was_there(void **state)
-{
+static void making_says_whether_it_was_there(void **state) {
     struct place *place = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "made"), *file _dir_ = dir_child(dirs_root(dirs), "file");
@@ -118,8 +109,7 @@ static void making_says_whether_it_was_there(void **state)
     assert_int_equal(dir_pin(file), -ENOTDIR);
 }
 
-static void a_symlink_is_not_followed(void **state)
-{
+static void a_symlink_is_not_followed(void **state) {
     struct place *place = *state;
     assert_int_equal(symlinkat("/", place->fd, "link"), 0);
     _dirs_ struct dirs *dirs = tree(state, 8);
@@ -129,8 +119,7 @@ static void a_symlink_is_not_followed(void **state)
     assert_int_equal(dir_make(dir), -ENOTDIR);
 }
 
-static void four_thousand_levels_need_sixteen_descriptors(void **state)
-{
+static void four_thousand_levels_need_sixteen_descriptors(void **state) {
     unsigned before = open_descriptors();
     {
         _dirs_ struct dirs *dirs = tree(state, 16);
@@ -154,8 +143,7 @@ static void four_thousand_levels_need_sixteen_descriptors(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-static void paths_are_those_from_the_root(void **state)
-{
+static void paths_are_those_from_the_root(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *a _dir_ = dir_child(dirs_root(dirs), "a"), *b _dir_ = dir_child(a, "bee");
     static const struct { const char *name, *root, *deep; } cases[] = {
@@ -171,8 +159,7 @@ static void paths_are_those_from_the_root(void **state)
     }
 }
 
-static void the_budget_holds_and_what_is_pinned_stays(void **state)
-{
+static void the_budget_holds_and_what_is_pinned_stays(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *nodes[50];
     ino_t inodes[ELEMENTS(nodes)];
@@ -203,8 +190,7 @@ static void the_budget_holds_and_what_is_pinned_stays(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-static void the_same_directory_is_opened_once(void **state)
-{
+static void the_same_directory_is_opened_once(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = make_chain(dirs, 1);
     struct dir_pinned a _pinned_ = dir_pinned(dir), b _pinned_ = dir_pinned(dir);
@@ -212,8 +198,7 @@ static void the_same_directory_is_opened_once(void **state)
     assert_int_equal(a.fd, b.fd);
 }
 
-static void push_out(struct dirs *dirs)
-{
+static void push_out(struct dirs *dirs) {
     for (int i = 0; i < 10; i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "other%d", i);
@@ -223,8 +208,7 @@ static void push_out(struct dirs *dirs)
     }
 }
 
-static void a_directory_replaced_after_eviction_is_stale(void **state)
-{
+static void a_directory_replaced_after_eviction_is_stale(void **state) {
     struct place *place = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a"), *below _dir_ = dir_child(dir, "b");
@@ -252,8 +236,7 @@ static void a_directory_replaced_after_eviction_is_stale(void **state)
     push_out(dirs);
 }
 
-static void forgetting_a_pinned_directory_waits_for_the_unpin(void **state)
-{
+static void forgetting_a_pinned_directory_waits_for_the_unpin(void **state) {
     struct place *place = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a");
@@ -271,8 +254,7 @@ static void forgetting_a_pinned_directory_waits_for_the_unpin(void **state)
     assert_true(inode_of(dir) > 0);
 }
 
-static void running_out_of_descriptors_gives_up_idle_ones(void **state)
-{
+static void running_out_of_descriptors_gives_up_idle_ones(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 1000);
     struct rlimit before;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -298,8 +280,7 @@ static void running_out_of_descriptors_gives_up_idle_ones(void **state)
         (void)dir_unref(nodes[i]);
 }
 
-static void a_failure_leaves_nothing_pinned_or_open(void **state)
-{
+static void a_failure_leaves_nothing_pinned_or_open(void **state) {
     unsigned before = open_descriptors();
     {
         _dirs_ struct dirs *dirs = tree(state, 8);
@@ -311,8 +292,7 @@ static void a_failure_leaves_nothing_pinned_or_open(void **state)
     assert_int_equal(open_descriptors(), before);
 }
 
-static void a_directory_without_read_permission_is_still_held(void **state)
-{
+static void a_directory_without_read_permission_is_still_held(void **state) {
     struct place *place = *state;
     if (geteuid() == 0) {
         print_message("skipped: nothing is refused to root\n");
@@ -330,8 +310,7 @@ static void a_directory_without_read_permission_is_still_held(void **state)
 
 struct walker { struct dir *deepest; unsigned seed; unsigned failed; };
 
-static void *walk(void *data)
-{
+static void *walk(void *data) {
     struct walker *walker = data;
     for (int round = 0; round < 2000; round++) {
         unsigned up = (walker->seed = walker->seed * 1103515245 + 12345) / 65536 % 100;
@@ -348,8 +327,7 @@ static void *walk(void *data)
     return NULL;
 }
 
-static void threads_share_a_tree(void **state)
-{
+static void threads_share_a_tree(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *deepest _dir_ = make_chain(dirs, 100);
     struct walker walkers[4];
@@ -366,8 +344,7 @@ static void threads_share_a_tree(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_root_is_the_directory_that_was_given),
         TEST(making_says_whether_it_was_there),

@@ -23,8 +23,7 @@
 
 struct place { int fd; char path[256]; };
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     struct place *place = calloc(1, sizeof(*place));
     const char *dir = getenv("TMPDIR");
     assert_non_null(place);
@@ -36,8 +35,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     struct place *place = *state;
     place->fd = fd_close(place->fd);
     int r = fs_remove_tree(AT_FDCWD, place->path);
@@ -45,30 +43,25 @@ static int teardown(void **state)
     return r;
 }
 
-static int at(void **state)
-{
+static int at(void **state) {
     return ((struct place *)*state)->fd;
 }
 
-static void make_file(int dirfd, const char *name, const char *content)
-{
+static void make_file(int dirfd, const char *name, const char *content) {
     int fd _close_ = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(fs_write_all(fd, content, strlen(content)), 0);
 }
 
-static void make_dir(int dirfd, const char *name)
-{
+static void make_dir(int dirfd, const char *name) {
     assert_int_equal(mkdirat(dirfd, name, 0755), 0);
 }
 
-static bool exists(int dirfd, const char *name)
-{
+static bool exists(int dirfd, const char *name) {
     return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static unsigned count_entries(int dirfd)
-{
+static unsigned count_entries(int dirfd) {
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir _closedir_ = fdopendir(fd);
     assert_non_null(dir);
@@ -80,8 +73,7 @@ static unsigned count_entries(int dirfd)
 
 /* Opening. */
 
-static void opening_beneath_goes_through_directories(void **state)
-{
+static void opening_beneath_goes_through_directories(void **state) {
     make_dir(at(state), "a");
     make_dir(at(state), "a/b");
     make_file(at(state), "a/b/c", "content");
@@ -100,8 +92,7 @@ static void opening_beneath_goes_through_directories(void **state)
     assert_int_equal(fs_open_beneath(at(state), "a/b/c/", O_RDONLY, 0), -ENOTDIR);
 }
 
-static void opening_beneath_neither_leaves_nor_follows(void **state)
-{
+static void opening_beneath_neither_leaves_nor_follows(void **state) {
     make_dir(at(state), "a");
     make_file(at(state), "file", "");
     assert_int_equal(symlinkat("a", at(state), "link"), 0);
@@ -113,8 +104,7 @@ static void opening_beneath_neither_leaves_nor_follows(void **state)
     assert_int_equal(fs_open_beneath(at(state), "a/link", O_RDONLY, 0), -ELOOP);
 }
 
-static void a_path_longer_than_path_max_is_opened(void **state)
-{
+static void a_path_longer_than_path_max_is_opened(void **state) {
     char name[201];
     memset(name, 'n', 200);
     name[200] = '\0';
@@ -140,8 +130,7 @@ static void a_path_longer_than_path_max_is_opened(void **state)
 
 /* Files. */
 
-static void a_file_is_read_whole_or_not_at_all(void **state)
-{
+static void a_file_is_read_whole_or_not_at_all(void **state) {
     make_file(at(state), "file", "0123456789");
     struct buf content _buf_ = {0};
     buf_str(&content, "before:");
@@ -153,15 +142,13 @@ static void a_file_is_read_whole_or_not_at_all(void **state)
     assert_string_equal(content.data, "before:0123456789");
 }
 
-static void a_fifo_is_refused_instead_of_waited_for(void **state)
-{
+static void a_fifo_is_refused_instead_of_waited_for(void **state) {
     assert_int_equal(mkfifoat(at(state), "fifo", 0600), 0);
     struct buf content _buf_ = {0};
     assert_int_equal(fs_read_file(at(state), "fifo", 9, &content), -EINVAL);
 }
 
-static void a_file_is_replaced_with_its_mode_and_nothing_else_is_left(void **state)
-{
+static void a_file_is_replaced_with_its_mode_and_nothing_else_is_left(void **state) {
     make_file(at(state), "file", "old");
     int old _close_ = openat(at(state), "file", O_RDONLY | O_CLOEXEC);
     assert_int_equal(fs_replace_file(at(state), "file", "new content", 11, 0604), 0);
@@ -182,8 +169,7 @@ static void a_file_is_replaced_with_its_mode_and_nothing_else_is_left(void **sta
     assert_int_equal(count_entries(at(state)), 3);
 }
 
-static void the_same_file_is_known_by_two_descriptors(void **state)
-{
+static void the_same_file_is_known_by_two_descriptors(void **state) {
     make_file(at(state), "a", "");
     make_file(at(state), "b", "");
     assert_int_equal(linkat(at(state), "a", at(state), "link", 0), 0);
@@ -194,8 +180,7 @@ static void the_same_file_is_known_by_two_descriptors(void **state)
     assert_false(fs_same_file(a, -1));
 }
 
-static void statx_does_not_follow(void **state)
-{
+static void statx_does_not_follow(void **state) {
     assert_int_equal(symlinkat("target", at(state), "link"), 0);
     struct statx stat;
     assert_int_equal(fs_statx(at(state), "link", &stat), 0);
@@ -208,13 +193,11 @@ static void statx_does_not_follow(void **state)
 
 /* Removing. */
 
-static void removing_what_is_absent_succeeds(void **state)
-{
+static void removing_what_is_absent_succeeds(void **state) {
     assert_int_equal(fs_remove_tree(at(state), "none"), 0);
 }
 
-static void every_type_is_removed_and_nothing_is_followed(void **state)
-{
+static void every_type_is_removed_and_nothing_is_followed(void **state) {
     make_dir(at(state), "kept");
     make_file(at(state), "kept/file", "");
     make_dir(at(state), "tree");
@@ -233,8 +216,7 @@ static void every_type_is_removed_and_nothing_is_followed(void **state)
     assert_int_equal(count_entries(at(state)), 1);
 }
 
-static void directories_without_permissions_are_removed(void **state)
-{
+static void directories_without_permissions_are_removed(void **state) {
     make_dir(at(state), "tree");
     make_dir(at(state), "tree/none");
     make_dir(at(state), "tree/none/sub");
@@ -250,8 +232,7 @@ static void directories_without_permissions_are_removed(void **state)
     assert_false(exists(at(state), "tree"));
 }
 
-static void a_deep_tree_needs_few_descriptors(void **state)
-{
+static void a_deep_tree_needs_few_descriptors(void **state) {
     int fd _close_ = dup(at(state));
     for (int i = 0; i < 5000; i++) {
         make_dir(fd, "d");
@@ -273,8 +254,7 @@ static void a_deep_tree_needs_few_descriptors(void **state)
     assert_int_equal(count_entries(at(state)), 2);
 }
 
-static void a_wide_tree_is_removed(void **state)
-{
+static void a_wide_tree_is_removed(void **state) {
     make_dir(at(state), "wide");
     int fd _close_ = openat(at(state), "wide", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 20000; i++) {
@@ -292,8 +272,7 @@ static void a_wide_tree_is_removed(void **state)
     assert_int_equal(count_entries(at(state)), 0);
 }
 
-static void an_immutable_file_is_reported(void **state)
-{
+static void an_immutable_file_is_reported(void **state) {
     make_dir(at(state), "tree");
     make_file(at(state), "tree/file", "");
     int fd _close_ = openat(at(state), "tree/file", O_RDONLY | O_CLOEXEC);
@@ -312,8 +291,7 @@ static void an_immutable_file_is_reported(void **state)
 }
 
 /* In a child, whose mounts nobody else sees. 77 = not possible here. */
-static int remove_over_a_mount(int dirfd, const char *path)
-{
+static int remove_over_a_mount(int dirfd, const char *path) {
     char mounted[PATH_MAX];
     (void)snprintf(mounted, sizeof(mounted), "%s/tree/mounted", path);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
@@ -327,8 +305,7 @@ static int remove_over_a_mount(int dirfd, const char *path)
     return exists(dirfd, "tree/mounted/file") ? 0 : 3;
 }
 
-static void a_mount_is_not_crossed(void **state)
-{
+static void a_mount_is_not_crossed(void **state) {
     struct place *place = *state;
     make_dir(place->fd, "tree");
     make_dir(place->fd, "tree/mounted");
@@ -347,8 +324,7 @@ static void a_mount_is_not_crossed(void **state)
 
 /* Limits and clocks. */
 
-static void the_descriptor_limit_is_raised(void **state)
-{
+static void the_descriptor_limit_is_raised(void **state) {
     (void)state;
     struct rlimit before, after;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
@@ -361,8 +337,7 @@ static void the_descriptor_limit_is_raised(void **state)
     assert_int_equal(r, after.rlim_cur);
 }
 
-static void the_clock_is_that_of_the_file_system(void **state)
-{
+static void the_clock_is_that_of_the_file_system(void **state) {
     struct timespec before, after;
     assert_int_equal(fs_now(at(state), &before), 0);
     make_file(at(state), "file", "x");
@@ -379,8 +354,7 @@ static void the_clock_is_that_of_the_file_system(void **state)
 }
 
 /* Where the answer is yes, each of many changes after a statx has its own ctime. */
-static void fine_timestamps_are_found_only_where_they_are(void **state)
-{
+static void fine_timestamps_are_found_only_where_they_are(void **state) {
     int fine = fs_has_fine_timestamps(at(state));
     assert_true(fine == 0 || fine == 1);
     assert_int_equal(count_entries(at(state)), 0);
@@ -401,15 +375,13 @@ static void fine_timestamps_are_found_only_where_they_are(void **state)
 
 /* Who writes. */
 
-static void assert_writers(const struct stat *stat, const char *expected)
-{
+static void assert_writers(const struct stat *stat, const char *expected) {
     struct buf who _buf_ = {0};
     fs_who_writes(stat, &who);
     assert_string_equal(who.data ? who.data : "", expected);
 }
 
-static void who_writes_is_told_by_descriptor_and_by_mapping(void **state)
-{
+static void who_writes_is_told_by_descriptor_and_by_mapping(void **state) {
     struct buf own _buf_ = {0};
     assert_int_equal(fs_read_file(AT_FDCWD, "/proc/self/comm", 64, &own), 0);
     char expected[128];
@@ -433,8 +405,7 @@ static void who_writes_is_told_by_descriptor_and_by_mapping(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(opening_beneath_goes_through_directories),
         TEST(opening_beneath_neither_leaves_nor_follows),

@@ -16,8 +16,7 @@
 
 #include <cmocka.h>
 
-static struct ignore *rules(const char *text)
-{
+static struct ignore *rules(const char *text) {
     struct ignore *ignore = NULL;
     struct snap_err err = {0};
     if (ignore_new(text, strlen(text), &ignore, &err) < 0)
@@ -25,8 +24,7 @@ static struct ignore *rules(const char *text)
     return ignore;
 }
 
-static void a_file_without_rules_needs_no_matcher(void **state)
-{
+static void a_file_without_rules_needs_no_matcher(void **state) {
     (void)state;
     assert_null(rules(""));
     assert_null(rules("\n  \n# a comment\r\n\r\n"));
@@ -36,8 +34,7 @@ static void a_file_without_rules_needs_no_matcher(void **state)
     assert_false(ignore_covers(NULL, "a/b", true));
 }
 
-static void nothing_is_left_out_by_itself(void **state)
-{
+static void nothing_is_left_out_by_itself(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules("*.o\n");
     assert_false(ignore_matches(ignore, ".git", true));
@@ -50,8 +47,7 @@ static void nothing_is_left_out_by_itself(void **state)
     assert_true(ignore_matches(ignore, ".git/a.o", false));
 }
 
-static void git_directories_can_be_left_out(void **state)
-{
+static void git_directories_can_be_left_out(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules(".git/\n");
     assert_true(ignore_matches(ignore, ".git", true));
@@ -60,16 +56,14 @@ static void git_directories_can_be_left_out(void **state)
     assert_true(ignore_covers(ignore, "sub/.git/objects/x", false));
 }
 
-static void case_matters(void **state)
-{
+static void case_matters(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules("*.Log\n");
     assert_true(ignore_matches(ignore, "a.Log", false));
     assert_false(ignore_matches(ignore, "a.log", false));
 }
 
-static void a_match_asks_of_the_entry_alone_and_covers_of_its_parents_too(void **state)
-{
+static void a_match_asks_of_the_entry_alone_and_covers_of_its_parents_too(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules("build/\n!build/keep\n");
     assert_true(ignore_matches(ignore, "build", true));
@@ -80,8 +74,7 @@ static void a_match_asks_of_the_entry_alone_and_covers_of_its_parents_too(void *
     assert_false(ignore_covers(ignore, "src/x", false));
 }
 
-static void names_may_be_any_bytes(void **state)
-{
+static void names_may_be_any_bytes(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules("caf\xe9\n*.\xff\n");
     assert_true(ignore_matches(ignore, "d/caf\xe9", false));
@@ -90,8 +83,7 @@ static void names_may_be_any_bytes(void **state)
     assert_false(ignore_matches(ignore, "new\nline", false));
 }
 
-static void long_paths_are_matched(void **state)
-{
+static void long_paths_are_matched(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules("needle\n");
     _buf_ struct buf path = {0};
@@ -102,14 +94,12 @@ static void long_paths_are_matched(void **state)
     assert_true(ignore_covers(ignore, path.data, false));
 }
 
-static int refuse(const char *point, const char *what)
-{
+static int refuse(const char *point, const char *what) {
     (void)what;
     return strcmp(point, "git2.load") == 0 ? -EACCES : 0;
 }
 
-static void without_libgit2_rules_are_refused_with_a_sentence(void **state)
-{
+static void without_libgit2_rules_are_refused_with_a_sentence(void **state) {
     (void)state;
     struct ignore *ignore = NULL;
     struct snap_err err = {0};
@@ -123,16 +113,14 @@ static void without_libgit2_rules_are_refused_with_a_sentence(void **state)
     assert_true(*err.hint);
 }
 
-static void *match_often(void *ignore)
-{
+static void *match_often(void *ignore) {
     uintptr_t wrong = 0;
     for (unsigned i = 0; i < 20000; i++)
         wrong += !ignore_matches(ignore, "deep/down/a.o", false) || ignore_matches(ignore, "deep/down/a.c", false);
     return (void *)wrong;
 }
 
-static void threads_may_ask_at_once(void **state)
-{
+static void threads_may_ask_at_once(void **state) {
     (void)state;
     _ignore_ struct ignore *ignore = rules("*.o\n!x\ndeep/*/q\n");
     pthread_t threads[4];
@@ -150,8 +138,7 @@ static void threads_may_ask_at_once(void **state)
 static char scratch[64];
 static int scratch_fd;
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     (void)state;
     strcpy(scratch, "/tmp/snapctl-test-XXXXXX");
     if (!mkdtemp(scratch))
@@ -160,22 +147,19 @@ static int setup(void **state)
     return scratch_fd < 0 ? -1 : 0;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     (void)state;
     close(scratch_fd);
     return fs_remove_tree(AT_FDCWD, scratch);
 }
 
-static void put(const char *name, const char *text)
-{
+static void put(const char *name, const char *text) {
     _close_ int fd = openat(scratch_fd, name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(fs_write_all(fd, text, strlen(text)), 0);
 }
 
-static void rules_are_read_from_the_directory(void **state)
-{
+static void rules_are_read_from_the_directory(void **state) {
     (void)state;
     struct snap_err err = {0};
     _ignore_ struct ignore *none = NULL, *some = NULL;
@@ -186,8 +170,7 @@ static void rules_are_read_from_the_directory(void **state)
     assert_true(ignore_matches(some, "x.o", false));
 }
 
-static void what_is_no_file_holds_no_rules(void **state)
-{
+static void what_is_no_file_holds_no_rules(void **state) {
     (void)state;
     struct snap_err err = {0};
     struct ignore *ignore = NULL;
@@ -229,8 +212,7 @@ static const char *const files[] = {
     "er\n", "new?line\n", "*[\n", "[\n", "a[\n", "[a\n", "[a-\n", "foo/**/\n", "**/**/bar\n", "foo/*/bar\n", "f*/b*\n", "F*\n", "?oo/\n",
 };
 
-static void make_paths(void)
-{
+static void make_paths(void) {
     for (size_t i = 0; i < ELEMENTS(paths); i++) {
         char name[256];
         size_t size = strlen(paths[i]);
@@ -243,8 +225,7 @@ static void make_paths(void)
 }
 
 /* The paths that git would leave out, each with a NUL. */
-static void ask_git(struct buf *answer)
-{
+static void ask_git(struct buf *answer) {
     char command[256], block[4096];
     snprintf(command, sizeof(command), "cd %s && git -c core.excludesFile=/dev/null check-ignore --no-index -z --stdin <.git/asked", scratch);
     FILE *pipe = popen(command, "r");
@@ -256,16 +237,14 @@ static void ask_git(struct buf *answer)
         fail_msg("git check-ignore ended with %d", status);
 }
 
-static bool among(const struct buf *answer, const char *path, size_t size)
-{
+static bool among(const struct buf *answer, const char *path, size_t size) {
     for (const char *at = answer->data, *end = at + answer->size; at && at < end; at += strlen(at) + 1)
         if (strlen(at) == size && memcmp(at, path, size) == 0)
             return true;
     return false;
 }
 
-static void rules_mean_what_git_takes_them_for(void **state)
-{
+static void rules_mean_what_git_takes_them_for(void **state) {
     (void)state;
     char command[128];
     unsigned wrong = 0;
@@ -299,8 +278,7 @@ static void rules_mean_what_git_takes_them_for(void **state)
     assert_int_equal(wrong, 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_without_rules_needs_no_matcher),
         cmocka_unit_test(nothing_is_left_out_by_itself),

@@ -18,8 +18,7 @@
 
 struct place { int fd; char path[256]; };
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     struct place *place = calloc(1, sizeof(*place));
     const char *dir = getenv("TMPDIR");
     assert_non_null(place);
@@ -31,8 +30,7 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
+static int teardown(void **state) {
     struct place *place = *state;
     place->fd = fd_close(place->fd);
     int r = fs_remove_tree(AT_FDCWD, place->path);
@@ -40,31 +38,26 @@ static int teardown(void **state)
     return r;
 }
 
-static int at(void **state)
-{
+static int at(void **state) {
     return ((struct place *)*state)->fd;
 }
 
-static void skip_because(const char *why)
-{
+static void skip_because(const char *why) {
     print_message("skipped: %s\n", why);
     skip();
 }
 
-static int open_file(int dirfd, const char *name)
-{
+static int open_file(int dirfd, const char *name) {
     int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     return fd;
 }
 
-static void make_file(int dirfd, const char *name)
-{
+static void make_file(int dirfd, const char *name) {
     (void)fd_close(open_file(dirfd, name));
 }
 
-static struct meta read_meta(int dirfd, const char *name, int fd)
-{
+static struct meta read_meta(int dirfd, const char *name, int fd) {
     struct statx stat;
     struct meta meta = {0};
     assert_int_equal(fs_statx(dirfd, name, &stat), 0);
@@ -72,15 +65,13 @@ static struct meta read_meta(int dirfd, const char *name, int fd)
     return meta;
 }
 
-static void need_user_xattrs(int fd)
-{
+static void need_user_xattrs(int fd) {
     if (fsetxattr(fd, "user.probe", "", 0, 0) < 0)
         skip_because("no user xattrs on this file system");
     assert_int_equal(fremovexattr(fd, "user.probe"), 0);
 }
 
-static void assert_xattr(int fd, const char *name, const char *expected)
-{
+static void assert_xattr(int fd, const char *name, const char *expected) {
     char value[256];
     ssize_t size = fgetxattr(fd, name, value, sizeof(value));
     if (!expected) {
@@ -91,14 +82,12 @@ static void assert_xattr(int fd, const char *name, const char *expected)
     assert_memory_equal(value, expected, size);
 }
 
-static void set_xattr(int fd, const char *name, const char *value)
-{
+static void set_xattr(int fd, const char *name, const char *value) {
     assert_int_equal(fsetxattr(fd, name, value, strlen(value), 0), 0);
 }
 
 /* Applies and checks that it now reads the same, and that nothing was missing. */
-static void assert_applies(int dirfd, const char *name, const struct meta *meta)
-{
+static void assert_applies(int dirfd, const char *name, const struct meta *meta) {
     unsigned missing = 0xff;
     assert_int_equal(meta_apply(dirfd, name, meta, 0, &missing), 0);
     assert_int_equal(missing, 0);
@@ -110,8 +99,7 @@ static void assert_applies(int dirfd, const char *name, const struct meta *meta)
 
 /* Reading. */
 
-static void a_file_is_read_with_its_xattrs_sorted(void **state)
-{
+static void a_file_is_read_with_its_xattrs_sorted(void **state) {
     int fd _close_ = open_file(at(state), "file");
     need_user_xattrs(fd);
     assert_int_equal(write(fd, "12345", 5), 5);
@@ -131,8 +119,7 @@ static void a_file_is_read_with_its_xattrs_sorted(void **state)
     assert_true(meta_equal(&by_fd, &itself));
 }
 
-static void a_place_holder_descriptor_is_read_too(void **state)
-{
+static void a_place_holder_descriptor_is_read_too(void **state) {
     int fd _close_ = open_file(at(state), "file");
     need_user_xattrs(fd);
     set_xattr(fd, "user.a", "one");
@@ -141,8 +128,7 @@ static void a_place_holder_descriptor_is_read_too(void **state)
     assert_int_equal(meta_xattr_count(&meta), 1);
 }
 
-static void a_symlink_has_its_target_and_not_the_xattrs_of_what_it_points_to(void **state)
-{
+static void a_symlink_has_its_target_and_not_the_xattrs_of_what_it_points_to(void **state) {
     int fd _close_ = open_file(at(state), "file");
     need_user_xattrs(fd);
     set_xattr(fd, "user.a", "one");
@@ -157,8 +143,7 @@ static void a_symlink_has_its_target_and_not_the_xattrs_of_what_it_points_to(voi
     assert_true(meta_equal(&meta, &itself));
 }
 
-static void a_long_target_is_read_whole(void **state)
-{
+static void a_long_target_is_read_whole(void **state) {
     char target[1000];              /* xfs takes 1023 */
     memset(target, 't', sizeof(target) - 1);
     target[sizeof(target) - 1] = '\0';
@@ -175,8 +160,7 @@ static void a_long_target_is_read_whole(void **state)
     }
 }
 
-static void fifos_and_directories_have_no_size(void **state)
-{
+static void fifos_and_directories_have_no_size(void **state) {
     assert_int_equal(mkfifoat(at(state), "fifo", 0600), 0);
     assert_int_equal(mkdirat(at(state), "dir", 0700), 0);
     struct meta fifo _meta_ = read_meta(at(state), "fifo", -1), dir _meta_ = read_meta(at(state), "dir", -1);
@@ -185,8 +169,7 @@ static void fifos_and_directories_have_no_size(void **state)
     assert_true(S_ISFIFO(fifo.mode) && S_ISDIR(dir.mode));
 }
 
-static void large_values_and_long_lists_are_read(void **state)
-{
+static void large_values_and_long_lists_are_read(void **state) {
     int fd _close_ = open_file(at(state), "file");
     need_user_xattrs(fd);
     unsigned made = 0;
@@ -203,8 +186,7 @@ static void large_values_and_long_lists_are_read(void **state)
     assert_int_equal(meta_xattr_count(&meta), made);
 }
 
-static void a_name_longer_than_names_are_is_an_error(void **state)
-{
+static void a_name_longer_than_names_are_is_an_error(void **state) {
     char name[400];
     struct statx stat;
     memset(name, 'n', sizeof(name) - 1);
@@ -217,8 +199,7 @@ static void a_name_longer_than_names_are_is_an_error(void **state)
 
 /* Comparing. */
 
-static void each_difference_has_its_own_bit(void **state)
-{
+static void each_difference_has_its_own_bit(void **state) {
     (void)state;
     char xattrs[] = "\1\0\1\0\0\0xy", other[] = "\1\0\1\0\0\0xz", target[] = "a", another[] = "b";
     const struct meta a = { .mode = S_IFREG | 0644, .size = 5, .xattrs = xattrs, .xattrs_size = 8 };
@@ -248,8 +229,7 @@ static void each_difference_has_its_own_bit(void **state)
     assert_false(meta_equal(&x, &y));
 }
 
-static void a_copy_is_equal_and_its_own(void **state)
-{
+static void a_copy_is_equal_and_its_own(void **state) {
     (void)state;
     struct meta meta _meta_ = { .mode = S_IFLNK | 0777, .target = strdup("target"), .size = 6 };
     meta.xattrs = memcpy(malloc(8), "\1\0\1\0\0\0xy", 8);
@@ -261,8 +241,7 @@ static void a_copy_is_equal_and_its_own(void **state)
     assert_ptr_not_equal(meta.xattrs, copy.xattrs);
 }
 
-static struct fingerprint fingerprint(int dirfd, const char *name)
-{
+static struct fingerprint fingerprint(int dirfd, const char *name) {
     struct statx stat;
     struct fingerprint ret;
     assert_int_equal(fs_statx(dirfd, name, &stat), 0);
@@ -270,8 +249,7 @@ static struct fingerprint fingerprint(int dirfd, const char *name)
     return ret;
 }
 
-static void a_fingerprint_tells_every_change(void **state)
-{
+static void a_fingerprint_tells_every_change(void **state) {
     int fd _close_ = open_file(at(state), "file");
     struct fingerprint before = fingerprint(at(state), "file"), again = fingerprint(at(state), "file");
     assert_true(fingerprint_equal(&before, &again));
@@ -284,8 +262,7 @@ static void a_fingerprint_tells_every_change(void **state)
     assert_false(fingerprint_equal(&before, &after));
 }
 
-static void the_size_of_a_directory_is_its_birth(void **state)
-{
+static void the_size_of_a_directory_is_its_birth(void **state) {
     struct statx stat;
     assert_int_equal(fs_statx(at(state), "", &stat), 0);
     struct fingerprint dir;
@@ -299,8 +276,7 @@ static void the_size_of_a_directory_is_its_birth(void **state)
 
 /* Applying. */
 
-static void mode_times_and_xattrs_are_applied(void **state)
-{
+static void mode_times_and_xattrs_are_applied(void **state) {
     int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.same", "same");
@@ -323,8 +299,7 @@ static void mode_times_and_xattrs_are_applied(void **state)
     assert_int_equal(after.st_mtim.tv_nsec, 123456789);
 }
 
-static void an_open_file_and_a_place_holder_are_changed_as_well(void **state)
-{
+static void an_open_file_and_a_place_holder_are_changed_as_well(void **state) {
     int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
@@ -341,8 +316,7 @@ static void an_open_file_and_a_place_holder_are_changed_as_well(void **state)
     assert_applies(dir, "", &meta);
 }
 
-static void times_are_left_alone_when_asked(void **state)
-{
+static void times_are_left_alone_when_asked(void **state) {
     int fd _close_ = open_file(at(state), "file");
     struct meta meta _meta_ = read_meta(at(state), "file", fd);
     meta.mtime.tv_sec -= 1000;
@@ -351,8 +325,7 @@ static void times_are_left_alone_when_asked(void **state)
     assert_int_equal(meta_differs(&meta, &now), SNAP_WHAT_TIME);
 }
 
-static void a_symlink_is_changed_and_not_what_it_points_to(void **state)
-{
+static void a_symlink_is_changed_and_not_what_it_points_to(void **state) {
     int fd _close_ = open_file(at(state), "file");
     assert_int_equal(symlinkat("file", at(state), "link"), 0);
     struct meta file _meta_ = read_meta(at(state), "file", fd), link _meta_ = read_meta(at(state), "link", -1);
@@ -363,8 +336,7 @@ static void a_symlink_is_changed_and_not_what_it_points_to(void **state)
     assert_int_equal(meta_apply(at(state), "link", &file, 0, NULL), -EINVAL);
 }
 
-static void a_read_only_file_gets_its_xattrs(void **state)
-{
+static void a_read_only_file_gets_its_xattrs(void **state) {
     int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
@@ -387,14 +359,12 @@ static const uint8_t acl[] = {
     16, 0, 6, 0, 255, 255, 255, 255,  32, 0, 0, 0, 255, 255, 255, 255,
 };
 
-static void need_acls(int fd)
-{
+static void need_acls(int fd) {
     if (fsetxattr(fd, "system.posix_acl_access", acl, sizeof(acl), 0) < 0)
         skip_because("no POSIX ACLs on this file system");
 }
 
-static void an_acl_goes_there_and_back(void **state)
-{
+static void an_acl_goes_there_and_back(void **state) {
     int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
     struct meta plain _meta_ = read_meta(at(state), "to", to);
     need_acls(from);
@@ -407,8 +377,7 @@ static void an_acl_goes_there_and_back(void **state)
     assert_int_equal(fgetxattr(to, "system.posix_acl_access", NULL, 0), -1);
 }
 
-static void default_acls_go_with_directories(void **state)
-{
+static void default_acls_go_with_directories(void **state) {
     assert_int_equal(mkdirat(at(state), "from", 0750), 0);
     assert_int_equal(mkdirat(at(state), "to", 0700), 0);
     int from _close_ = openat(at(state), "from", O_RDONLY | O_CLOEXEC);
@@ -428,8 +397,7 @@ static void default_acls_go_with_directories(void **state)
     assert_applies(from, "inherits", &none);
 }
 
-static void owner_and_set_id_bits_are_kept_together(void **state)
-{
+static void owner_and_set_id_bits_are_kept_together(void **state) {
     if (geteuid() != 0)
         skip_because("only root gives files away");
     int fd _close_ = open_file(at(state), "file");
@@ -442,8 +410,7 @@ static void owner_and_set_id_bits_are_kept_together(void **state)
     assert_applies(at(state), "file", &meta);
 }
 
-static void a_capability_survives_the_change_of_owner(void **state)
-{
+static void a_capability_survives_the_change_of_owner(void **state) {
     if (geteuid() != 0)
         skip_because("only root sets capabilities");
     static const uint8_t capability[] = { 1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
@@ -458,8 +425,7 @@ static void a_capability_survives_the_change_of_owner(void **state)
     assert_applies(at(state), "from", &meta);              /* there already, and dropped by the chown */
 }
 
-static void device_nodes_and_trusted_xattrs_are_for_root(void **state)
-{
+static void device_nodes_and_trusted_xattrs_are_for_root(void **state) {
     if (geteuid() != 0)
         skip_because("only root makes device nodes");
     if (mknodat(at(state), "device", S_IFBLK | 0600, makedev(7, 300)) < 0)
@@ -481,8 +447,7 @@ static void device_nodes_and_trusted_xattrs_are_for_root(void **state)
 }
 
 /* As another user; the place is given to it. 77 = not possible here. */
-static int apply_unprivileged(int dirfd)
-{
+static int apply_unprivileged(int dirfd) {
     if (fchown(dirfd, 12345, 12345) < 0 || setgid(12345) < 0 || setuid(12345) < 0)
         return 77;
     int fd = openat(dirfd, "own", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -507,8 +472,7 @@ static int apply_unprivileged(int dirfd)
     return missing == (SNAP_WHAT_OWNER | SNAP_WHAT_MODE | SNAP_WHAT_TIME) ? 0 : 6;
 }
 
-static void what_is_refused_is_told_or_left_out_of_the_store(void **state)
-{
+static void what_is_refused_is_told_or_left_out_of_the_store(void **state) {
     make_file(at(state), "foreign");
     pid_t child = fork();
     if (child == 0)
@@ -521,8 +485,7 @@ static void what_is_refused_is_told_or_left_out_of_the_store(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state)
-{
+static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state) {
     int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
@@ -549,8 +512,7 @@ static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state)
     assert_xattr(to, "user.overlay.overlay.opaque", NULL);
 }
 
-static void the_layer_format_knows_its_own_xattrs(void **state)
-{
+static void the_layer_format_knows_its_own_xattrs(void **state) {
     (void)state;
     assert_true(meta_xattr_is_overlay("user.overlay.opaque"));
     assert_true(meta_xattr_is_overlay("user.overlay.overlayed"));
@@ -560,8 +522,7 @@ static void the_layer_format_knows_its_own_xattrs(void **state)
     assert_false(meta_xattr_is_overlay("trusted.overlay.opaque"));
 }
 
-static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(void **state)
-{
+static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(void **state) {
     int fd _close_ = open_file(at(state), "file");
     need_user_xattrs(fd);
     enum { SIZE = 60000 };
@@ -582,8 +543,7 @@ static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(v
     assert_int_equal(missing, SNAP_WHAT_XATTR);
 }
 
-static void a_damaged_record_of_xattrs_is_refused(void **state)
-{
+static void a_damaged_record_of_xattrs_is_refused(void **state) {
     int fd _close_ = open_file(at(state), "file");
     struct meta meta _meta_ = read_meta(at(state), "file", fd);
     meta.xattrs_size = 12;
@@ -592,8 +552,7 @@ static void a_damaged_record_of_xattrs_is_refused(void **state)
     assert_int_equal(meta_xattr_count(&meta), 0);
 }
 
-static void what_is_not_there_is_an_error_and_not_missing(void **state)
-{
+static void what_is_not_there_is_an_error_and_not_missing(void **state) {
     struct meta meta _meta_ = read_meta(at(state), "", -1);
     unsigned missing = 77;
     assert_int_equal(meta_apply(at(state), "none", &meta, 0, &missing), -ENOENT);
@@ -603,8 +562,7 @@ static void what_is_not_there_is_an_error_and_not_missing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_file_is_read_with_its_xattrs_sorted),
         TEST(a_place_holder_descriptor_is_read_too),

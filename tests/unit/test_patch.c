@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-static void take(struct scratch *scratch)
-{
+static void take(struct scratch *scratch) {
     struct snap_take_result result = {0};
     struct snap_err err = {0};
     if (take_run(scratch->project, &(struct take_request){ .options = { .no_sync = true } }, &result, &err) < 0)
@@ -22,8 +21,7 @@ struct collected {
     uint64_t rows, added, deleted, binary;
 };
 
-static int collect(void *data, const struct snap_change *change)
-{
+static int collect(void *data, const struct snap_change *change) {
     struct collected *collected = data;
     collected->rows++;
     collected->added += change->lines_added;
@@ -33,8 +31,7 @@ static int collect(void *data, const struct snap_change *change)
     return 0;
 }
 
-static void diff(struct scratch *scratch, const char *from, const char *to, struct collected *ret)
-{
+static void diff(struct scratch *scratch, const char *from, const char *to, struct collected *ret) {
     struct snap_err err = {0};
     struct snap_diff_options options = { .from = from, .to = to, .patch = true };
     struct snap_diff_result result = {0};
@@ -45,8 +42,7 @@ static void diff(struct scratch *scratch, const char *from, const char *to, stru
     buf_add(&ret->patch, "", 0);
 }
 
-static void write_file(struct scratch *scratch, const char *name, const struct buf *content)
-{
+static void write_file(struct scratch *scratch, const char *name, const struct buf *content) {
     _buf_ struct buf path = {0};
     buf_fmt(&path, "%s/%s", scratch->path, name);
     _close_ int fd = open(path.data, O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -54,8 +50,7 @@ static void write_file(struct scratch *scratch, const char *name, const struct b
     assert_int_equal(fs_write_all(fd, content->data, content->size), 0);
 }
 
-static bool have(const char *program)
-{
+static bool have(const char *program) {
     char command[64];
     snprintf(command, sizeof(command), "command -v %s >/dev/null", program);
     return system(command) == 0;
@@ -65,8 +60,7 @@ static bool have(const char *program)
 #define SAME_TREES " && (cd ../%s && find . -type d -empty -delete; find . ! -type d ! -type p -printf '%%P %%y %%l %%m\\n' | sed 's/[0-6][0-7][0-7]$/-/;s/7[0-7][0-7]$/x/' | sort) >../list.%s" \
     " && (cd ../%s && find . -type d -empty -delete; find . ! -type d ! -type p -printf '%%P %%y %%l %%m\\n' | sed 's/[0-6][0-7][0-7]$/-/;s/7[0-7][0-7]$/x/' | sort) | diff ../list.%s - && diff -r --no-dereference -x p ../%s ../%s"
 
-static void run_tool(struct scratch *scratch, const char *tool, const char *old, const char *new)
-{
+static void run_tool(struct scratch *scratch, const char *tool, const char *old, const char *new) {
     _buf_ struct buf command = {0};
     buf_fmt(&command, "rm -rf ../try && cp -a ../%s ../try && cp -a ../%s ../right && cd ../try && %s <../patch >../out 2>&1 || { cat ../out ../patch; exit 1; }", old, new, tool);
     buf_fmt(&command, SAME_TREES "; r=$?; rm -rf ../right; exit $r", "right", "right", "try", "right", "right", "try");
@@ -75,8 +69,7 @@ static void run_tool(struct scratch *scratch, const char *tool, const char *old,
 
 /* `before` and `after` are shell; the patch of what `after` did, and its reverse, are tried with both tools, read from the
  * snapshots and from the project. */
-static void expect_patch(struct scratch *scratch, const char *before, const char *after, bool also_patch)
-{
+static void expect_patch(struct scratch *scratch, const char *before, const char *after, bool also_patch) {
     struct collected there, back, present;
     if (!have("git"))
         skip();
@@ -103,91 +96,75 @@ static void expect_patch(struct scratch *scratch, const char *before, const char
     buf_done(&present.patch);
 }
 
-static void changed_texts(void **state)
-{
+static void changed_texts(void **state) {
     expect_patch(*state, "seq 1 100 >a; mkdir d; seq 5 >d/b", "seq 1 99 | sed 's/^5$/five/;s/^70$/&\\n70a/' >a; (echo 0; seq 4) >d/b", true);
 }
 
-static void texts_without_a_newline_at_the_end(void **state)
-{
+static void texts_without_a_newline_at_the_end(void **state) {
     expect_patch(*state, "printf 'a\\nb' >1; printf 'a\\nb\\n' >2; printf 'a\\nb' >3; printf x >4",
                  "printf 'a\\nc' >1; printf 'a\\nb' >2; printf 'a\\nb\\n' >3; rm 4; printf y >5", true);
 }
 
-static void new_deleted_and_empty_files(void **state)
-{
+static void new_deleted_and_empty_files(void **state) {
     expect_patch(*state, "echo a >gone; : >empty-gone; mkdir d; echo b >d/gone",
                  "rm gone empty-gone d/gone; rmdir d; echo quite new >new; : >empty-new; mkdir e; : >e/too", true);
 }
 
-static void a_file_that_becomes_empty(void **state)
-{
+static void a_file_that_becomes_empty(void **state) {
     expect_patch(*state, "seq 10 >a; : >b", ": >a; seq 11 >b", true);
 }
 
-static void executable_files(void **state)
-{
+static void executable_files(void **state) {
     expect_patch(*state, "seq 9 >a; seq 8 >b; chmod 755 b; seq 7 >c; seq 5 >private",
                  "chmod 755 a; chmod 644 b; echo more >>b; echo new >n; chmod 700 n; chmod 600 private", true);
 }
 
-static void renamed_files(void **state)
-{
+static void renamed_files(void **state) {
     expect_patch(*state, "mkdir d; seq 100 >a; seq 200 300 >d/b; echo small >c", "mv a d/a; sed -i 's/250/x/' d/b; mv d/b B; mv c 'c d'", true);
 }
 
-static void a_renamed_directory(void **state)
-{
+static void a_renamed_directory(void **state) {
     expect_patch(*state, "mkdir -p d/e; seq 100 >d/a; seq 200 300 >d/e/b; : >d/e/empty", "mv d E; echo more >>E/e/b", true);
 }
 
-static void directories_that_change_places(void **state)
-{
+static void directories_that_change_places(void **state) {
     expect_patch(*state, "mkdir a b; seq 100 >a/1; seq 50 >b/1; echo 2 >a/2", "mv a c; mv b a; mv c b", true);
 }
 
-static void files_that_change_places(void **state)
-{
+static void files_that_change_places(void **state) {
     expect_patch(*state, "seq 100 >a; seq 200 300 >b", "mv a c; mv b a; mv c b", true);
 }
 
-static void symlinks(void **state)
-{
+static void symlinks(void **state) {
     expect_patch(*state, "ln -s one a; ln -s two b; ln -s gone g", "ln -sfn other a; rm g; ln -s 'a new' n; mv b c", true);
 }
 
-static void files_that_become_symlinks(void **state)
-{
+static void files_that_become_symlinks(void **state) {
     expect_patch(*state, "echo text >a; ln -s there b", "rm a b; ln -s here a; echo text >b", false);
 }
 
-static void a_directory_that_becomes_a_file(void **state)
-{
+static void a_directory_that_becomes_a_file(void **state) {
     expect_patch(*state, "mkdir d; seq 30 >d/a; seq 5 9 >f", "rm -r d f; seq 70 90 >d; mkdir f; echo x >f/g", false);
 }
 
-static void names_that_need_quoting(void **state)
-{
+static void names_that_need_quoting(void **state) {
     expect_patch(*state, "mkdir 'a dir'; seq 9 >'a dir/sp ace'; seq 8 >'quo\"te'; seq 7 >\"$(printf 'new\\nline')\"; seq 6 >\"$(printf 'by\\377te')\";"
                  " seq 5 >\"$(printf 'ta\\tb')\"; seq 4 >'back\\slash'; seq 3 >ümlaut; seq 20 40 >'trailing '; seq 50 90 >'to be renamed'",
                  "for f in 'a dir'/* quo* new* by* ta* back* ü* trail*; do echo more >>\"$f\"; done; mv 'to be renamed' 'ren amed';"
                  " echo n >'new file'; : >'empty  file'", true);
 }
 
-static void carriage_returns(void **state)
-{
+static void carriage_returns(void **state) {
     expect_patch(*state, "printf 'a\\r\\nb\\r\\nc\\r\\n' >crlf; printf 'a\\rb\\n' >cr; seq 9 | sed 's/$/\\r/' >new",
                  "printf 'a\\r\\nB\\r\\nc\\r\\n' >crlf; printf 'a\\rB\\n' >cr; seq 9 >new", true);
 }
 
-static void lines_that_look_like_a_patch(void **state)
-{
+static void lines_that_look_like_a_patch(void **state) {
     expect_patch(*state, "printf -- '--- a/x\\n+++ b/x\\n@@ -1 +1 @@\\n-a\\n+b\\n' >a",
                  "printf -- '--- a/y\\n+++ b/x\\n@@ -1 +1 @@\\n-a\\n+c\\ndiff --git a/q b/q\\n' >a", true);
 }
 
-static void pipes_and_directories_are_no_part_of_a_patch(void **state)
-{
+static void pipes_and_directories_are_no_part_of_a_patch(void **state) {
     struct scratch *scratch = *state;
     struct collected collected;
     scratch_run(scratch, "mkdir d; mkfifo d/p; echo x >f");
@@ -197,8 +174,7 @@ static void pipes_and_directories_are_no_part_of_a_patch(void **state)
     buf_done(&collected.patch);
 }
 
-static void binary_content_is_only_said_to_differ(void **state)
-{
+static void binary_content_is_only_said_to_differ(void **state) {
     struct scratch *scratch = *state;
     struct collected collected;
     scratch_run(scratch, "printf 'a\\0b' >b; printf 'g\\0' >gone");
@@ -212,8 +188,7 @@ static void binary_content_is_only_said_to_differ(void **state)
     buf_done(&collected.patch);
 }
 
-static void lines_are_counted_without_a_patch(void **state)
-{
+static void lines_are_counted_without_a_patch(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     struct collected collected = {0};
@@ -234,15 +209,13 @@ static void lines_are_counted_without_a_patch(void **state)
     assert_int_equal(result.deleted, 1);
 }
 
-static int cancel_now(void *data, const struct snap_change *change)
-{
+static int cancel_now(void *data, const struct snap_change *change) {
     (void)data;
     (void)change;
     return -ENOBUFS;
 }
 
-static void a_callback_ends_the_listing_with_its_error(void **state)
-{
+static void a_callback_ends_the_listing_with_its_error(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     struct snap_diff_result result = { .from = 77 };
@@ -252,20 +225,17 @@ static void a_callback_ends_the_listing_with_its_error(void **state)
     assert_int_equal(result.from, 77);
 }
 
-static void replace_with_pipe(struct scratch *scratch)
-{
+static void replace_with_pipe(struct scratch *scratch) {
     scratch_run(scratch, "rm a && mkfifo a");
 }
 
-static int interfere(void *data, const struct snap_change *change)
-{
+static int interfere(void *data, const struct snap_change *change) {
     (void)change;
     replace_with_pipe(data);
     return 0;
 }
 
-static void a_file_replaced_while_it_is_compared_is_named(void **state)
-{
+static void a_file_replaced_while_it_is_compared_is_named(void **state) {
     struct scratch *scratch = *state;
     struct snap_err err = {0};
     scratch_run(scratch, "echo 1 >0; echo 1 >a");
@@ -283,8 +253,7 @@ static void a_file_replaced_while_it_is_compared_is_named(void **state)
 static unsigned seed;
 static unsigned any(unsigned limit) { return (unsigned)rand_r(&seed) % limit; }
 
-static void write_random(struct scratch *scratch, const char *name)
-{
+static void write_random(struct scratch *scratch, const char *name) {
     _buf_ struct buf text = {0};
     for (unsigned i = 0, lines = any(30); i < lines; i++)
         buf_fmt(&text, "%s%u%s", any(9) ? "line " : "", any(12), any(15) ? "\n" : any(2) ? "\r\n" : " ");
@@ -292,8 +261,7 @@ static void write_random(struct scratch *scratch, const char *name)
     scratch_write(scratch, name, text.data);
 }
 
-static void change_random(struct scratch *scratch)
-{
+static void change_random(struct scratch *scratch) {
     for (unsigned i = 0; i < 12; i++) {
         char a[16], b[16];
         snprintf(a, sizeof(a), "%s%u", any(2) ? "d/" : "", any(6));
@@ -309,8 +277,7 @@ static void change_random(struct scratch *scratch)
     }
 }
 
-static void random_trees_are_made_of_their_patches(void **state)
-{
+static void random_trees_are_made_of_their_patches(void **state) {
     struct scratch *scratch = *state;
     const char *given = getenv("SNAPCTL_TEST_SEED");
     seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL) ^ (unsigned)getpid();
@@ -335,8 +302,7 @@ static void random_trees_are_made_of_their_patches(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
         TEST(changed_texts),

@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-static struct snap_take_result take(struct scratch *scratch)
-{
+static struct snap_take_result take(struct scratch *scratch) {
     struct snap_take_result result = {0};
     struct snap_err err = {0};
     if (take_run(scratch->project, &(struct take_request){ .options = { .if_changed = true, .no_sync = true } }, &result, &err) < 0)
@@ -19,8 +18,7 @@ static struct snap_take_result take(struct scratch *scratch)
     return result;
 }
 
-static void the_first_take_has_every_entry(void **state)
-{
+static void the_first_take_has_every_entry(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     scratch_mkdir(scratch, "d");
@@ -36,8 +34,7 @@ static void the_first_take_has_every_entry(void **state)
     scratch_expect(scratch, 1, "d/empty", "");
 }
 
-static void a_take_of_nothing_new_makes_no_snapshot(void **state)
-{
+static void a_take_of_nothing_new_makes_no_snapshot(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     assert_int_equal(take(scratch).number, 1);
@@ -45,8 +42,7 @@ static void a_take_of_nothing_new_makes_no_snapshot(void **state)
     assert_int_equal(take(scratch).number, 0);
 }
 
-static void a_take_stores_only_what_changed(void **state)
-{
+static void a_take_stores_only_what_changed(void **state) {
     struct scratch *scratch = *state;
     scratch_mkdir(scratch, "d");
     scratch_write(scratch, "d/a", "one");
@@ -63,8 +59,7 @@ static void a_take_stores_only_what_changed(void **state)
     scratch_expect(scratch, 2, "d/a", "one");
 }
 
-static void a_change_of_the_same_size_and_mtime_is_noticed(void **state)
-{
+static void a_change_of_the_same_size_and_mtime_is_noticed(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1000, .tv_nsec = 5 } };
@@ -76,8 +71,7 @@ static void a_change_of_the_same_size_and_mtime_is_noticed(void **state)
     scratch_expect(scratch, 2, "a", "ONE");
 }
 
-static void a_store_through_a_mapping_is_noticed(void **state)
-{
+static void a_store_through_a_mapping_is_noticed(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     _close_ int fd = openat(scratch->root, "a", O_RDWR);
@@ -92,8 +86,7 @@ static void a_store_through_a_mapping_is_noticed(void **state)
     munmap(map, 3);
 }
 
-static void a_deleted_directory_takes_all_below_along(void **state)
-{
+static void a_deleted_directory_takes_all_below_along(void **state) {
     struct scratch *scratch = *state;
     scratch_mkdir(scratch, "d");
     scratch_mkdir(scratch, "d/e");
@@ -107,8 +100,7 @@ static void a_deleted_directory_takes_all_below_along(void **state)
     scratch_expect(scratch, 2, "d", NULL);
 }
 
-static void a_moved_directory_costs_one_entry(void **state)
-{
+static void a_moved_directory_costs_one_entry(void **state) {
     struct scratch *scratch = *state;
     scratch_mkdir(scratch, "d");
     scratch_mkdir(scratch, "d/e");
@@ -130,8 +122,7 @@ static void a_moved_directory_costs_one_entry(void **state)
     scratch_expect(scratch, 2, "d/e/f8", NULL);
 }
 
-static void a_moved_file_is_linked_not_copied(void **state)
-{
+static void a_moved_file_is_linked_not_copied(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "some content");
     take(scratch);
@@ -143,8 +134,7 @@ static void a_moved_file_is_linked_not_copied(void **state)
     scratch_expect(scratch, 2, "a", NULL);
 }
 
-static void hard_links_stay_one_object(void **state)
-{
+static void hard_links_stay_one_object(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "linked");
     scratch_run(scratch, "mkdir d && ln a b && ln a d/c && echo solo >s");
@@ -161,8 +151,7 @@ static void hard_links_stay_one_object(void **state)
     scratch_expect(scratch, 3, "b", "linked");
 }
 
-static void a_file_becomes_a_directory_and_back(void **state)
-{
+static void a_file_becomes_a_directory_and_back(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "x", "file");
     take(scratch);
@@ -176,8 +165,7 @@ static void a_file_becomes_a_directory_and_back(void **state)
     scratch_expect(scratch, 3, "x/y/z", NULL);
 }
 
-static void an_ignored_path_is_not_captured(void **state)
-{
+static void an_ignored_path_is_not_captured(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, ".snapctlignore", "build/\n*.o\n!keep.o\n");
     scratch_run(scratch, "mkdir build && echo x >build/x && echo o >a.o && echo k >keep.o");
@@ -187,8 +175,7 @@ static void an_ignored_path_is_not_captured(void **state)
     scratch_expect(scratch, 1, "keep.o", "k\n");
 }
 
-static void a_file_that_is_no_longer_ignored_is_captured(void **state)
-{
+static void a_file_that_is_no_longer_ignored_is_captured(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e && echo o >d/e/a.o && echo '*.o' >.snapctlignore");
     take(scratch);
@@ -202,8 +189,7 @@ static void a_file_that_is_no_longer_ignored_is_captured(void **state)
     scratch_expect(scratch, 3, "d/e/a.o", NULL);
 }
 
-static void names_made_and_removed_in_a_listed_directory_are_noticed(void **state)
-{
+static void names_made_and_removed_in_a_listed_directory_are_noticed(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/e && echo 1 >d/e/one && mkdir d/empty");
     take(scratch);
@@ -217,8 +203,7 @@ static void names_made_and_removed_in_a_listed_directory_are_noticed(void **stat
     assert_int_equal(take(scratch).number, 0);
 }
 
-static void a_mode_change_alone_is_captured_once(void **state)
-{
+static void a_mode_change_alone_is_captured_once(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     take(scratch);
@@ -228,8 +213,7 @@ static void a_mode_change_alone_is_captured_once(void **state)
     assert_int_equal(take(scratch).number, 0);
 }
 
-static int change_while_reading(const char *point, const char *what)
-{
+static int change_while_reading(const char *point, const char *what) {
     static int times;
     if (strcmp(point, "capture.read") || strcmp(what, "busy") || times++ > 0)
         return 0;
@@ -237,8 +221,7 @@ static int change_while_reading(const char *point, const char *what)
     return 0;
 }
 
-static void a_file_that_changes_while_it_is_read_is_read_again(void **state)
-{
+static void a_file_that_changes_while_it_is_read_is_read_again(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "busy", "first");
     hook_function = change_while_reading;
@@ -249,8 +232,7 @@ static void a_file_that_changes_while_it_is_read_is_read_again(void **state)
     assert_int_equal(take(scratch).number, 0);
 }
 
-static int change_after_the_first_round(const char *point, const char *what)
-{
+static int change_after_the_first_round(const char *point, const char *what) {
     (void)what;
     static int times;
     if (strcmp(point, "take.round") || times++ > 0)
@@ -259,8 +241,7 @@ static int change_after_the_first_round(const char *point, const char *what)
     return 0;
 }
 
-static void what_changes_meanwhile_is_captured_again(void **state)
-{
+static void what_changes_meanwhile_is_captured_again(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p d/sub && echo f >d/f && echo s >d/sub/s && echo g >gone");
     hook_function = change_after_the_first_round;
@@ -275,14 +256,12 @@ static void what_changes_meanwhile_is_captured_again(void **state)
     assert_int_equal(take(scratch).number, 0);
 }
 
-static int fail_at_commit(const char *point, const char *what)
-{
+static int fail_at_commit(const char *point, const char *what) {
     (void)what;
     return strcmp(point, "take.commit") ? 0 : -ENOSPC;
 }
 
-static void a_failed_take_leaves_nothing_behind(void **state)
-{
+static void a_failed_take_leaves_nothing_behind(void **state) {
     struct scratch *scratch = *state;
     scratch_write(scratch, "a", "one");
     hook_function = fail_at_commit;
@@ -295,8 +274,7 @@ static void a_failed_take_leaves_nothing_behind(void **state)
     assert_int_equal(take(scratch).added, 2);
 }
 
-static void a_deep_tree_is_captured(void **state)
-{
+static void a_deep_tree_is_captured(void **state) {
     struct scratch *scratch = *state;
     scratch_deep(scratch, 4000);
     struct snap_take_result result = take(scratch);
@@ -305,8 +283,7 @@ static void a_deep_tree_is_captured(void **state)
     assert_int_equal(take(scratch).number, 0);
 }
 
-static void layers_pass_their_own_check(void **state)
-{
+static void layers_pass_their_own_check(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p a/b && echo x >a/b/x && ln a/b/x a/y && ln -s x a/z && mkfifo p && truncate -s 1G sparse");
     take(scratch);
@@ -320,8 +297,7 @@ static void layers_pass_their_own_check(void **state)
 }
 
 #define T(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         T(the_first_take_has_every_entry), T(a_take_of_nothing_new_makes_no_snapshot), T(a_take_stores_only_what_changed),
         T(a_change_of_the_same_size_and_mtime_is_noticed), T(a_store_through_a_mapping_is_noticed),

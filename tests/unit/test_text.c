@@ -10,13 +10,11 @@
 
 #include <cmocka.h>
 
-static struct text_side side(const char *text)
-{
+static struct text_side side(const char *text) {
     return (struct text_side){ text, text ? strlen(text) : 0 };
 }
 
-static void expect_diff(const char *old, const char *new, const char *hunks, uint64_t added, uint64_t deleted)
-{
+static void expect_diff(const char *old, const char *new, const char *hunks, uint64_t added, uint64_t deleted) {
     _buf_ struct buf out = {0};
     struct snap_err err = {0};
     struct text_counts counts, only = {0};
@@ -31,8 +29,7 @@ static void expect_diff(const char *old, const char *new, const char *hunks, uin
     assert_int_equal(only.deleted, deleted);
 }
 
-static void hunks_are_unified(void **state)
-{
+static void hunks_are_unified(void **state) {
     (void)state;
     expect_diff("a\nb\nc\n", "a\nB\nc\n", "@@ -1,3 +1,3 @@\n a\n-b\n+B\n c\n", 1, 1);
     expect_diff("a\n", "a\n", "", 0, 0);
@@ -41,8 +38,7 @@ static void hunks_are_unified(void **state)
     expect_diff(NULL, "", "", 0, 0);
 }
 
-static void a_missing_newline_is_said(void **state)
-{
+static void a_missing_newline_is_said(void **state) {
     (void)state;
     expect_diff("a", "a\n", "@@ -1 +1 @@\n-a\n\\ No newline at end of file\n+a\n", 1, 1);
     expect_diff("a\n", "a", "@@ -1 +1 @@\n-a\n+a\n\\ No newline at end of file\n", 1, 1);
@@ -50,8 +46,7 @@ static void a_missing_newline_is_said(void **state)
     expect_diff("x\r\n", "x\n", "@@ -1 +1 @@\n-x\r\n+x\n", 1, 1);
 }
 
-static void a_nul_near_the_beginning_makes_it_binary(void **state)
-{
+static void a_nul_near_the_beginning_makes_it_binary(void **state) {
     (void)state;
     struct snap_err err = {0};
     struct text_counts counts = {0};
@@ -68,14 +63,12 @@ static void a_nul_near_the_beginning_makes_it_binary(void **state)
     assert_int_equal(out.size, 0);
 }
 
-static int refuse(const char *point, const char *what)
-{
+static int refuse(const char *point, const char *what) {
     (void)what;
     return strcmp(point, "git2.load") == 0 ? -ENOENT : 0;
 }
 
-static void without_libgit2_there_are_no_hunks_but_likeness(void **state)
-{
+static void without_libgit2_there_are_no_hunks_but_likeness(void **state) {
     (void)state;
     struct snap_err err = {0};
     struct text_counts counts = { .added = 7 };
@@ -88,8 +81,7 @@ static void without_libgit2_there_are_no_hunks_but_likeness(void **state)
     assert_int_equal(alike, 100);
 }
 
-static void likeness_is_the_share_of_common_lines(void **state)
-{
+static void likeness_is_the_share_of_common_lines(void **state) {
     (void)state;
     struct snap_err err = {0};
     assert_int_equal(text_similarity(side("aaaa\nbbbb\n"), side("aaaa\nbbbb\n"), &err), 100);
@@ -102,8 +94,7 @@ static void likeness_is_the_share_of_common_lines(void **state)
     assert_int_equal(text_similarity((struct text_side){ "\0", 1 }, side("a\n"), &err), -ENOTSUP);
 }
 
-static void a_long_line_counts_by_its_pieces(void **state)
-{
+static void a_long_line_counts_by_its_pieces(void **state) {
     (void)state;
     struct snap_err err = {0};
     char a[641], b[641];
@@ -114,8 +105,7 @@ static void a_long_line_counts_by_its_pieces(void **state)
     assert_int_equal(text_similarity(side(a), side(b), &err), 90);
 }
 
-static void a_text_has_the_name_that_git_gives_it(void **state)
-{
+static void a_text_has_the_name_that_git_gives_it(void **state) {
     (void)state;
     struct snap_err err = {0};
     struct text_hash hash;
@@ -123,8 +113,7 @@ static void a_text_has_the_name_that_git_gives_it(void **state)
     assert_memory_equal(hash.bytes, "\xe6\x9d\xe2\x9b\xb2\xd1\xd6\x43\x4b\x8b\x29\xae\x77\x5a\xd8\xc2\xe4\x8c\x53\x91", 20);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hunks_are_unified),
         cmocka_unit_test(a_missing_newline_is_said),

@@ -15,8 +15,7 @@
 
 static struct { unsigned failed, conflicts, recovered, info; char path[256]; char text[512]; } told;
 
-static void hear(void *data, enum snap_notice kind, const char *path, const char *text)
-{
+static void hear(void *data, enum snap_notice kind, const char *path, const char *text) {
     (void)data;
     if (getenv("TOLD"))
         print_message("told %d: %s: %s\n", (int)kind, path ? path : "", text);
@@ -30,8 +29,7 @@ static void hear(void *data, enum snap_notice kind, const char *path, const char
     snprintf(told.text, sizeof(told.text), "%s", text);
 }
 
-static int listen(void **state, int r)
-{
+static int listen(void **state, int r) {
     memset(&told, 0, sizeof(told));
     if (r == 0)
         ((struct scratch *)*state)->project->env.notice = hear;
@@ -39,21 +37,18 @@ static int listen(void **state, int r)
     return r;
 }
 
-static int setup(void **state)
-{
+static int setup(void **state) {
     return listen(state, scratch_setup(state));
 }
 
 /* For tests that go back and forth many times. */
-static int setup_in_memory(void **state)
-{
+static int setup_in_memory(void **state) {
     return listen(state, scratch_setup_in_memory(state));
 }
 
 /* Verbs. */
 
-static int64_t take(struct scratch *scratch)
-{
+static int64_t take(struct scratch *scratch) {
     struct snap_take_result result = {0};
     struct snap_err err = {0};
     if (take_run(scratch->project, &(struct take_request){ .options = { .no_sync = true } }, &result, &err) < 0)
@@ -61,15 +56,13 @@ static int64_t take(struct scratch *scratch)
     return result.number;
 }
 
-static int roll_back(struct scratch *scratch, const char *to, const char *path, bool force, struct snap_rollback_result *ret, struct snap_err *err)
-{
+static int roll_back(struct scratch *scratch, const char *to, const char *path, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     const char *const paths[] = { path, NULL };
     struct snap_rollback_options options = { .to = to, .paths = path ? paths : NULL, .force = force };
     return snap_rollback(scratch->project, &options, NULL, NULL, ret, err);
 }
 
-static struct snap_rollback_result must_roll_back(struct scratch *scratch, const char *to, const char *path)
-{
+static struct snap_rollback_result must_roll_back(struct scratch *scratch, const char *to, const char *path) {
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
     if (roll_back(scratch, to, path, false, &result, &err) < 0)
@@ -77,8 +70,7 @@ static struct snap_rollback_result must_roll_back(struct scratch *scratch, const
     return result;
 }
 
-static struct snap_rollback_result must_undo(struct scratch *scratch, int64_t operation, bool force)
-{
+static struct snap_rollback_result must_undo(struct scratch *scratch, int64_t operation, bool force) {
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
     if (snap_undo(scratch->project, operation, force, &result, &err) < 0)
@@ -86,8 +78,7 @@ static struct snap_rollback_result must_undo(struct scratch *scratch, int64_t op
     return result;
 }
 
-static void must_redo(struct scratch *scratch)
-{
+static void must_redo(struct scratch *scratch) {
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
     if (snap_redo(scratch->project, false, &result, &err) < 0)
@@ -96,8 +87,7 @@ static void must_redo(struct scratch *scratch)
 
 /* The project as text: everything that a snapshot holds, and the content. */
 
-static char *listing(struct scratch *scratch)
-{
+static char *listing(struct scratch *scratch) {
     char command[512];
     struct buf text = {0};
     char block[4096];
@@ -113,14 +103,12 @@ static char *listing(struct scratch *scratch)
     return buf_take(&text);
 }
 
-static void expect(struct scratch *scratch, const char *want)
-{
+static void expect(struct scratch *scratch, const char *want) {
     _free_ char *now = listing(scratch);
     assert_string_equal(now, want);
 }
 
-static void expect_text(struct scratch *scratch, const char *path, const char *text)
-{
+static void expect_text(struct scratch *scratch, const char *path, const char *text) {
     struct buf content _buf_ = {0};
     int r = fs_read_file(scratch->root, path, 4096, &content);
     if (!text)
@@ -132,8 +120,7 @@ static void expect_text(struct scratch *scratch, const char *path, const char *t
 }
 
 /* Nothing differs from what the live index and the newest snapshot, after one more take, say. */
-static void expect_known(struct scratch *scratch, const char *number)
-{
+static void expect_known(struct scratch *scratch, const char *number) {
     struct snap_rollback_options options = { .to = number, .dry_run = true };
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
@@ -142,28 +129,24 @@ static void expect_known(struct scratch *scratch, const char *number)
     assert_int_equal(result.restored + result.removed, 0);
 }
 
-static void expect_clean_store(struct scratch *scratch)
-{
+static void expect_clean_store(struct scratch *scratch) {
     assert_int_equal(scratch_count(store_work_fd(scratch->project->store)), 0);
 }
 
-static void make_tree(struct scratch *scratch)
-{
+static void make_tree(struct scratch *scratch) {
     scratch_run(scratch, "mkdir -p a/b c d/e x && echo one >a/f && echo two >a/b/g && ln a/f c/hard && ln a/f c/third && ln -s f a/sym && mkfifo d/fifo &&"
                 " echo e >d/e/x && chmod 0750 d && echo keep >keep && setfattr -n user.t -v 1 keep && echo p >x/p && touch -d 2001-01-01 keep x");
 }
 
 /* Every kind of change at once, directories that swap their names included. */
-static void change_tree(struct scratch *scratch)
-{
+static void change_tree(struct scratch *scratch) {
     scratch_run(scratch, "echo changed >a/f && mv a/b moved && rm d/fifo && rm -r d/e && echo new >d/e && rm c/hard && mkdir c/new && echo q >c/new/q &&"
                 " chmod 600 keep && setfattr -x user.t keep && rm a/sym && mkdir a/sym && echo in >a/sym/in && mv x y && mv c x && mv y c && chmod 700 x");
 }
 
 /* Tests. */
 
-static void a_rollback_brings_everything_back_and_undo_takes_it_back(void **state)
-{
+static void a_rollback_brings_everything_back_and_undo_takes_it_back(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     _free_ char *first = listing(scratch);
@@ -186,8 +169,7 @@ static void a_rollback_brings_everything_back_and_undo_takes_it_back(void **stat
     assert_int_equal(told.failed + told.conflicts, 0);
 }
 
-static void a_rollback_where_nothing_differs_is_no_operation(void **state)
-{
+static void a_rollback_where_nothing_differs_is_no_operation(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     take(scratch);
@@ -196,8 +178,7 @@ static void a_rollback_where_nothing_differs_is_no_operation(void **state)
     assert_int_equal(result.safety, 0);
 }
 
-static void after_a_rollback_the_parent_is_its_snapshot(void **state)
-{
+static void after_a_rollback_the_parent_is_its_snapshot(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     take(scratch);
@@ -211,8 +192,7 @@ static void after_a_rollback_the_parent_is_its_snapshot(void **state)
     assert_int_equal(result.number, 3);
 }
 
-static void a_take_after_a_rollback_shows_what_was_rolled_back_to(void **state)
-{
+static void a_take_after_a_rollback_shows_what_was_rolled_back_to(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     take(scratch);
@@ -229,8 +209,7 @@ static void a_take_after_a_rollback_shows_what_was_rolled_back_to(void **state)
     expect(scratch, now);
 }
 
-static void a_path_alone_goes_back(void **state)
-{
+static void a_path_alone_goes_back(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     take(scratch);
@@ -245,8 +224,7 @@ static void a_path_alone_goes_back(void **state)
     expect(scratch, changed);
 }
 
-static void the_directories_above_a_path_come_back_with_it_and_go_with_its_undo(void **state)
-{
+static void the_directories_above_a_path_come_back_with_it_and_go_with_its_undo(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p p/q/r && echo 1 >p/q/r/f && echo 2 >p/q/other");
     take(scratch);
@@ -259,8 +237,7 @@ static void the_directories_above_a_path_come_back_with_it_and_go_with_its_undo(
     expect(scratch, without);
 }
 
-static void directories_that_swapped_swap_back_as_the_same_inodes(void **state)
-{
+static void directories_that_swapped_swap_back_as_the_same_inodes(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir -p one/in two && echo 1 >one/in/f && echo 2 >two/f");
     take(scratch);
@@ -274,8 +251,7 @@ static void directories_that_swapped_swap_back_as_the_same_inodes(void **state)
     expect_text(scratch, "two/f", "2\n");
 }
 
-static void a_directory_moves_out_of_one_that_goes_with_what_is_left_out_in_it(void **state)
-{
+static void a_directory_moves_out_of_one_that_goes_with_what_is_left_out_in_it(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir sub && echo 1 >sub/f && echo '*.o' >.snapctlignore && echo precious >sub/x.o");
     take(scratch);
@@ -286,8 +262,7 @@ static void a_directory_moves_out_of_one_that_goes_with_what_is_left_out_in_it(v
     expect_text(scratch, "outer/sub/f", NULL);
 }
 
-static void what_is_left_out_is_neither_touched_nor_deleted(void **state)
-{
+static void what_is_left_out_is_neither_touched_nor_deleted(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >f && echo '/build' >.snapctlignore");
     take(scratch);
@@ -301,8 +276,7 @@ static void what_is_left_out_is_neither_touched_nor_deleted(void **state)
     assert_int_equal(told.info, 1);
 }
 
-static void a_hard_link_comes_back_as_a_link_to_the_name_that_stayed(void **state)
-{
+static void a_hard_link_comes_back_as_a_link_to_the_name_that_stayed(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >one && ln one two && ln one three");
     _free_ char *first = listing(scratch);
@@ -313,8 +287,7 @@ static void a_hard_link_comes_back_as_a_link_to_the_name_that_stayed(void **stat
     expect_known(scratch, "1");
 }
 
-static void metadata_alone_changes_on_the_same_inode(void **state)
-{
+static void metadata_alone_changes_on_the_same_inode(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >f && ln f g && chmod 640 f");
     _free_ char *first = listing(scratch);
@@ -328,8 +301,7 @@ static void metadata_alone_changes_on_the_same_inode(void **state)
     expect(scratch, first);
 }
 
-static void a_deep_tree_comes_back(void **state)
-{
+static void a_deep_tree_comes_back(void **state) {
     struct scratch *scratch = *state;
     scratch_deep(scratch, 4000);
     scratch_write(scratch, "f", "1");
@@ -349,8 +321,7 @@ static void a_deep_tree_comes_back(void **state)
 static const char *race_point, *race_shell;
 static struct scratch *race_scratch;
 
-static int race(const char *point, const char *what)
-{
+static int race(const char *point, const char *what) {
     (void)what;
     if (!race_point || strcmp(point, race_point))
         return 0;
@@ -359,16 +330,14 @@ static int race(const char *point, const char *what)
     return 0;
 }
 
-static void set_race(struct scratch *scratch, const char *point, const char *shell)
-{
+static void set_race(struct scratch *scratch, const char *point, const char *shell) {
     race_scratch = scratch;
     race_point = point;
     race_shell = shell;
     hook_function = race;
 }
 
-static void expect_conflict(struct scratch *scratch, const char *point, const char *shell, const char *path)
-{
+static void expect_conflict(struct scratch *scratch, const char *point, const char *shell, const char *path) {
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
     memset(&told, 0, sizeof(told));
@@ -381,8 +350,7 @@ static void expect_conflict(struct scratch *scratch, const char *point, const ch
     expect_clean_store(scratch);
 }
 
-static void a_file_that_changes_right_before_its_swap_stops_everything(void **state)
-{
+static void a_file_that_changes_right_before_its_swap_stops_everything(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a && echo 1 >b && mkdir d && echo 1 >d/x");
     take(scratch);
@@ -393,8 +361,7 @@ static void a_file_that_changes_right_before_its_swap_stops_everything(void **st
     expect_text(scratch, "d/x", NULL);
 }
 
-static void a_file_that_appears_where_one_is_to_come_stops_everything(void **state)
-{
+static void a_file_that_appears_where_one_is_to_come_stops_everything(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a && echo 1 >b");
     take(scratch);
@@ -405,8 +372,7 @@ static void a_file_that_appears_where_one_is_to_come_stops_everything(void **sta
     expect_text(scratch, "n", "n\n");
 }
 
-static void a_file_that_changes_right_before_it_is_removed_stays(void **state)
-{
+static void a_file_that_changes_right_before_it_is_removed_stays(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a");
     take(scratch);
@@ -416,8 +382,7 @@ static void a_file_that_changes_right_before_it_is_removed_stays(void **state)
     expect_text(scratch, "n", "mine\n");
 }
 
-static void a_file_written_through_an_old_descriptor_comes_back(void **state)
-{
+static void a_file_written_through_an_old_descriptor_comes_back(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a");
     take(scratch);
@@ -426,8 +391,7 @@ static void a_file_written_through_an_old_descriptor_comes_back(void **state)
     expect_text(scratch, "a", "2\nmine\n");
 }
 
-static void a_new_file_in_a_directory_that_goes_keeps_it(void **state)
-{
+static void a_new_file_in_a_directory_that_goes_keeps_it(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a");
     take(scratch);
@@ -441,8 +405,7 @@ static void a_new_file_in_a_directory_that_goes_keeps_it(void **state)
     assert_string_equal(told.path, "d");
 }
 
-static void a_file_changed_between_its_swap_and_the_commit_is_seen_by_status(void **state)
-{
+static void a_file_changed_between_its_swap_and_the_commit_is_seen_by_status(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a");
     take(scratch);
@@ -459,8 +422,7 @@ static void a_file_changed_between_its_swap_and_the_commit_is_seen_by_status(voi
 
 /* Writers. */
 
-static void a_file_open_for_writing_refuses_everything(void **state)
-{
+static void a_file_open_for_writing_refuses_everything(void **state) {
     struct scratch *scratch = *state;
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
@@ -483,8 +445,7 @@ static void a_file_open_for_writing_refuses_everything(void **state)
 
 /* Undo. */
 
-static void undo_lists_every_path_that_changed_since_and_writes_nothing(void **state)
-{
+static void undo_lists_every_path_that_changed_since_and_writes_nothing(void **state) {
     struct scratch *scratch = *state;
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
@@ -505,8 +466,7 @@ static void undo_lists_every_path_that_changed_since_and_writes_nothing(void **s
     expect_text(scratch, "other", "9\n");
 }
 
-static void undo_leaves_what_the_operation_did_not_change(void **state)
-{
+static void undo_leaves_what_the_operation_did_not_change(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d && echo 1 >d/a && echo 1 >d/b");
     take(scratch);
@@ -519,8 +479,7 @@ static void undo_leaves_what_the_operation_did_not_change(void **state)
     expect_text(scratch, "d/n", "n\n");
 }
 
-static void a_forced_undo_can_be_undone_by_its_safety_snapshot(void **state)
-{
+static void a_forced_undo_can_be_undone_by_its_safety_snapshot(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d && echo 1 >d/a");
     take(scratch);
@@ -537,8 +496,7 @@ static void a_forced_undo_can_be_undone_by_its_safety_snapshot(void **state)
     expect_text(scratch, "f/d/new", "new\n");
 }
 
-static void undo_of_an_undo_is_refused_with_redo_as_the_hint(void **state)
-{
+static void undo_of_an_undo_is_refused_with_redo_as_the_hint(void **state) {
     struct scratch *scratch = *state;
     struct snap_rollback_result result = {0};
     struct snap_err err = {0};
@@ -558,8 +516,7 @@ static unsigned countdown;
 static int failing;            /* 0 = die there */
 static bool only_transition;   /* whose points come in one thread and in the same order each time */
 
-static int strike(const char *point, const char *what)
-{
+static int strike(const char *point, const char *what) {
     (void)what;
     if (!strcmp(point, "transition.look") || !strcmp(point, "transition.back") || (only_transition && strncmp(point, "transition.", 11)))
         return 0;
@@ -570,8 +527,7 @@ static int strike(const char *point, const char *what)
     return failing;
 }
 
-static void reopen(struct scratch *scratch)
-{
+static void reopen(struct scratch *scratch) {
     struct snap_err err = {0};
     char path[128];
     snprintf(path, sizeof(path), "%s/store", scratch->path);
@@ -581,14 +537,12 @@ static void reopen(struct scratch *scratch)
     scratch->project->store = store;
 }
 
-static void shut(struct scratch *scratch)
-{
+static void shut(struct scratch *scratch) {
     scratch->project->layers = layers_close(scratch->project->layers);
     scratch->project->store = store_close(scratch->project->store);
 }
 
-static int recover(struct scratch *scratch)
-{
+static int recover(struct scratch *scratch) {
     struct snap_err err = {0};
     int r = transition_recover(scratch->project, &err);
     if (r == 0)
@@ -597,8 +551,7 @@ static int recover(struct scratch *scratch)
 }
 
 /* Runs `verb` in a child that dies at its nth point; false: it ran to its end. */
-static bool killed_at(struct scratch *scratch, unsigned nth, int (*verb)(struct scratch *))
-{
+static bool killed_at(struct scratch *scratch, unsigned nth, int (*verb)(struct scratch *)) {
     shut(scratch);
     pid_t child = fork();
     assert_true(child >= 0);
@@ -617,33 +570,28 @@ static bool killed_at(struct scratch *scratch, unsigned nth, int (*verb)(struct 
     return WEXITSTATUS(status) == 99;
 }
 
-static int verb_rollback(struct scratch *scratch)
-{
+static int verb_rollback(struct scratch *scratch) {
     struct snap_rollback_result result;
     return roll_back(scratch, "1", NULL, false, &result, NULL);
 }
 
-static int verb_undo(struct scratch *scratch)
-{
+static int verb_undo(struct scratch *scratch) {
     struct snap_rollback_result result;
     return snap_undo(scratch->project, 0, false, &result, NULL);
 }
 
-static int verb_recover(struct scratch *scratch)
-{
+static int verb_recover(struct scratch *scratch) {
     return recover(scratch);
 }
 
-static void expect_either(struct scratch *scratch, const char *before, const char *after, unsigned nth)
-{
+static void expect_either(struct scratch *scratch, const char *before, const char *after, unsigned nth) {
     _free_ char *now = listing(scratch);
     if (strcmp(now, before) && strcmp(now, after))
         fail_msg("killed at point %u, the project is neither as before nor as after:\n%s\nbefore:\n%s\nafter:\n%s", nth, now, before, after);
     expect_clean_store(scratch);
 }
 
-static void killed_at_every_point_a_rollback_and_its_undo_happen_wholly_or_not_at_all(void **state)
-{
+static void killed_at_every_point_a_rollback_and_its_undo_happen_wholly_or_not_at_all(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     _free_ char *first = listing(scratch);
@@ -674,8 +622,7 @@ static void killed_at_every_point_a_rollback_and_its_undo_happen_wholly_or_not_a
     assert_int_equal(told.failed + told.conflicts, 0);
 }
 
-static void killed_during_recovery_the_next_one_goes_on(void **state)
-{
+static void killed_during_recovery_the_next_one_goes_on(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     _free_ char *first = listing(scratch);
@@ -700,8 +647,7 @@ static void killed_during_recovery_the_next_one_goes_on(void **state)
     assert_int_equal(told.failed + told.conflicts, 0);
 }
 
-static void without_room_at_any_point_everything_is_put_back(void **state)
-{
+static void without_room_at_any_point_everything_is_put_back(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
     _free_ char *first = listing(scratch);
@@ -731,8 +677,7 @@ static void without_room_at_any_point_everything_is_put_back(void **state)
 
 static bool refused;
 
-static int refuse_once(const char *point, const char *what)
-{
+static int refuse_once(const char *point, const char *what) {
     (void)what;
     if (refused || strcmp(point, "transition.stage"))
         return 0;
@@ -740,8 +685,7 @@ static int refuse_once(const char *point, const char *what)
     return -ENOSPC;
 }
 
-static void a_recovery_that_cannot_go_on_puts_everything_back(void **state)
-{
+static void a_recovery_that_cannot_go_on_puts_everything_back(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d m && for i in 1 2 3 4 5 6 7 8; do echo 1 >d/$i; done && echo 1 >m/f");
     take(scratch);
@@ -771,8 +715,7 @@ static void a_recovery_that_cannot_go_on_puts_everything_back(void **state)
     assert_true(put_back > 5);
 }
 
-static void somebody_elses_change_between_a_kill_and_its_recovery_stays(void **state)
-{
+static void somebody_elses_change_between_a_kill_and_its_recovery_stays(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "for i in 1 2 3 4 5 6 7 8; do echo 1 >f$i; done");
     take(scratch);
@@ -799,8 +742,7 @@ static void somebody_elses_change_between_a_kill_and_its_recovery_stays(void **s
     assert_int_equal(told.failed, 2);
 }
 
-static void an_interrupted_rollback_changes_nothing(void **state)
-{
+static void an_interrupted_rollback_changes_nothing(void **state) {
     struct scratch *scratch = *state;
     static volatile sig_atomic_t cancel;
     struct snap_rollback_result result = {0};
@@ -821,8 +763,7 @@ static void an_interrupted_rollback_changes_nothing(void **state)
 
 /* Paths that fail alone. */
 
-static void a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it(void **state)
-{
+static void a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo same >a");
     take(scratch);
@@ -841,8 +782,7 @@ static void a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it(void 
     assert_int_equal(a.st_nlink, 1);
 }
 
-static void a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done(void **state)
-{
+static void a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >a && echo 1 >fixed");
     take(scratch);
@@ -870,8 +810,7 @@ static void a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done(void **
 #define TEST_IN_MEMORY(name) cmocka_unit_test_setup_teardown(name, setup_in_memory, scratch_teardown)
 
 /* One test alone, if its name is given. */
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
