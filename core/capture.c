@@ -55,6 +55,11 @@ static int create_staged(struct scan *scan, struct dir *stage, const char *name)
     return r < 0 ? r : stage_create(scan->stage, stage, name);
 }
 
+/* Who only looks has to read what may be the same in spite of its fingerprint, and nothing else. */
+static bool need_not_read(const struct scan *scan, const struct object *old, const struct object *object) {
+    return !scan->stage && (!old || old->flags & OBJECT_UNREAD || old->meta.size != object->meta.size);
+}
+
 /* One reading: into a new file of the layer (*to) if there is one and the content may be new, else for the digest alone. */
 static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const char *name, bool copy, struct object *object,
                         struct captured *captured, int *to) {
@@ -85,7 +90,7 @@ static bool expects_change(const struct object *old, const struct fingerprint *p
 }
 
 static bool same_content(const struct object *old, const struct object *now) {
-    return old && !(old->flags & OBJECT_UNREAD) && old->meta.size == now->meta.size && digest_equal(&old->digest, &now->digest);
+    return old && !((old->flags | now->flags) & (OBJECT_UNREAD | OBJECT_UNDIGESTED)) && old->meta.size == now->meta.size && digest_equal(&old->digest, &now->digest);
 }
 
 static bool same_object(const struct object *old, const struct object *now) {
@@ -117,7 +122,9 @@ static int read_settled(struct scan *scan, struct scan_dir *dir, int fd, const c
         if (r < 0)
             return r;
         bool copy = expects_change(old, &captured->print);
-        if ((r = read_content(scan, dir, fd, name, copy, object, captured, to)) < 0)
+        if (need_not_read(scan, old, object))
+            object->flags |= OBJECT_UNDIGESTED;
+        else if ((r = read_content(scan, dir, fd, name, copy, object, captured, to)) < 0)
             return r;
         if (!copy && scan->stage && !same_object(old, object)
             && (r = read_content(scan, dir, fd, name, true, object, captured, to)) < 0)

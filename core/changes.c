@@ -265,12 +265,46 @@ static int join_paths(struct changes *changes, struct snap_err *err) {
     return r < 0 ? err_nomem(err) : 0;
 }
 
+/* Digests that a look did not need, where they decide: equal sizes on both sides of a row, or of a pair that may be a rename. */
+
+static bool is_undigested(const struct object *object) {
+    return object && object->flags & OBJECT_UNDIGESTED;
+}
+
+static int add_size(struct map *sizes, const struct change_row *row) {
+    if (!row->before || row->after || !S_ISREG(row->before->meta.mode))
+        return 0;
+    uint64_t size = row->before->meta.size;
+    return MIN(map_put(sizes, &size, sizeof(size), sizes, NULL), 0);
+}
+
+static bool is_decisive(const struct map *gone_sizes, const struct change_row *row) {
+    if (row->before)
+        return S_ISREG(row->before->meta.mode) && row->before->meta.size == row->after->meta.size;
+    return map_get(gone_sizes, &row->after->meta.size, sizeof(row->after->meta.size)) != NULL;
+}
+
+static int learn_digests(struct comparison *comparison, struct changes *changes, struct snap_err *err) {
+    struct map *gone_sizes = map_new();
+    int r = gone_sizes ? 0 : err_nomem(err);
+    for (size_t i = 0; r >= 0 && i < changes->count; i++)
+        if (add_size(gone_sizes, &changes->rows[i]) < 0)
+            r = err_nomem(err);
+    for (size_t i = 0; r >= 0 && i < changes->count; i++) {
+        struct change_row *row = &changes->rows[i];
+        if (is_undigested(row->after) && is_decisive(gone_sizes, row))
+            r = side_digest(&comparison->to, row->path, row->after, err);
+    }
+    map_free(gone_sizes, NULL);
+    return r;
+}
+
 /* Letters. */
 
 static bool content_differs(const struct object *before, const struct object *after) {
     bool readable = !((before->flags | after->flags) & OBJECT_UNREAD);
     return S_ISREG(before->meta.mode) && S_ISREG(after->meta.mode) && readable && before->content != after->content
-        && !digest_equal(&before->digest, &after->digest);
+        && (before->meta.size != after->meta.size || !digest_equal(&before->digest, &after->digest));
 }
 
 static unsigned differences(const struct object *before, const struct object *after) {
@@ -351,6 +385,8 @@ static int build(struct building *building, const char *const *paths, unsigned f
         r = add_rows(building, &moves, expanded, err);
     if (r >= 0)
         r = join_paths(&building->changes, err);
+    if (r >= 0)
+        r = learn_digests(comparison, &building->changes, err);
     if (r >= 0 && !(flags & CHANGES_NO_RENAMES))
         r = rename_find(&comparison->from, &comparison->to, &building->changes, err);
     return r < 0 ? r : classify(comparison, &building->changes, paths, flags, err);

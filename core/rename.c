@@ -69,7 +69,7 @@ static bool key_by_object(const struct change_row *row, const struct object *obj
 /* Equal content. Nothing is learnt from two empty files. */
 static bool key_by_content(const struct change_row *row, const struct object *object, struct buf *key) {
     (void)row;
-    if (object->flags & OBJECT_UNREAD || object->meta.size == 0)
+    if (object->flags & (OBJECT_UNREAD | OBJECT_UNDIGESTED) || object->meta.size == 0)
         return false;
     buf_char(key, S_ISLNK(object->meta.mode) ? 'l' : 'f');
     if (S_ISLNK(object->meta.mode) && object->meta.target)

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "side.h"
 
+#include "copy.h"
 #include "fs.h"
 #include "tree.h"
 #include <fcntl.h>
@@ -338,5 +339,21 @@ int side_read(struct side *side, const char *path, const struct object *object, 
     buf_done(ret);
     *ret = content;
     content = (struct buf){0};
+    return 0;
+}
+
+int side_digest(struct side *side, const char *path, struct object *object, struct snap_err *err) {
+    if (!(object->flags & OBJECT_UNDIGESTED))
+        return 0;
+    struct copy_options options = { .want_digest = true, .cancel = side->project->env.cancel };
+    _close_ int fd = open_present(side, path);
+    int r = fd < 0 ? fd : copy_digest(fd, &options, &object->meta.size, &object->digest);
+    if (r == -ECANCELED)
+        return project_cancelled_error(err);
+    if (r == -ENOMEM)
+        return err_nomem(err);
+    object->flags &= ~(unsigned)OBJECT_UNDIGESTED;
+    if (r < 0)
+        object->flags |= OBJECT_UNREAD;
     return 0;
 }

@@ -29,6 +29,9 @@ struct side_names { struct side_name *at; size_t count, room; };
 void side_names_done(struct side_names *names);
 int side_names(struct side *side, const struct object *object, struct side_names *ret, struct snap_err *err);
 
+/* Sees to the digest of a regular file that nobody had to know yet; one that cannot be read becomes OBJECT_UNREAD. */
+int side_digest(struct side *side, const char *path, struct object *object, struct snap_err *err);
+
 /* The bytes of a regular file, or a symlink's target, as they are now; `path` is its path on this side.
  * -EFBIG past the limit, -ENODATA never read, -ESTALE no regular file or symlink any more. */
 int side_read(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err);

@@ -37,6 +37,7 @@ int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *dat
 enum object_flags {
     OBJECT_UNREAD = 1,                    /* known by its metadata only: content or listing could not be read */
     OBJECT_LINKED = 2,                    /* may have several names (st_nlink > 1): needed before its first index_born */
+    OBJECT_UNDIGESTED = 256,              /* in memory alone: nobody had to know the digest yet */
 };
 struct object {
     int64_t id;

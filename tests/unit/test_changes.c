@@ -102,6 +102,41 @@ static void each_kind_of_change_has_its_letter(void **state) {
     expect_rows(scratch, 2, 1, NULL, CHANGES_NO_RENAMES, "A gone,M m,m mode,D new,M target,T type");
 }
 
+static void note_bytes(void *data, const struct snap_progress *progress) {
+    uint64_t *bytes = data;
+    *bytes = MAX(*bytes, progress->bytes);
+}
+
+static void a_look_reads_only_what_may_be_the_same(void **state) {
+    struct scratch *scratch = *state;
+    uint64_t bytes = 0;
+    scratch->project->env.progress = note_bytes;
+    scratch->project->env.data = &bytes;
+    scratch_run(scratch, "mkdir d && seq 100 >d/new && : >empty && seq 50 >grows");
+    expect_rows(scratch, 0, PROJECT, NULL, 0, "A d,A d/new,A empty,A grows");
+    assert_int_equal(bytes, 0);
+    int64_t first = take(scratch);
+    bytes = 0;
+    scratch_run(scratch, "seq 60 >>grows && seq 7 >empty && seq 9 >another");
+    expect_rows(scratch, first, PROJECT, NULL, 0, "A another,M empty,M grows");
+    assert_int_equal(bytes, 0);
+    scratch_run(scratch, "touch d/new");
+    expect_rows(scratch, first, PROJECT, NULL, 0, "A another,M empty,M grows");
+    assert_true(bytes > 0);
+}
+
+static void against_an_older_tree_contents_of_equal_size_are_read(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "echo one >a");
+    int64_t first = take(scratch);
+    scratch_run(scratch, "echo longer >a");
+    take(scratch);
+    scratch_run(scratch, "echo one >a");
+    expect_rows(scratch, first, PROJECT, NULL, 0, "");
+    scratch_run(scratch, "echo eno >a");
+    expect_rows(scratch, first, PROJECT, NULL, 0, "M a");
+}
+
 static void a_moved_file_is_a_rename(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "mkdir d; echo one >a; echo two >b");
@@ -473,6 +508,8 @@ int main(void) {
         TEST(an_unchanged_project_has_no_rows),
         TEST(everything_is_added_to_the_empty_tree),
         TEST(each_kind_of_change_has_its_letter),
+        TEST(a_look_reads_only_what_may_be_the_same),
+        TEST(against_an_older_tree_contents_of_equal_size_are_read),
         TEST(a_moved_file_is_a_rename),
         TEST(a_copied_and_deleted_file_is_a_rename_by_content),
         TEST(a_similar_text_is_a_rename_with_a_percentage),
