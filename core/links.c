@@ -214,6 +214,15 @@ static int capture_first(struct scan *scan, struct member *member, int64_t base,
     return describe_other(scan, member, at.fd, &stat, base, ret);
 }
 
+/* What could not be read was told by one of its names; who misses it may look for another. */
+static void tell_unread(struct scan *scan, const struct member *member) {
+    struct buf path _buf_ = {0};
+    if (scan->round > 1)
+        return;
+    dir_path(member->dir->at, member->found->name, &path);
+    project_notice(scan->project, SNAP_NOTICE_FAILED_PATH, path.failed ? "" : path.data, "is another name of a file that could not be read");
+}
+
 struct all { struct scan *scan; struct group *group; };   /* group NULL: the task that adds all others */
 
 /* A group whose names vanish under us is left to the next round, with its records as they are. */
@@ -244,6 +253,8 @@ static int capture_group(struct pool *pool, void *data) {
             r = member->found->known ? scan_differ(scan, member->dir->id, member->found->name, NULL, NULL) : 0;
         } else {
             r = put_member(scan, member, &captured, &group->members[first], links > 1);
+            if (i > first && captured.flags & LIVE_UNREAD)
+                tell_unread(scan, member);
         }
         if (r < 0)
             return r;
