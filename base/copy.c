@@ -171,9 +171,9 @@ static ssize_t read_at(int fd, void *data, size_t size, uint64_t at) {
 }
 
 /* As much as there is, also where the file system gives it piecemeal. */
-static ssize_t read_full(int fd, uint8_t *data, size_t size) {
+static ssize_t read_full(int fd, uint8_t *data, size_t size, uint64_t expected) {
     size_t have = 0;
-    while (have < size) {
+    while (have < size && (have == 0 || have != expected)) {
         ssize_t got = read_at(fd, data + have, size - have, have);
         if (got < 0)
             return got;
@@ -344,7 +344,7 @@ static int run_hashed(struct job *job, ssize_t small, uint64_t *ret_size, struct
 static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct digest *ret_digest) {
     if (cancelled(job->options))
         return -ECANCELED;
-    ssize_t small = read_full(job->from, job->buffer, CHUNK);
+    ssize_t small = read_full(job->from, job->buffer, CHUNK, job->options->expected);
     if (small < 0)
         return (int)small;
     if (small == CHUNK || (job->to >= 0 && may_have_hole(job->buffer, (size_t)small)))

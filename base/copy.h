@@ -11,6 +11,7 @@ struct digest { uint8_t bytes[16]; };   /* XXH3-128, canonical (big-endian) form
 enum copy_how { COPY_REFLINKED = 1, COPY_COPIED = 2 };
 struct copy_options {
     bool no_reflink;           /* asked by who knows that it does not work here: saves the call */
+    uint64_t expected;         /* size by a stat just now, whose change the caller notices: spares asking for more; 0 = not known */
     bool want_digest;
     bool digest_source;        /* of a reflink: digest `from`, whose pages are likely in memory; the caller notices if it changes meanwhile */
     const volatile sig_atomic_t *cancel;

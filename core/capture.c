@@ -41,18 +41,18 @@ static void count_bytes(void *data, uint64_t bytes) {
     scan->bytes += bytes;
 }
 
-static struct copy_options copy_options(struct scan *scan) {
-    return (struct copy_options){ .no_reflink = scan->no_reflink, .want_digest = true,
+static struct copy_options copy_options(struct scan *scan, uint64_t expected) {
+    return (struct copy_options){ .expected = expected, .no_reflink = scan->no_reflink, .want_digest = true,
                                   .cancel = scan->project->env.cancel, .progress = count_bytes, .data = scan };
 }
 
 /* An empty file of the layer; one that an earlier round left under this name goes first. */
-static int create_staged(struct scan *scan, struct dir *stage, const char *name) {
-    int fd = stage_create(scan->stage, stage, name);
+static int create_staged(struct scan *scan, struct dir *stage, const char *name, mode_t mode) {
+    int fd = stage_create(scan->stage, stage, name, mode);
     if (fd != -EEXIST)
         return fd;
     int r = stage_remove(scan->stage, stage, name);
-    return r < 0 ? r : stage_create(scan->stage, stage, name);
+    return r < 0 ? r : stage_create(scan->stage, stage, name, mode);
 }
 
 /* Who only looks has to read what may be the same in spite of its fingerprint, and nothing else. */
@@ -63,14 +63,14 @@ static bool need_not_read(const struct scan *scan, const struct object *old, con
 /* One reading: into a new file of the layer (*to) if there is one and the content may be new, else for the digest alone. */
 static int read_content(struct scan *scan, struct scan_dir *dir, int fd, const char *name, bool copy, struct object *object,
                         struct captured *captured, int *to) {
-    struct copy_options options = copy_options(scan);
+    struct copy_options options = copy_options(scan, captured->print.size);
     if (!copy || !scan->stage)
         return copy_digest(fd, &options, &object->meta.size, &object->digest);
     struct dir *stage = capture_stage_dir(scan, dir);
     if (!stage)
         return -ENOMEM;
     *to = fd_close(*to);
-    *to = create_staged(scan, stage, name);
+    *to = create_staged(scan, stage, name, object->meta.mode);
     if (*to < 0)
         return *to;
     captured->staged = true;
@@ -148,7 +148,7 @@ static int unstage(struct scan *scan, struct scan_dir *dir, const char *name, st
 
 /* The digest of a reflink was that of the source. Where somebody may write without a trace, only the stored bytes count. */
 static int digest_stored(struct scan *scan, int to, struct object *object, const struct captured *captured) {
-    struct copy_options options = copy_options(scan);
+    struct copy_options options = copy_options(scan, 0);
     return captured->how == COPY_REFLINKED && to >= 0 ? copy_digest(to, &options, &object->meta.size, &object->digest) : 0;
 }
 

@@ -542,7 +542,8 @@ static int check_unchanged(struct restoring *restoring, const struct op *meant, 
     r = build_check(restoring->project, at, object, restoring->dest.path, restoring->dest.parent, restoring->dest.name, &conflicts, err);
     if (r < 0 || !conflicts)
         return r;
-    err_set(err, -EBUSY, "%" PRIu64 " paths in '%s' were changed since that operation; nothing was written", conflicts, restoring->dest.path);
+    err_set(err, -EBUSY, "%" PRIu64 " path%s in '%s' %s changed since that operation; nothing was written", conflicts,
+            conflicts == 1 ? "" : "s", restoring->dest.path, conflicts == 1 ? "was" : "were");
     err_hint(err, "--force goes on, and keeps what is there now");
     return err ? err_failure(err, SNAP_FAILURE_CONFLICT) : -EBUSY;
 }

@@ -241,7 +241,7 @@ static int copy_from_layer(struct seal *seal, const struct content *content, str
     _close_ int from = layers_open_content(layers, content, err);
     if (from < 0)
         return from;
-    _close_ int to = stage_create(seal->scan->stage, stage, entry->name);
+    _close_ int to = stage_create(seal->scan->stage, stage, entry->name, entry->after->meta.mode);
     if (to < 0)
         return to;
     struct copy_options options = { .cancel = seal->scan->project->env.cancel };
@@ -278,7 +278,7 @@ static int stage_known(struct seal *seal, struct row *row, struct dir *stage, st
 }
 
 static int stage_empty(struct seal *seal, struct dir *stage, const struct delta_entry *entry) {
-    _close_ int fd = stage_create(seal->scan->stage, stage, entry->name);
+    _close_ int fd = stage_create(seal->scan->stage, stage, entry->name, entry->after->meta.mode);
     return fd < 0 ? fd : stage_apply(seal->scan->stage, stage, entry->name, &entry->after->meta);
 }
 
@@ -416,7 +416,6 @@ struct kill { struct seal *seal; int64_t dir; int64_t *dirs; size_t count, room;
 
 static int kill_entry(void *data, const char *name, const struct object *object) {
     struct kill *kill = data;
-    kill->seal->sums.deleted++;
     int r = index_died(kill->seal->scan->store, kill->seal->line, kill->seal->number, kill->dir, name, kill->err);
     if (r < 0 || !object_is_dir(object) || scan_has_dir(kill->seal->scan, object->dir))
         return r;
@@ -466,11 +465,8 @@ static int index_row(struct seal *seal, const struct row *row, struct snap_err *
     int r = row->dead_dir ? kill_below(seal, row->dead_dir, err) : 0;
     if (r < 0)
         return r;
-    if (!entry->after) {
-        seal->sums.deleted++;
+    if (!entry->after)
         return index_died(store, seal->line, seal->number, entry->dir, entry->name, err);
-    }
-    *(row->before ? &seal->sums.changed : &seal->sums.added) += 1;
     if ((r = index_new_object(seal, row, err)) < 0)
         return r;
     return index_born(store, seal->line, seal->number, entry->dir, entry->name, entry->after, err);

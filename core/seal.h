@@ -3,7 +3,7 @@
 #pragma once
 #include "sweep.h"
 
-struct sealed { uint64_t added, changed, deleted, reflinked, copied, linked, bytes; };
+struct sealed { uint64_t reflinked, copied, linked, bytes; };
 struct seal;
 /* What differs from the newest entries of the project's line; asks the index only. */
 int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_err *err);

@@ -3,6 +3,7 @@
  * is; killed anywhere before the commit, what was built is litter that the next command removes.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "take.h"
+#include "changes.h"
 #include "hook.h"
 #include "seal.h"
 #include <inttypes.h>
@@ -31,8 +32,8 @@ static int check_name(struct snap_project *project, const char *name, struct sna
 
 static void tell_unsettled(struct scan *scan) {
     project_notice(scan->project, SNAP_NOTICE_INFO, NULL,
-                   "the project went on changing: %" PRIu64 " entries changed again while they were captured a third time",
-                   scan->changed_this_round);
+                   "the project went on changing: %" PRIu64 " %s changed again while captured a third time",
+                   scan->changed_this_round, scan->changed_this_round == 1 ? "entry" : "entries");
 }
 
 static int capture(struct scan *scan, struct snap_err *err) {
@@ -113,17 +114,39 @@ static int log_operation(struct snap_project *project, const struct snapshot *sn
     return r < 0 ? r : op_begin(project->store, &op, NULL, err);
 }
 
+static void count_row(struct snap_snapshot *counts, char letter) {
+    *(letter == 'A' ? &counts->added : letter == 'D' ? &counts->deleted : &counts->changed) += 1;
+}
+
+/* What diff would list from the latest snapshot to this one. All of the first is new but the root, which needs no question. */
+static int count(struct snap_project *project, const struct seal *seal, bool first, struct snapshot *snapshot, struct snap_err *err) {
+    if (first) {
+        snapshot->public.added = seal_count(seal) - 1;
+        return 0;
+    }
+    _snapshot_ struct snapshot *latest = NULL;
+    _changes_ struct changes changes = {0};
+    struct point from = { .line = snapshot->line }, to = { .line = snapshot->line, .snap = snapshot->public.number };
+    int r = index_latest(project->store, snapshot->line, 0, &latest, err);
+    if (r < 0)
+        return r;
+    from.snap = latest ? latest->public.number : 0;
+    if ((r = changes_between(project, from, to, NULL, NULL, 0, &changes, err)) < 0)
+        return r;
+    for (size_t i = 0; i < changes.count; i++)
+        count_row(&snapshot->public, changes.rows[i].letter);
+    return 0;
+}
+
 static int insert(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
                   struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
     int64_t before = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
     int r = before < 0 ? (int)before : seal_index(seal, ret, err);
     if (r < 0)
         return r;
-    snapshot->public.added = ret->added;
-    snapshot->public.changed = ret->changed;
-    snapshot->public.deleted = ret->deleted;
     snapshot->public.bytes = ret->bytes;
-    if ((r = index_add_snapshot(project->store, snapshot, err)) < 0 || (r = seal_live(scan, err)) < 0)
+    if ((r = count(project, seal, before == 0, snapshot, err)) < 0 || (r = index_add_snapshot(project->store, snapshot, err)) < 0
+        || (r = seal_live(scan, err)) < 0)
         return r;
     if (!request->automatic && (r = log_operation(project, snapshot, before, err)) < 0)
         return r;
@@ -177,9 +200,9 @@ static int nothing_changed(struct snap_project *project, const struct take_reque
 static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, const struct sealed *sealed) {
     ret->number = snapshot->public.number;
     ret->parent = snapshot->public.parent;
-    ret->added = sealed->added;
-    ret->changed = sealed->changed;
-    ret->deleted = sealed->deleted;
+    ret->added = snapshot->public.added;
+    ret->changed = snapshot->public.changed;
+    ret->deleted = snapshot->public.deleted;
     ret->reflinked = sealed->reflinked;
     ret->copied = sealed->copied;
     ret->linked = sealed->linked;

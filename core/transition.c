@@ -318,8 +318,8 @@ static int validate(struct work *work, struct snap_err *err) {
             return err_path(err, r, dir->from_name, "list");
     }
     if (work->conflicts) {
-        err_set(err, -EBUSY, work->tolerant ? "%" PRIu64 " paths were changed since that operation; nothing was written"
-                : "%" PRIu64 " paths were changed while the command ran; nothing was written", work->conflicts);
+        err_set(err, -EBUSY, "%" PRIu64 " path%s changed %s; nothing was written", work->conflicts, work->conflicts == 1 ? " was" : "s were",
+                work->tolerant ? "since that operation" : "while the command ran");
         if (work->tolerant)
             err_hint(err, "--force takes a snapshot of them first and then goes on");
         return err ? err_failure(err, SNAP_FAILURE_CONFLICT) : -EBUSY;

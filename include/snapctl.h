@@ -116,7 +116,7 @@ struct snap_snapshot {
     bool synced;               /* known to be on disk */
     const char *name;          /* "" = none */
     const char *message;       /* "" = none */
-    uint64_t added, changed, deleted;  /* entries, against the state that came before it in its line */
+    uint64_t added, changed, deleted;  /* rows that diff lists from the latest snapshot before it (not automatic) to it */
     uint64_t bytes;            /* of file content stored in its own layer */
 };
 
@@ -154,7 +154,7 @@ struct snap_take_options {
 struct snap_take_result {
     int64_t number;            /* 0 = nothing had changed and none was made */
     int64_t parent;
-    uint64_t added, changed, deleted;   /* entries */
+    uint64_t added, changed, deleted;   /* as in struct snap_snapshot */
     uint64_t reflinked, copied, linked; /* files, by how their content was stored */
     uint64_t bytes;            /* of content stored, however */
     uint64_t failed;           /* paths that could not be captured, each given as a notice */

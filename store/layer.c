@@ -179,12 +179,12 @@ struct dir *stage_dir(struct stage *stage, int64_t id) {
     return dir_unref(dir);
 }
 
-int stage_create(struct stage *stage, struct dir *dir, const char *name) {
+int stage_create(struct stage *stage, struct dir *dir, const char *name, mode_t mode) {
     (void)stage;
     struct dir_pinned _pinned_ at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
-    int fd = openat(at.fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(at.fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
     return fd < 0 ? -errno : fd;
 }
 
@@ -204,7 +204,7 @@ int stage_make_special(struct stage *stage, struct dir *dir, const char *name, c
     int result = make_node(at.fd, name, meta);
     if (result == 0 || !refused(-result))
         return result;
-    _close_ int placeholder = stage_create(stage, dir, name);
+    _close_ int placeholder = stage_create(stage, dir, name, 0600);
     return placeholder < 0 ? placeholder : 0;
 }
 

@@ -27,8 +27,9 @@ int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_
 struct stage *stage_free(struct stage *stage);                /* removes what was built unless published */
 DEFINE_CLEANUP(struct stage *, stage_free)
 struct dir *stage_dir(struct stage *stage, int64_t id);       /* a new reference; made if not there; thread-safe. NULL: no memory or errno */
-/* A new empty file, open for writing (0600): metadata comes with stage_finish_file. Descriptor or negative errno. */
-int stage_create(struct stage *stage, struct dir *dir, const char *name);
+/* A new empty file, open for reading and writing whatever `mode` is (its permission bits, those of the umask aside): the
+ * rest of the metadata comes with stage_apply_open. Descriptor or negative errno. */
+int stage_create(struct stage *stage, struct dir *dir, const char *name, mode_t mode);
 /* Symlink, fifo, socket, device as `meta` says; where the privilege for a device is missing, an empty placeholder file. */
 int stage_make_special(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta);
 /* The same object under another name of this layer. */

@@ -127,7 +127,7 @@ static struct stage *begin(struct place *place, int64_t id) {
 static void put(struct stage *stage, int64_t id, const char *name, const char *text) {
     _dir_ struct dir *dir = stage_dir(stage, id);
     assert_non_null(dir);
-    _close_ int fd = stage_create(stage, dir, name);
+    _close_ int fd = stage_create(stage, dir, name, 0600);
     assert_true(fd >= 0);
     assert_int_equal(fs_write_all(fd, text, strlen(text)), 0);
 }
@@ -249,7 +249,7 @@ static void what_is_removed_can_be_made_again(void **state) {
     _cleanup_(stage_freep) struct stage *stage = begin(place, 3);
     _dir_ struct dir *dir = stage_dir(stage, INDEX_ROOT);
     put(stage, INDEX_ROOT, "name", "old");
-    assert_int_equal(stage_create(stage, dir, "name"), -EEXIST);
+    assert_int_equal(stage_create(stage, dir, "name", 0600), -EEXIST);
     assert_int_equal(stage_remove(stage, dir, "name"), 0);
     put(stage, INDEX_ROOT, "name", "newer");
 }

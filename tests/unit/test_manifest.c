@@ -274,7 +274,7 @@ static void build_layer(struct place *place) {
     assert_int_equal(stage_open(place->store, 1, &stage, &err), 0);
     _dir_ struct dir *dir = stage_dir(stage, 12);
     assert_non_null(dir);
-    _close_ int fd = stage_create(stage, dir, "file");
+    _close_ int fd = stage_create(stage, dir, "file", 0600);
     assert_int_equal(fs_write_all(fd, "hello", 5), 0);
     struct object pipe = { .id = 3, .meta = { .mode = S_IFIFO | 0600 } };
     assert_int_equal(stage_make_special(stage, dir, "pipe", &pipe.meta), 0);
