@@ -1,5 +1,5 @@
-/* The inside of a transition, shared by the files that make it: transition.c (the protocol), staging.c (what is built and displaced, out of sight), swap.c (each change, and how it is taken back),
- * settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a transition, shared by the files that make it: transition.c (the protocol), staging.c (what is built and
+ * displaced, out of sight), swap.c (each change, and how it is taken back), settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "inspect.h"
 #include "map.h"
