@@ -10,6 +10,7 @@ struct settler {
     struct work *work;
     struct timespec now;                  /* the file system's clock, read before anything is looked at */
     bool fine;
+    struct map *left;                     /* object ids whose remaining names were seen to: a set */
     struct snap_err *err;
 };
 
@@ -164,6 +165,11 @@ static int settle_left_names(struct settler *settler, const struct plan_row *row
     struct work *work = settler->work;
     if (row->state != PLAN_DONE || !row->before || object_is_dir(row->before) || row->how == PLAN_KEEP)
         return 0;
+    int64_t id = row->before->id;
+    if (!(row->before->flags & OBJECT_LINKED) || map_get(settler->left, &id, sizeof(id)))
+        return 0;
+    if (map_put(settler->left, &id, sizeof(id), settler, NULL) < 0)
+        return err_nomem(settler->err);
     int64_t links = index_links(work->store, work->ground, row->before->id, settler->err);
     if (links <= 1)
         return (int)MIN(links, (int64_t)0);
@@ -196,10 +202,14 @@ static int read_clock(struct settler *settler) {
     return 0;
 }
 
+static void settler_done(struct settler *settler) {
+    map_free(settler->left, NULL);
+}
+
 int settle_live(struct work *work, struct snap_err *err) {
-    struct settler settler = { .work = work, .err = err };
+    struct settler settler _cleanup_(settler_done) = { .work = work, .left = map_new(), .err = err };
     struct plan *plan = work->plan;
-    int r = read_clock(&settler);
+    int r = settler.left ? read_clock(&settler) : err_nomem(err);
     if (r == 0)
         r = remove_records(&settler);
     for (size_t i = 0; r == 0 && i < plan->count; i++)

@@ -88,8 +88,9 @@ bool work_looks_same(const struct plan_row *row) {
     return is_file_to_file(row) && same_content(row->before, row->after) && meta_equal(&row->before->meta, &row->after->meta);
 }
 
-/* How many names go from this object to that one. */
+/* How many names go from this object to that one, and how many each has; asked for once, however many there are. */
 struct pair { int64_t before, after; };
+struct pair_names { size_t count; bool asked, all; };
 
 static int count_pairs(struct work *work, struct map *pairs, struct snap_err *err) {
     for (size_t i = 0; i < work->plan->count; i++) {
@@ -97,32 +98,41 @@ static int count_pairs(struct work *work, struct map *pairs, struct snap_err *er
         if (!is_file_to_file(row) || !same_content(row->before, row->after))
             continue;
         struct pair key = { row->before->id, row->after->id };
-        size_t *count = map_get(pairs, &key, sizeof(key));
-        if (count) {
-            ++*count;
+        struct pair_names *names = map_get(pairs, &key, sizeof(key));
+        if (names) {
+            names->count++;
             continue;
         }
-        if (!(count = malloc(sizeof(*count))))
+        if (!(names = calloc(1, sizeof(*names))))
             return err_nomem(err);
-        *count = 1;
-        if (map_put(pairs, &key, sizeof(key), count, NULL) < 0) {
-            free(count);
+        names->count = 1;
+        if (map_put(pairs, &key, sizeof(key), names, NULL) < 0) {
+            free(names);
             return err_nomem(err);
         }
     }
     return 0;
 }
 
+static int ask_for_names(struct work *work, const struct plan_row *row, struct pair_names *names, struct snap_err *err) {
+    int64_t before = index_links(work->store, work->from, row->before->id, err);
+    int64_t after = before < 0 ? before : index_links(work->store, work->to, row->after->id, err);
+    if (after < 0)
+        return (int)after;
+    names->all = before == (int64_t)names->count && after == (int64_t)names->count;
+    names->asked = true;
+    return 0;
+}
+
 /* The inode may stay if all its names stay its names. 1, 0 or a negative errno. */
 static int stays_one_inode(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err) {
     struct pair key = { row->before->id, row->after->id };
-    const size_t *count = map_get(pairs, &key, sizeof(key));
-    if (!count)
+    struct pair_names *names = map_get(pairs, &key, sizeof(key));
+    if (!names)
         return 0;
-    int64_t before = index_links(work->store, work->from, row->before->id, err);
-    int64_t after = before < 0 ? before : index_links(work->store, work->to, row->after->id, err);
-    row->links = (uint32_t)*count;
-    return after < 0 ? (int)after : before == (int64_t)*count && after == (int64_t)*count;
+    int r = names->asked ? 0 : ask_for_names(work, row, names, err);
+    row->links = (uint32_t)names->count;
+    return r < 0 ? r : names->all;
 }
 
 /* Blocks that a stored content takes; -1: it cannot be told. */
