@@ -40,7 +40,7 @@ static int refuse_undo(const struct op *op, struct snap_err *err) {
         return err_set(err, -EALREADY, "operation %" PRId64 " (%s) is undone already", op->id, op->kind);
     if (!strcmp(op->state, "failed"))
         return err_set(err, -EINVAL, "operation %" PRId64 " (%s) failed and changed nothing", op->id, op->kind);
-    err_set(err, -EINVAL, "operation %" PRId64 " is a %s, which undo does not take back", op->id, op->kind);
+    err_set(err, -EINVAL, "undo does not take back operation %" PRId64 ", which is: %s", op->id, op->kind);
     if (!strcmp(op->kind, "undo"))
         return err_hint(err, "to do it again: snapctl redo");
     return err_hint(err, "snapctl op log shows which operations can be undone");

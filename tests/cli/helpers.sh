@@ -62,6 +62,39 @@ skip() {
     exit 77
 }
 
+# What only root can arrange.
+need_root() {
+    [ "$(id -u)" -eq 0 ] || skip "only root can ${1:-do this}"
+}
+
+# mount(8) with these arguments; unmounted however the case ends, the last first.
+mounted=()
+mount_it() {
+    mount "$@" 2>"$HERE/stderr" || skip "cannot mount: $(head -n 1 "$HERE/stderr")"
+    trap unmount_all EXIT
+    mounted=("${!#}" "${mounted[@]}")
+}
+
+unmount_all() {
+    cd /
+    local at
+    for at in "${mounted[@]}"; do
+        umount "$at" || umount -l "$at"
+    done
+    mounted=()
+}
+
+# A file system of its own, in a file: TYPE SIZE DIR, options of mkfs after them.
+mount_new() {
+    local type=$1 size=$2 dir=$3
+    shift 3
+    command -v "mkfs.$type" >/dev/null || skip "there is no mkfs.$type(8)"
+    truncate -s "$size" "$dir.image"
+    "mkfs.$type" -q "$@" "$dir.image" >/dev/null 2>&1 || skip "cannot make $type"
+    mkdir -p "$dir"
+    mount_it -o loop "$dir.image" "$dir"
+}
+
 # A project with two files and a directory.
 make_project() {
     mkdir -p src

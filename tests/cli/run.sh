@@ -22,7 +22,8 @@ if [ $# -eq 0 ]; then
 fi
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/snapctl-cli.XXXXXX") || exit 2
-trap 'chmod -R u+rwX "$scratch" 2>/dev/null; rm -rf "$scratch"' EXIT
+# not into what a case may have left mounted
+trap 'find "$scratch" -xdev -type d -exec chmod u+rwx {} + 2>/dev/null; rm -rf --one-file-system "$scratch"' EXIT
 scratch=$(realpath "$scratch")
 
 # What differs from machine to machine and from run to run.
