@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "copy.h"
 #include "cleanup.h"
+#include "fs.h"
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -419,6 +420,43 @@ int copy_content(int from, int to, const struct copy_options *options, uint64_t 
 int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest) {
     static const struct copy_options plain;
     return transfer(from, -1, options ? options : &plain, true, ret_size, ret_digest);
+}
+
+static int pour(struct job *job, uint64_t *ret_size) {
+    for (;;) {
+        if (cancelled(job->options))
+            return -ECANCELED;
+        ssize_t got = read(job->from, job->buffer, CHUNK);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            *ret_size = job->hasher->at;
+            return got < 0 ? -errno : 0;
+        }
+        hasher_data(job->hasher, job->buffer, (size_t)got);
+        int r = fs_write_all(job->to, job->buffer, (size_t)got);
+        if (r < 0)
+            return r;
+        tell(job, (uint64_t)got, false);
+    }
+}
+
+int copy_stream(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest) {
+    static const struct copy_options plain;
+    static _Thread_local uint8_t buffer[CHUNK];
+    struct hasher hasher _hasher_ = {0};
+    struct job job = { .from = from, .to = to, .options = options ? options : &plain, .buffer = buffer, .hasher = &hasher };
+    uint64_t size;
+    int r = hasher_init(&hasher);
+    if (r == 0)
+        r = pour(&job, &size);
+    if (r < 0)
+        return r;
+    tell(&job, 0, true);
+    hasher_end(&hasher, ret_digest);
+    if (ret_size)
+        *ret_size = size;
+    return 0;
 }
 
 bool digest_equal(const struct digest *a, const struct digest *b) {

@@ -35,6 +35,8 @@ struct copy_options {
 int copy_content(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
 /* Digest alone; a 1 TiB hole costs no reading and at most seconds. */
 int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
+/* All of `from` to `to`, which may be a pipe: from the positions that both have, holes as zeros. The digest is always made. */
+int copy_stream(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
 bool digest_equal(const struct digest *a, const struct digest *b);
 /* `fd` is O_RDONLY. 1 = somebody has the file open for writing or mapped writable, or we may not ask, or the file system
  * would not tell (overlayfs); 0 = nobody. design.md section 5, "hot". */

@@ -24,11 +24,13 @@ static int build_file(struct snap_project *project, int dirfd, const char *name,
         return -errno;
     uint64_t size = 0;
     struct progress progress = { project, bytes };
-    struct copy_options options = { .cancel = project->env.cancel, .progress = on_bytes, .data = &progress };
-    int r = copy_content(from, to, &options, &size, NULL);
+    struct digest digest;
+    struct copy_options options = { .cancel = project->env.cancel, .progress = on_bytes, .data = &progress,
+                                    .want_digest = true, .digest_source = true };
+    int r = copy_content(from, to, &options, &size, &digest);
     if (r < 0)
         return r;
-    return size == object->meta.size ? 0 : -EUCLEAN;
+    return size == object->meta.size ? project_check_content(project, object, &digest, err) : -EUCLEAN;
 }
 
 static int build_node(int dirfd, const char *name, const struct meta *meta) {

@@ -31,3 +31,5 @@ int project_layers(struct snap_project *project, struct layers **ret, struct sna
 const char *project_store_inside(const struct snap_project *project);
 /* An open read-only descriptor of an object's bytes, also of an empty one; -EUCLEAN damaged, -ENODATA never read. */
 int project_open_content(struct snap_project *project, const struct object *object, struct snap_err *err);
+/* Is `digest`, made of all that was read there, the one that the object was stored with? -EUCLEAN: no, and which file is damaged. */
+int project_check_content(struct snap_project *project, const struct object *object, const struct digest *digest, struct snap_err *err);

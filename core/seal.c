@@ -244,8 +244,11 @@ static int copy_from_layer(struct seal *seal, const struct content *content, str
     _close_ int to = stage_create(seal->scan->stage, stage, entry->name, entry->after->meta.mode);
     if (to < 0)
         return to;
-    struct copy_options options = { .cancel = seal->scan->project->env.cancel };
-    int r = copy_content(from, to, &options, NULL, NULL);
+    struct copy_options options = { .cancel = seal->scan->project->env.cancel, .want_digest = true, .digest_source = true };
+    struct digest digest;
+    int r = copy_content(from, to, &options, NULL, &digest);
+    if (r >= 0)
+        r = project_check_content(seal->scan->project, entry->after, &digest, err);
     return r < 0 ? r : stage_apply(seal->scan->stage, stage, entry->name, &entry->after->meta);
 }
 

@@ -313,11 +313,22 @@ static int open_present(struct side *side, const char *path) {
     return S_ISREG(stat.st_mode) ? TAKE_FD(fd) : -ESTALE;
 }
 
+/* Leaves the position where it was. */
+static int check_stored(struct side *side, int fd, const struct object *object, struct snap_err *err) {
+    struct digest digest;
+    int r = copy_digest(fd, NULL, NULL, &digest);
+    return r < 0 ? r : project_check_content(side->project, object, &digest, err);
+}
+
 static int read_regular(struct side *side, const char *path, const struct object *object, size_t limit, struct buf *ret, struct snap_err *err) {
     _close_ int fd = side->scan ? open_present(side, path) : project_open_content(side->project, object, err);
     if (fd < 0)
         return side->scan ? err_path(err, fd, path, "read") : fd;
-    int r = read_all(fd, limit, ret);
+    int r = side->scan ? 0 : check_stored(side, fd, object, err);
+    if (r == -EUCLEAN)
+        return r;
+    if (r == 0)
+        r = read_all(fd, limit, ret);
     return r < 0 ? err_path(err, r, path, "read") : 0;
 }
 

@@ -70,3 +70,11 @@ int project_open_content(struct snap_project *project, const struct object *obje
     int r = project_layers(project, &layers, err);
     return r < 0 ? r : layers_open_content_id(layers, object->content, err);
 }
+
+int project_check_content(struct snap_project *project, const struct object *object, const struct digest *digest, struct snap_err *err) {
+    struct layers *layers = NULL;
+    if (!object->content || digest_equal(digest, &object->digest))
+        return 0;
+    int r = project_layers(project, &layers, err);
+    return r < 0 ? r : layers_content_differs(layers, object->content, err);
+}

@@ -2,11 +2,10 @@
  * Reads the index and layers; never the project. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tree.h"
 
+#include "copy.h"
 #include "fs.h"
 #include "quote.h"
 #include <string.h>
-
-#define CAT_BLOCK (256 * 1024)
 
 void tree_join(struct buf *out, const char *first, const char *name) {
     buf_str(out, first);
@@ -275,24 +274,17 @@ static const char *type_name(uint32_t mode) {
     }
 }
 
-static int pour(struct snap_project *project, int from, int to, struct snap_err *err) {
-    _free_ char *block = malloc(CAT_BLOCK);
-    if (!block)
-        return err_nomem(err);
-    for (;;) {
-        if (project_cancelled(project))
-            return project_cancelled_error(err);
-        ssize_t got = read(from, block, CAT_BLOCK);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_errno(err, -errno, "cannot read what the store keeps");
-        if (got == 0)
-            return 0;
-        int r = fs_write_all(to, block, (size_t)got);
-        if (r < 0)
-            return err_errno(err, r, "cannot write");
-    }
+/* What was written cannot be taken back; whether it is what was stored is known at the end, and said. */
+static int pour(struct snap_project *project, const char *path, const struct object *object, int from, int to, struct snap_err *err) {
+    struct copy_options options = { .cancel = project->env.cancel };
+    struct digest digest;
+    int r = copy_stream(from, to, &options, NULL, &digest);
+    if (r == -ECANCELED)
+        return project_cancelled_error(err);
+    if (r < 0)
+        return err_path(err, r, path, "show");
+    r = project_check_content(project, object, &digest, err);
+    return r < 0 ? err_wrap(err, "what was shown of '%s' is wrong", path) : 0;
 }
 
 static int cat_object(struct snap_project *project, const char *path, const struct object *object, int fd, struct snap_err *err) {
@@ -310,7 +302,7 @@ static int cat_object(struct snap_project *project, const char *path, const stru
     _close_ int content = project_open_content(project, object, err);
     if (content < 0)
         return err_wrap(err, "cannot show '%s'", path);
-    return pour(project, content, fd, err);
+    return pour(project, path, object, content, fd, err);
 }
 
 int snap_cat(struct snap_project *project, const char *spec, int fd, struct snap_err *err) {

@@ -57,5 +57,7 @@ DEFINE_CLEANUP(struct layers *, layers_close)
 int layers_open_content(struct layers *layers, const struct content *content, struct snap_err *err);
 /* The same by the content's id, asking the index under the same lock. */
 int layers_open_content_id(struct layers *layers, int64_t content, struct snap_err *err);
+/* -EUCLEAN and which file of which layer it is: for who read what layers_open_content_id gave, and found another digest. */
+int layers_content_differs(struct layers *layers, int64_t content, struct snap_err *err);
 /* linkat of a layer's file to (dirfd, name), for content that lies in an older layer with equal metadata. Negative errno. */
 int layers_link_content(struct layers *layers, const struct content *content, int dirfd, const char *name, struct snap_err *err);

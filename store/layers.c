@@ -324,6 +324,18 @@ int layers_open_content_id(struct layers *layers, int64_t id, struct snap_err *e
     return result;
 }
 
+int layers_content_differs(struct layers *layers, int64_t id, struct snap_err *err) {
+    struct content content = {0};
+    pthread_mutex_lock(&layers->mutex);
+    int result = index_content(layers->store, id, &content, err);
+    pthread_mutex_unlock(&layers->mutex);
+    if (result < 0)
+        return result;
+    result = layer_damaged(err, content.layer, content.name, "has other bytes than were stored");
+    free(content.name);
+    return result;
+}
+
 static int link_file(struct dir *dir, const struct content *content, int dirfd, const char *name, struct snap_err *err) {
     struct dir_pinned _pinned_ at = dir_pinned(dir);
     if (at.fd < 0)
