@@ -192,6 +192,31 @@ static int remove_records(struct settler *settler) {
     return 0;
 }
 
+struct came { struct settler *settler; int64_t dir; };
+
+static int on_newest(void *data, const char *name, const struct object *object) {
+    struct came *came = data;
+    struct live_entry known;
+    (void)object;
+    int r = live_find(came->settler->work->store, came->dir, name, &known, came->settler->err);
+    return r < 0 ? r : r > 0 ? 0 : put_gone(came->settler, came->dir, name);
+}
+
+/* A directory that comes back has nothing but what was put in it now, whatever the newest snapshot has in it. */
+static int settle_came(struct settler *settler) {
+    struct work *work = settler->work;
+    for (size_t i = 0; i < work->plan->dirs_count; i++) {
+        const struct plan_dir *dir = work->plan->dirs[i];
+        if (dir->in_from || dir->clone || !dir->to_row || dir->to_row->state != PLAN_DONE)
+            continue;
+        struct came came = { settler, dir->id };
+        int r = index_list(work->store, index_newest(INDEX_PROJECT_LINE), dir->id, on_newest, &came, settler->err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 /* The staging directory is on the project's file system. */
 static int read_clock(struct settler *settler) {
     int dir = settler->work->staging.root;
@@ -215,6 +240,8 @@ int settle_live(struct work *work, struct snap_err *err) {
     for (size_t i = 0; r == 0 && i < plan->count; i++)
         if ((r = settle_row(&settler, &plan->rows[i])) == 0)
             r = settle_left_names(&settler, &plan->rows[i]);
+    if (r == 0)
+        r = settle_came(&settler);
     for (size_t i = 0; r == 0 && i < plan->dirs_count; i++)
         r = settle_dir(&settler, plan->dirs[i]);
     for (size_t i = 0; r == 0 && i < work->relinked_count; i++)

@@ -510,6 +510,28 @@ static void undo_of_an_undo_is_refused_with_redo_as_the_hint(void **state) {
     expect_text(scratch, "a", "1\n");
 }
 
+static void a_directory_that_comes_back_has_not_what_the_newest_snapshot_has_in_it(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir h && touch h/x h/y h/z && mkdir h/d && touch h/d/f");
+    take(scratch);                                   /* 1: all of it */
+    scratch_run(scratch, "rm -r h");
+    take(scratch);                                   /* 2: nothing */
+    must_roll_back(scratch, "1", NULL);
+    scratch_run(scratch, "rm -r h/y h/d");
+    take(scratch);                                   /* 3: some of it */
+    _free_ char *some = listing(scratch);
+    must_roll_back(scratch, "2", NULL);
+    must_roll_back(scratch, "1", NULL);
+    must_roll_back(scratch, "3", NULL);              /* whose safety snapshot has all of it */
+    for (unsigned i = 0; i < 3; i++)
+        must_undo(scratch, 0, false);
+    expect(scratch, some);
+    int64_t last = take(scratch);
+    scratch_expect(scratch, last, "h/x", "");
+    scratch_expect(scratch, last, "h/y", NULL);
+    scratch_expect(scratch, last, "h/d/f", NULL);
+}
+
 /* Kills and failures at every point. */
 
 static unsigned countdown;
@@ -837,6 +859,7 @@ int main(int argc, char **argv) {
         TEST(undo_leaves_what_the_operation_did_not_change),
         TEST(a_forced_undo_can_be_undone_by_its_safety_snapshot),
         TEST(undo_of_an_undo_is_refused_with_redo_as_the_hint),
+        TEST(a_directory_that_comes_back_has_not_what_the_newest_snapshot_has_in_it),
         TEST_IN_MEMORY(killed_at_every_point_a_rollback_and_its_undo_happen_wholly_or_not_at_all),
         TEST_IN_MEMORY(killed_during_recovery_the_next_one_goes_on),
         TEST_IN_MEMORY(without_room_at_any_point_everything_is_put_back),
