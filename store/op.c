@@ -109,10 +109,25 @@ int op_get(struct store *store, int64_t id, struct op **ret, struct snap_err *er
     return code < 0 ? code : read_one(&row, ret, err);
 }
 
+/* A damaged index finds what it should not, and would find it again for ever. */
+static int not_begun(const struct op *op, struct snap_err *err) {
+    err_set(err, -EUCLEAN, "the store's database is damaged: operation %lld is listed as begun and is not", (long long)op->id);
+    err_failure(err, SNAP_FAILURE_DAMAGE);
+    return -EUCLEAN;
+}
+
 int op_unfinished(struct store *store, struct op **ret, struct snap_err *err) {
+    struct op _op_ *op = NULL;
     struct db_statement _statement_ row = {0};
     int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.state = 'begun' ORDER BY o.id LIMIT 1", "");
-    return code < 0 ? code : read_one(&row, ret, err);
+    if (code >= 0)
+        code = read_one(&row, &op, err);
+    if (code <= 0)
+        return code;
+    if (strcmp(op->state, "begun") != 0)
+        return not_begun(op, err);
+    *ret = TAKE_PTR(op);
+    return 1;
 }
 
 int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err) {

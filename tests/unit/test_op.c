@@ -1,4 +1,5 @@
 /* Tests of the operation log and of the order of undo and redo. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "db.h"
 #include "fs.h"
 #include "op.h"
 
@@ -270,6 +271,27 @@ static void what_was_begun_and_not_ended_is_found(void **state) {
     assert_int_equal(op_unfinished(store, &op, &err), 0);
 }
 
+/* Recovery asks until nothing is found. */
+static void an_index_that_finds_what_was_not_begun_is_damage(void **state) {
+    (void)state;
+    struct op *op = NULL;
+    sqlite3 *other = NULL;
+    char file[160];
+    did("take");
+    assert_int_equal(store_commit(store, false, &err), 0);
+    snprintf(file, sizeof(file), "%s/store.db", path);
+    assert_int_equal(sqlite3_open(file, &other), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(other, "PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_schema SET sql = replace(sql, '''begun''', '''done''') WHERE name = 'operation_begun';"
+        "PRAGMA writable_schema = RESET; REINDEX operation_begun; PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_schema SET sql = replace(sql, '''done''', '''begun''') WHERE name = 'operation_begun';"
+        "PRAGMA writable_schema = RESET", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(other), SQLITE_OK);
+    assert_int_equal(op_unfinished(store, &op, &err), -EUCLEAN);
+    assert_int_equal(err.failure, SNAP_FAILURE_DAMAGE);
+    assert_null(op);
+}
+
 static void numbers_of_operations_are_not_given_twice(void **state) {
     (void)state;
     int64_t id = did("take");
@@ -340,6 +362,7 @@ int main(void) {
         TEST(ends_and_texts_may_be_set_later),
         TEST(an_operation_that_is_not_there_is_told),
         TEST(what_was_begun_and_not_ended_is_found),
+        TEST(an_index_that_finds_what_was_not_begun_is_damage),
         TEST(numbers_of_operations_are_not_given_twice),
         TEST(the_list_is_newest_first_and_ends_when_told),
         TEST(temporary_names_are_kept_until_they_are_cleared),
