@@ -212,15 +212,33 @@ static int remember_relinked(struct work *work, int64_t dir, const char *name, i
     return 0;
 }
 
-/* A name that the plan leaves alone, wherever its directory is by now. */
+/* 0 = another directory has its path. Where no record tells, the path is believed. */
+static int is_dir(struct work *work, struct point at, int64_t dir, int fd, struct snap_err *err) {
+    char *name _free_ = NULL;
+    int64_t parent;
+    struct live_entry known = {0};
+    struct statx stat;
+    struct fingerprint print;
+    int r = index_dir_place(work->store, at, dir, &parent, &name, err);
+    if (r <= 0 || (r = live_find(work->store, parent, name, &known, err)) < 0)
+        return r;
+    if (r == 0 || known.dir != dir || known.flags & LIVE_GONE || !known.print.ino)
+        return 1;
+    if ((r = fs_statx(fd, "", &stat)) < 0)
+        return err_path(err, r, name, "look at");
+    fingerprint_from(&stat, &print);
+    return print.ino == known.print.ino && print.size == known.print.size;
+}
+
+/* A name that the plan leaves alone, where its directory is at that point. */
 static int link_from_place(struct work *work, struct point at, int64_t dir, const char *name, struct plan_row *row, struct snap_err *err) {
     struct buf path _buf_ = {0};
     int r = index_dir_path(work->store, at, dir, &path, err);
     if (r <= 0)
         return r;
     int fd _close_ = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
-    if (fd < 0)
-        return 0;
+    if (fd < 0 || (r = is_dir(work, at, dir, fd, err)) <= 0)
+        return fd < 0 ? 0 : r;
     struct live_entry known = {0};
     if ((r = live_find(work->store, dir, name, &known, err)) < 0)
         return r;
@@ -237,7 +255,10 @@ static int on_name(void *data, int64_t dir, const char *name) {
     int64_t there = index_lookup_id(work->store, work->ground, dir, name, search->err);
     if (there != row->after->id)
         return (int)MIN(there, (int64_t)0);
-    int r = link_from_place(work, work->ground, dir, name, row, search->err);
+    /* Its directory may be on its way from one place to the other; outside of the paths it is where the ground has it. */
+    int r = link_from_place(work, work->from, dir, name, row, search->err);
+    if (r == 0)
+        r = link_from_place(work, work->ground, dir, name, row, search->err);
     if (r == 0 && work->recovering)
         r = link_from_place(work, work->to, dir, name, row, search->err);
     search->linked = r > 0;

@@ -287,6 +287,21 @@ static void a_hard_link_comes_back_as_a_link_to_the_name_that_stayed(void **stat
     expect_known(scratch, "1");
 }
 
+static void a_name_comes_back_as_a_link_to_one_whose_directory_moves(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir d && echo text >d/a && ln d/a gone");
+    take(scratch);
+    scratch_run(scratch, "rm gone && echo other >d/other");
+    take(scratch);
+    scratch_run(scratch, "mv d e && ln e/a name");
+    must_roll_back(scratch, "2", NULL);
+    must_undo(scratch, 0, false);
+    struct stat a, name;
+    assert_int_equal(fstatat(scratch->root, "e/a", &a, 0), 0);
+    assert_int_equal(fstatat(scratch->root, "name", &name, 0), 0);
+    assert_int_equal(a.st_ino, name.st_ino);
+}
+
 static void metadata_alone_changes_on_the_same_inode(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >f && ln f g && chmod 640 f");
@@ -846,6 +861,7 @@ int main(int argc, char **argv) {
         TEST(a_directory_moves_out_of_one_that_goes_with_what_is_left_out_in_it),
         TEST(what_is_left_out_is_neither_touched_nor_deleted),
         TEST(a_hard_link_comes_back_as_a_link_to_the_name_that_stayed),
+        TEST(a_name_comes_back_as_a_link_to_one_whose_directory_moves),
         TEST(metadata_alone_changes_on_the_same_inode),
         TEST(a_deep_tree_comes_back),
         TEST(a_file_that_changes_right_before_its_swap_stops_everything),
