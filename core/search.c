@@ -10,6 +10,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void search_done(struct search *search) {
     free(search->dir);
@@ -176,18 +177,36 @@ void search_user_name(uid_t uid, char *name, size_t room) {
 }
 
 /* Root in a user's project: that user's registry knows the store, and root's files in it would lock the user out. */
-static int check_owner(const struct search *search, bool here, struct snap_err *err) {
+static int check_owner(const struct search *search, uid_t owner, bool here, struct snap_err *err) {
     _free_ char *state = NULL;
     _found_ struct found found = {0};
-    if (geteuid() != 0 || search->owner == 0 || registry_state_dir(search->owner, &state, NULL) < 0)
+    if (owner == 0 || registry_state_dir(owner, &state, NULL) < 0)
         return 0;
     struct snap_err ignored = {0};           /* a registry that cannot be read says nothing */
     if (ask_registry(search, state, here, &found, &ignored) < 0 || found.how == REGISTRY_NONE || found.how == REGISTRY_REPLACED)
         return 0;
     char name[64];
-    search_user_name(search->owner, name, sizeof(name));
+    search_user_name(owner, name, sizeof(name));
     err_set(err, -EPERM, "the project '%s' belongs to user %s", found.root, name);
     return err_hint(err, "sudo -u %s snapctl ... works on it", name);
+}
+
+/* A directory of root's may lie in a user's project: those above it say whose it can be. */
+static int check_owners(const struct search *search, bool here, struct snap_err *err) {
+    _free_ char *path = strdup(search->dir);
+    if (!path)
+        return err_nomem(err);
+    uid_t last = search->owner;
+    int result = check_owner(search, last, here, err);
+    for (char *slash; result == 0 && !here && (slash = strrchr(path, '/')) && slash > path;) {
+        struct stat stat;
+        *slash = '\0';
+        if (lstat(path, &stat) < 0 || stat.st_uid == last)
+            continue;
+        last = stat.st_uid;
+        result = check_owner(search, last, here, err);
+    }
+    return result;
 }
 
 static int look(const struct search *search, bool here, struct found *ret, struct snap_err *err) {
@@ -195,8 +214,8 @@ static int look(const struct search *search, bool here, struct found *ret, struc
         return ask_store(search, here, ret, err);
     _found_ struct found found = {0};
     int result = ask_registry(search, search->state, here, &found, err);
-    if (result == 0 && found.how == REGISTRY_NONE)
-        result = check_owner(search, here, err);
+    if (result == 0 && found.how == REGISTRY_NONE && geteuid() == 0)
+        result = check_owners(search, here, err);
     if (result < 0)
         return result;
     *ret = found;

@@ -72,7 +72,7 @@ mounted=()
 mount_it() {
     mount "$@" 2>"$HERE/stderr" || skip "cannot mount: $(head -n 1 "$HERE/stderr")"
     trap unmount_all EXIT
-    mounted=("${!#}" "${mounted[@]}")
+    mounted=("$(realpath "${!#}")" "${mounted[@]}")
 }
 
 unmount_all() {

@@ -11,9 +11,9 @@ content() {
     for _ in $(seq 2000); do echo "$1"; done
 }
 git_quietly init -b A
-for i in $(seq $files); do content A >f$i; done
+for i in $(seq $files); do content A >"f$i"; done
 git_quietly add . && git_quietly commit -m A && git_quietly checkout -b B
-for i in $(seq $files); do content B >f$i; done
+for i in $(seq $files); do content B >"f$i"; done
 git_quietly commit -am B
 snapctl -q take -n b
 git_quietly checkout A

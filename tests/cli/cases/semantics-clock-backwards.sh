@@ -27,7 +27,7 @@ snapctl rollback -q 1
 cat f g
 stat -c '%n %y' f
 say "and the clock itself, if it can be set for one program"
-library=$(ls /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1 2>/dev/null | head -n 1)
+library=$(find /usr/lib /usr/lib64 -name libfaketime.so.1 2>/dev/null | head -n 1)
 echo 6 >g
 if [ -n "$library" ]; then
     LD_PRELOAD=$library FAKETIME='2001-01-01 00:00:00' "$SNAPCTL" -q take

@@ -26,4 +26,4 @@ run -C inner rollback
 run status --porcelain
 say "two stores, and none of them in a project"
 find . -name '*.db' -o -name '.snapctl*'
-ls "$XDG_STATE_HOME"/snapctl | grep -c -- '-................$'
+find "$XDG_STATE_HOME/snapctl" -name store.db | wc -l
