@@ -116,16 +116,20 @@ static void layer_name(int64_t layer, char name[32]) {
     (void)snprintf(name, 32, "%lld", (long long)layer);
 }
 
+static int layer_exists(struct store *store, int64_t layer, struct snap_err *err) {
+    char name[32];
+    layer_name(layer, name);
+    if (faccessat(store_layers_fd(store), name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : err_path(err, -errno, store_path(store), "look at layer %s of the store", name);
+}
+
 /* 1 = *ret is a layer that a command cut short between publishing and committing left behind. */
 static int unrecorded_layer(struct store *store, int64_t *ret, struct snap_err *err) {
     struct index_ids ids;
     int code = index_next_ids(store, &ids, err);
-    if (code < 0)
+    if (code < 0 || (code = layer_exists(store, ids.snapshot, err)) <= 0)
         return code;
-    char name[32];
-    layer_name(ids.snapshot, name);
-    if (faccessat(store_layers_fd(store), name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : err_path(err, -errno, store_path(store), "look at layer %s of the store", name);
     *ret = ids.snapshot;
     return 1;
 }
@@ -187,17 +191,28 @@ static int remove_layer(struct store *store, int64_t layer, struct snap_err *err
     return code < 0 ? err_path(err, code, store_path(store), "remove layer %s of the store", name) : 0;
 }
 
-static int remove_unrecorded(struct store *store, const struct teller *teller, struct snap_err *err) {
-    int64_t layer;
-    int code = unrecorded_layer(store, &layer, err);
-    if (code <= 0)
-        return code;
-    code = is_named(store, layer, err);
+static int remove_one_unrecorded(struct store *store, int64_t layer, const struct teller *teller, struct snap_err *err) {
+    int code = is_named(store, layer, err);
     if (code != 0)                           /* every next snapshot would take this number and its layer's place */
         return code < 0 ? code : damaged(err, "the layer of the next snapshot is in use already");
     code = remove_layer(store, layer, err);
     if (code == 0)
         tell(teller, "removed layer %lld, which a command that was cut short had not recorded yet", (long long)layer);
+    return code;
+}
+
+/* Several, where the power failed after snapshots whose commits were not flushed. The last first: those before it show the
+ * next command that there is more to do. */
+static int remove_unrecorded(struct store *store, const struct teller *teller, struct snap_err *err) {
+    int64_t first;
+    int code = unrecorded_layer(store, &first, err);
+    if (code <= 0)
+        return code;
+    int64_t last = first;
+    while ((code = layer_exists(store, last + 1, err)) > 0)
+        last++;
+    for (; code == 0 && last >= first; last--)
+        code = remove_one_unrecorded(store, last, teller, err);
     return code;
 }
 

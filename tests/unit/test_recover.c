@@ -226,6 +226,16 @@ static void a_layer_that_was_published_but_not_recorded_is_removed(void **state)
     assert_int_equal(take("two", true), 2);
 }
 
+static void all_layers_go_whose_snapshots_the_database_lost(void **state) {
+    (void)state;
+    take("one", true);
+    OK(mkdirat(store_layers_fd(store), "2", 0700));
+    OK(mkdirat(store_layers_fd(store), "3", 0700));
+    recover();
+    assert_false(there("layers/2") || there("layers/3"));
+    assert_int_equal(take("two", true), 2);
+}
+
 static void what_is_no_layer_of_ours_is_left_alone(void **state) {
     (void)state;
     take("one", true);
@@ -442,6 +452,7 @@ int main(void) {
         TEST(recovery_needs_the_lock),
         TEST(work_that_was_cut_short_is_removed),
         TEST(a_layer_that_was_published_but_not_recorded_is_removed),
+        TEST(all_layers_go_whose_snapshots_the_database_lost),
         TEST(what_is_no_layer_of_ours_is_left_alone),
         TEST(dropped_layers_go_also_when_their_removal_was_cut_short),
         TEST(a_list_of_dropped_layers_that_is_none_is_damage),
