@@ -277,6 +277,8 @@ static bool rollback_part(struct model *model) {
     if (!*path || !way_is_free(before, path) || !way_is_free(there, path))
         return true;
     model_run(model, &run, "--json", "rollback", number_text(kept->number, number), "--", path, NULL);
+    if (run.code == 4 && strstr(run.out, "directories were moved since"))
+        return note_safety(model, &run, before) && model_project_is(model, before, 0, NULL, "a rollback of a path that is not possible");
     if (run.code)
         return model_fail(model, &run, "rollback of a path fails");
     if (!note_safety(model, &run, before) || !part_is_back(model, before, there, path, "rollback"))
@@ -297,6 +299,39 @@ static void mutate_batch(struct model *model) {
         mutate_step(&model->mutator);
 }
 
+static const char *last_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static ino_t directory_of(const struct listing *listing, const char *path) {
+    _free_ char *above = strdup(path);
+    char *slash = strrchr(above, '/');
+    *(slash ? slash : above) = 0;
+    const struct node *node = listing_find(listing, above);
+    return node ? node->ino : 0;
+}
+
+/* The entry of one listing that is that of the other, in the same directory, wherever that is. */
+static const struct node *same_entry(const struct listing *in, const struct listing *of, const struct node *node) {
+    for (size_t i = 0; i < in->count; i++) {
+        const struct node *other = &in->nodes[i];
+        if (other->ino == node->ino && !strcmp(last_name(other->path), last_name(node->path))
+            && directory_of(in, other->path) == directory_of(of, node->path) && !node_differs(node, other, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL))
+            return other;
+    }
+    return NULL;
+}
+
+/* Somebody's own change went with its directory, which the undo moved. */
+static bool moved_along(const struct listing *left, const struct listing *touched, const struct listing *now, const struct node *c, const struct node *d) {
+    const struct node *was = d ? same_entry(touched, now, d) : c;
+    if (!was || (!d && !same_entry(now, touched, c)))
+        return false;
+    const struct node *old = listing_find(left, was->path);
+    return !old || node_differs(old, was, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL);
+}
+
 /* What the operation changed and what still stands as it left it, is as before it; the rest is as it is now. Directories'
  * times, and names that hang on both, are nobody's. */
 static bool merged_path_is(struct model *model, const char *path, const struct listing *before, const struct listing *left,
@@ -305,6 +340,8 @@ static bool merged_path_is(struct model *model, const char *path, const struct l
     bool changed = !a != !b || (a && node_differs(a, b, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL));
     bool stands = !b == !c && (!b || !node_differs(b, c, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL));
     const struct node *want = changed && stands ? a : c;
+    if ((!want != !d || (want && node_differs(want, d, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL))) && moved_along(left, touched, now, c, d))
+        return true;
     if (!want != !d)
         return model_fail(model, NULL, "undo after changes: '%s' %s", path, d ? "should not be there" : "is missing");
     if (want && node_differs(want, d, DIFFER_DIR_TIMES | DIFFER_SPACE, stderr))
