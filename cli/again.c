@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The row of an undo or redo knows which operation was meant. */
 struct search { int64_t id, target; };
@@ -44,8 +45,12 @@ static void show(struct call *call, bool undone, const struct snap_rollback_resu
     out_text(out, undone ? "undid " : "redid ");
     if (target)
         out_text(out, "operation %" PRId64 ", ", target);
-    out_text(out, "%s", result->operation_kind ? result->operation_kind : "an operation");
-    show_restored(out, result);
+    const char *kind = result->operation_kind ? result->operation_kind : "an operation";
+    out_text(out, "%s", kind);
+    if (strcmp(kind, "tag") == 0)
+        out_text(out, "\n");              /* no file was touched */
+    else
+        show_restored(out, result);
     if (result->safety)
         out_text(out, "what stood there before is in snapshot %" PRId64 "\n", result->safety);
     show_way_back(call, undone, target);

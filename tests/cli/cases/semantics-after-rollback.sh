@@ -18,8 +18,8 @@ touch -d '2003-02-03 04:05:06.5 UTC' dir/sub dir .
 shown() {
     find . -printf '%P %y %M %n %s %T+ %l %U:%G\n' | sort
     find . -type f -exec sha256sum {} + | sort -k 2
-    getfattr -dR -m - --absolute-names . 2>/dev/null
-    getfacl -R . 2>/dev/null
+    find . | sort | tr '\n' '\0' | xargs -0 getfattr -hd -m - --absolute-names 2>/dev/null
+    find . ! -type l | sort | tr '\n' '\0' | xargs -0 getfacl 2>/dev/null
     stat -c '%h' one && [ one -ef dir/two ] && echo 'one object'
     [ -e sparse ] && [ "$(stat -c %b sparse)" -lt 100 ] && echo 'holes are holes'
 }
