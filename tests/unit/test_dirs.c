@@ -8,6 +8,7 @@
 
 #include "dirs.h"
 #include "fs.h"
+#include "tempdir.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,32 +16,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-struct place { int fd; char path[256]; };
-
-static int setup(void **state) {
-    struct place *place = calloc(1, sizeof(*place));
-    assert_non_null(place);
-    const char *dir = getenv("TMPDIR");
-    (void)snprintf(place->path, sizeof(place->path), "%s/snapctl-dirs-XXXXXX", dir ? dir : "/tmp");
-    assert_non_null(mkdtemp(place->path));
-    place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(place->fd >= 0);
-    *state = place;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct place *place = *state;
-    place->fd = fd_close(place->fd);
-    int r = fs_remove_tree(AT_FDCWD, place->path);
-    free(place);
-    return r;
-}
-
 static struct dirs *tree(void **state, unsigned budget) {
-    struct place *place = *state;
+    struct tempdir *temp = *state;
     struct dirs *dirs = NULL;
-    assert_int_equal(dirs_open(place->fd, budget, &dirs), 0);
+    assert_int_equal(dirs_open(temp->fd, budget, &dirs), 0);
     return dirs;
 }
 
@@ -83,10 +62,10 @@ static struct dir *make_chain(struct dirs *dirs, unsigned depth) {
 }
 
 static void the_root_is_the_directory_that_was_given(void **state) {
-    struct place *place = *state;
+    struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct stat stat;
-    assert_int_equal(fstat(place->fd, &stat), 0);
+    assert_int_equal(fstat(temp->fd, &stat), 0);
     assert_identity(dirs_root(dirs), stat.st_ino);
     assert_string_equal(dir_name(dirs_root(dirs)), "");
     assert_null(dir_parent(dirs_root(dirs)));
@@ -94,24 +73,24 @@ static void the_root_is_the_directory_that_was_given(void **state) {
 }
 
 static void making_says_whether_it_was_there(void **state) {
-    struct place *place = *state;
+    struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "made"), *file _dir_ = dir_child(dirs_root(dirs), "file");
     assert_int_equal(dir_pin(dir), -ENOENT);
     assert_int_equal(dir_make(dir), 1);
     assert_int_equal(dir_make(dir), 0);
     struct stat stat;
-    assert_int_equal(fstatat(place->fd, "made", &stat, 0), 0);
+    assert_int_equal(fstatat(temp->fd, "made", &stat, 0), 0);
     assert_int_equal(stat.st_mode & 07777, 0700);
-    int fd _close_ = openat(place->fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    int fd _close_ = openat(temp->fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(dir_make(file), -ENOTDIR);
     assert_int_equal(dir_pin(file), -ENOTDIR);
 }
 
 static void a_symlink_is_not_followed(void **state) {
-    struct place *place = *state;
-    assert_int_equal(symlinkat("/", place->fd, "link"), 0);
+    struct tempdir *temp = *state;
+    assert_int_equal(symlinkat("/", temp->fd, "link"), 0);
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "link"), *below _dir_ = dir_child(dir, "etc");
     assert_true(dir_pin(dir) < 0);
@@ -209,7 +188,7 @@ static void push_out(struct dirs *dirs) {
 }
 
 static void a_directory_replaced_after_eviction_is_stale(void **state) {
-    struct place *place = *state;
+    struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a"), *below _dir_ = dir_child(dir, "b");
     assert_int_equal(dir_make(dir), 1);
@@ -223,9 +202,9 @@ static void a_directory_replaced_after_eviction_is_stale(void **state) {
         assert_int_equal(dir_make(many[i]), 1);
         assert_true(inode_of(many[i]) > 0);
     }
-    assert_int_equal(renameat(place->fd, "a", place->fd, "elsewhere"), 0);
-    assert_int_equal(mkdirat(place->fd, "a", 0700), 0);
-    assert_int_equal(mkdirat(place->fd, "a/b", 0700), 0);
+    assert_int_equal(renameat(temp->fd, "a", temp->fd, "elsewhere"), 0);
+    assert_int_equal(mkdirat(temp->fd, "a", 0700), 0);
+    assert_int_equal(mkdirat(temp->fd, "a/b", 0700), 0);
     assert_int_equal(dir_pin(below), -ESTALE);
     assert_int_equal(dir_pin(dir), -ESTALE);
     dir_forget(dir);                                       /* on purpose, then */
@@ -237,13 +216,13 @@ static void a_directory_replaced_after_eviction_is_stale(void **state) {
 }
 
 static void forgetting_a_pinned_directory_waits_for_the_unpin(void **state) {
-    struct place *place = *state;
+    struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
     struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a");
     assert_int_equal(dir_make(dir), 1);
     int fd = dir_pin(dir);
     assert_true(fd >= 0);
-    assert_int_equal(unlinkat(place->fd, "a", AT_REMOVEDIR), 0);
+    assert_int_equal(unlinkat(temp->fd, "a", AT_REMOVEDIR), 0);
     dir_forget(dir);
     struct stat stat;
     assert_int_equal(fstat(fd, &stat), 0);
@@ -293,7 +272,7 @@ static void a_failure_leaves_nothing_pinned_or_open(void **state) {
 }
 
 static void a_directory_without_read_permission_is_still_held(void **state) {
-    struct place *place = *state;
+    struct tempdir *temp = *state;
     if (geteuid() == 0) {
         print_message("skipped: nothing is refused to root\n");
         skip();
@@ -303,9 +282,9 @@ static void a_directory_without_read_permission_is_still_held(void **state) {
     assert_int_equal(dir_make(dir), 1);
     assert_int_equal(dir_make(below), 1);
     dir_forget(dir);
-    assert_int_equal(fchmodat(place->fd, "a", 0300, 0), 0);
+    assert_int_equal(fchmodat(temp->fd, "a", 0300, 0), 0);
     assert_true(inode_of(below) > 0);
-    assert_int_equal(fchmodat(place->fd, "a", 0700, 0), 0);
+    assert_int_equal(fchmodat(temp->fd, "a", 0700, 0), 0);
 }
 
 struct walker { struct dir *deepest; unsigned seed; unsigned failed; };
@@ -342,7 +321,7 @@ static void threads_share_a_tree(void **state) {
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tempdir_setup, tempdir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

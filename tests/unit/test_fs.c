@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "fs.h"
+#include "tempdir.h"
 #include "meta.h"
 #include <fcntl.h>
 #include <limits.h>
@@ -20,32 +21,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-struct place { int fd; char path[256]; };
-
-static int setup(void **state) {
-    struct place *place = calloc(1, sizeof(*place));
-    const char *dir = getenv("TMPDIR");
-    assert_non_null(place);
-    (void)snprintf(place->path, sizeof(place->path), "%s/snapctl-fs-XXXXXX", dir ? dir : "/tmp");
-    assert_non_null(mkdtemp(place->path));
-    place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(place->fd >= 0);
-    *state = place;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct place *place = *state;
-    place->fd = fd_close(place->fd);
-    int r = fs_remove_tree(AT_FDCWD, place->path);
-    free(place);
-    return r;
-}
-
-static int at(void **state) {
-    return ((struct place *)*state)->fd;
-}
 
 static void make_file(int dirfd, const char *name, const char *content) {
     int fd _close_ = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -74,34 +49,34 @@ static unsigned count_entries(int dirfd) {
 /* Opening. */
 
 static void opening_beneath_goes_through_directories(void **state) {
-    make_dir(at(state), "a");
-    make_dir(at(state), "a/b");
-    make_file(at(state), "a/b/c", "content");
+    make_dir(tempdir_at(state), "a");
+    make_dir(tempdir_at(state), "a/b");
+    make_file(tempdir_at(state), "a/b/c", "content");
     static const char *const paths[] = { "a/b/c", "a//b/./c", "./a/b/c" };
     for (size_t i = 0; i < ELEMENTS(paths); i++) {
-        int fd _close_ = fs_open_beneath(at(state), paths[i], O_RDONLY, 0);
+        int fd _close_ = fs_open_beneath(tempdir_at(state), paths[i], O_RDONLY, 0);
         assert_true(fd >= 0);
         assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
     }
-    int root _close_ = fs_open_beneath(at(state), "", O_RDONLY | O_DIRECTORY, 0);
-    assert_true(fs_same_file(root, at(state)));
-    int made _close_ = fs_open_beneath(at(state), "a/new", O_WRONLY | O_CREAT | O_EXCL, 0640);
+    int root _close_ = fs_open_beneath(tempdir_at(state), "", O_RDONLY | O_DIRECTORY, 0);
+    assert_true(fs_same_file(root, tempdir_at(state)));
+    int made _close_ = fs_open_beneath(tempdir_at(state), "a/new", O_WRONLY | O_CREAT | O_EXCL, 0640);
     assert_true(made >= 0);
-    assert_int_equal(fs_open_beneath(at(state), "a/none", O_RDONLY, 0), -ENOENT);
-    assert_int_equal(fs_open_beneath(at(state), "a/b/c/d", O_RDONLY, 0), -ENOTDIR);
-    assert_int_equal(fs_open_beneath(at(state), "a/b/c/", O_RDONLY, 0), -ENOTDIR);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "a/none", O_RDONLY, 0), -ENOENT);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "a/b/c/d", O_RDONLY, 0), -ENOTDIR);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "a/b/c/", O_RDONLY, 0), -ENOTDIR);
 }
 
 static void opening_beneath_neither_leaves_nor_follows(void **state) {
-    make_dir(at(state), "a");
-    make_file(at(state), "file", "");
-    assert_int_equal(symlinkat("a", at(state), "link"), 0);
-    assert_int_equal(symlinkat("file", at(state), "a/link"), 0);
-    assert_int_equal(fs_open_beneath(at(state), "/etc", O_RDONLY, 0), -EXDEV);
-    assert_int_equal(fs_open_beneath(at(state), "..", O_RDONLY, 0), -EXDEV);
-    assert_int_equal(fs_open_beneath(at(state), "a/../../x", O_RDONLY, 0), -EXDEV);
-    assert_int_equal(fs_open_beneath(at(state), "link/x", O_RDONLY, 0), -ELOOP);
-    assert_int_equal(fs_open_beneath(at(state), "a/link", O_RDONLY, 0), -ELOOP);
+    make_dir(tempdir_at(state), "a");
+    make_file(tempdir_at(state), "file", "");
+    assert_int_equal(symlinkat("a", tempdir_at(state), "link"), 0);
+    assert_int_equal(symlinkat("file", tempdir_at(state), "a/link"), 0);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "/etc", O_RDONLY, 0), -EXDEV);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "..", O_RDONLY, 0), -EXDEV);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "a/../../x", O_RDONLY, 0), -EXDEV);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "link/x", O_RDONLY, 0), -ELOOP);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), "a/link", O_RDONLY, 0), -ELOOP);
 }
 
 static void a_path_longer_than_path_max_is_opened(void **state) {
@@ -109,7 +84,7 @@ static void a_path_longer_than_path_max_is_opened(void **state) {
     memset(name, 'n', 200);
     name[200] = '\0';
     struct buf path _buf_ = {0};
-    int fd _close_ = dup(at(state));
+    int fd _close_ = dup(tempdir_at(state));
     for (int i = 0; i < 60; i++) {
         make_dir(fd, name);
         int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -120,120 +95,120 @@ static void a_path_longer_than_path_max_is_opened(void **state) {
         buf_char(&path, '/');
     }
     assert_true(path.size > 2 * PATH_MAX);
-    int opened _close_ = fs_open_beneath(at(state), path.data, O_RDONLY | O_DIRECTORY, 0);
+    int opened _close_ = fs_open_beneath(tempdir_at(state), path.data, O_RDONLY | O_DIRECTORY, 0);
     assert_true(opened >= 0);
     assert_true(fs_same_file(opened, fd));
     assert_int_equal(symlinkat(name, fd, "link"), 0);
     buf_str(&path, "link");
-    assert_int_equal(fs_open_beneath(at(state), path.data, O_RDONLY, 0), -ELOOP);
+    assert_int_equal(fs_open_beneath(tempdir_at(state), path.data, O_RDONLY, 0), -ELOOP);
 }
 
 /* Files. */
 
 static void a_file_is_read_whole_or_not_at_all(void **state) {
-    make_file(at(state), "file", "0123456789");
+    make_file(tempdir_at(state), "file", "0123456789");
     struct buf content _buf_ = {0};
     buf_str(&content, "before:");
-    assert_int_equal(fs_read_file(at(state), "file", 9, &content), -EFBIG);
-    assert_int_equal(fs_read_file(at(state), "none", 9, &content), -ENOENT);
-    assert_int_equal(fs_read_file(at(state), ".", 9, &content), -EISDIR);
+    assert_int_equal(fs_read_file(tempdir_at(state), "file", 9, &content), -EFBIG);
+    assert_int_equal(fs_read_file(tempdir_at(state), "none", 9, &content), -ENOENT);
+    assert_int_equal(fs_read_file(tempdir_at(state), ".", 9, &content), -EISDIR);
     assert_string_equal(content.data, "before:");
-    assert_int_equal(fs_read_file(at(state), "file", 10, &content), 0);
+    assert_int_equal(fs_read_file(tempdir_at(state), "file", 10, &content), 0);
     assert_string_equal(content.data, "before:0123456789");
 }
 
 static void a_fifo_is_refused_instead_of_waited_for(void **state) {
-    assert_int_equal(mkfifoat(at(state), "fifo", 0600), 0);
+    assert_int_equal(mkfifoat(tempdir_at(state), "fifo", 0600), 0);
     struct buf content _buf_ = {0};
-    assert_int_equal(fs_read_file(at(state), "fifo", 9, &content), -EINVAL);
+    assert_int_equal(fs_read_file(tempdir_at(state), "fifo", 9, &content), -EINVAL);
 }
 
 static void a_file_is_replaced_with_its_mode_and_nothing_else_is_left(void **state) {
-    make_file(at(state), "file", "old");
-    int old _close_ = openat(at(state), "file", O_RDONLY | O_CLOEXEC);
-    assert_int_equal(fs_replace_file(at(state), "file", "new content", 11, 0604), 0);
+    make_file(tempdir_at(state), "file", "old");
+    int old _close_ = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(fs_replace_file(tempdir_at(state), "file", "new content", 11, 0604), 0);
     struct buf content _buf_ = {0};
-    assert_int_equal(fs_read_file(at(state), "file", 100, &content), 0);
+    assert_int_equal(fs_read_file(tempdir_at(state), "file", 100, &content), 0);
     assert_string_equal(content.data, "new content");
     struct stat stat;
-    assert_int_equal(fstatat(at(state), "file", &stat, 0), 0);
+    assert_int_equal(fstatat(tempdir_at(state), "file", &stat, 0), 0);
     assert_int_equal(stat.st_mode & 07777, 0604);
     char was[4] = "";
     assert_int_equal(read(old, was, 3), 3);
     assert_string_equal(was, "old");
-    assert_int_equal(count_entries(at(state)), 1);
-    int place _close_ = openat(at(state), ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(count_entries(tempdir_at(state)), 1);
+    int place _close_ = openat(tempdir_at(state), ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(fs_replace_file(place, "other", "", 0, 0600), 0);
-    make_dir(at(state), "dir");
-    assert_int_equal(fs_replace_file(at(state), "dir", "", 0, 0600), -EISDIR);
-    assert_int_equal(count_entries(at(state)), 3);
+    make_dir(tempdir_at(state), "dir");
+    assert_int_equal(fs_replace_file(tempdir_at(state), "dir", "", 0, 0600), -EISDIR);
+    assert_int_equal(count_entries(tempdir_at(state)), 3);
 }
 
 static void the_same_file_is_known_by_two_descriptors(void **state) {
-    make_file(at(state), "a", "");
-    make_file(at(state), "b", "");
-    assert_int_equal(linkat(at(state), "a", at(state), "link", 0), 0);
-    int a _close_ = openat(at(state), "a", O_RDONLY | O_CLOEXEC), b _close_ = openat(at(state), "b", O_PATH | O_CLOEXEC);
-    int link _close_ = openat(at(state), "link", O_PATH | O_CLOEXEC);
+    make_file(tempdir_at(state), "a", "");
+    make_file(tempdir_at(state), "b", "");
+    assert_int_equal(linkat(tempdir_at(state), "a", tempdir_at(state), "link", 0), 0);
+    int a _close_ = openat(tempdir_at(state), "a", O_RDONLY | O_CLOEXEC), b _close_ = openat(tempdir_at(state), "b", O_PATH | O_CLOEXEC);
+    int link _close_ = openat(tempdir_at(state), "link", O_PATH | O_CLOEXEC);
     assert_true(fs_same_file(a, link));
     assert_false(fs_same_file(a, b));
     assert_false(fs_same_file(a, -1));
 }
 
 static void statx_does_not_follow(void **state) {
-    assert_int_equal(symlinkat("target", at(state), "link"), 0);
+    assert_int_equal(symlinkat("target", tempdir_at(state), "link"), 0);
     struct statx stat;
-    assert_int_equal(fs_statx(at(state), "link", &stat), 0);
+    assert_int_equal(fs_statx(tempdir_at(state), "link", &stat), 0);
     assert_true(S_ISLNK(stat.stx_mode));
-    assert_int_equal(fs_statx(at(state), "", &stat), 0);
+    assert_int_equal(fs_statx(tempdir_at(state), "", &stat), 0);
     assert_true(S_ISDIR(stat.stx_mode));
-    assert_int_equal(fs_statx(at(state), "none", &stat), -ENOENT);
+    assert_int_equal(fs_statx(tempdir_at(state), "none", &stat), -ENOENT);
     assert_true(S_ISDIR(stat.stx_mode));
 }
 
 /* Removing. */
 
 static void removing_what_is_absent_succeeds(void **state) {
-    assert_int_equal(fs_remove_tree(at(state), "none"), 0);
+    assert_int_equal(fs_remove_tree(tempdir_at(state), "none"), 0);
 }
 
 static void every_type_is_removed_and_nothing_is_followed(void **state) {
-    make_dir(at(state), "kept");
-    make_file(at(state), "kept/file", "");
-    make_dir(at(state), "tree");
-    make_dir(at(state), "tree/sub");
-    make_dir(at(state), "tree/empty");
-    make_file(at(state), "tree/sub/file", "");
-    assert_int_equal(symlinkat("../kept", at(state), "tree/link"), 0);
-    assert_int_equal(symlinkat("../../kept", at(state), "tree/sub/link"), 0);
-    assert_int_equal(mkfifoat(at(state), "tree/fifo", 0600), 0);
-    assert_int_equal(symlinkat("kept", at(state), "link"), 0);
-    assert_int_equal(fs_remove_tree(at(state), "tree"), 0);
-    assert_int_equal(fs_remove_tree(at(state), "link"), 0);
-    assert_false(exists(at(state), "tree"));
-    assert_true(exists(at(state), "kept/file"));
-    assert_int_equal(fs_remove_tree(at(state), "kept/file"), 0);
-    assert_int_equal(count_entries(at(state)), 1);
+    make_dir(tempdir_at(state), "kept");
+    make_file(tempdir_at(state), "kept/file", "");
+    make_dir(tempdir_at(state), "tree");
+    make_dir(tempdir_at(state), "tree/sub");
+    make_dir(tempdir_at(state), "tree/empty");
+    make_file(tempdir_at(state), "tree/sub/file", "");
+    assert_int_equal(symlinkat("../kept", tempdir_at(state), "tree/link"), 0);
+    assert_int_equal(symlinkat("../../kept", tempdir_at(state), "tree/sub/link"), 0);
+    assert_int_equal(mkfifoat(tempdir_at(state), "tree/fifo", 0600), 0);
+    assert_int_equal(symlinkat("kept", tempdir_at(state), "link"), 0);
+    assert_int_equal(fs_remove_tree(tempdir_at(state), "tree"), 0);
+    assert_int_equal(fs_remove_tree(tempdir_at(state), "link"), 0);
+    assert_false(exists(tempdir_at(state), "tree"));
+    assert_true(exists(tempdir_at(state), "kept/file"));
+    assert_int_equal(fs_remove_tree(tempdir_at(state), "kept/file"), 0);
+    assert_int_equal(count_entries(tempdir_at(state)), 1);
 }
 
 static void directories_without_permissions_are_removed(void **state) {
-    make_dir(at(state), "tree");
-    make_dir(at(state), "tree/none");
-    make_dir(at(state), "tree/none/sub");
-    make_file(at(state), "tree/none/sub/file", "");
-    make_dir(at(state), "tree/readonly");
-    make_file(at(state), "tree/readonly/file", "");
-    make_dir(at(state), "tree/readonly/empty");
-    assert_int_equal(fchmodat(at(state), "tree/readonly", 0555, 0), 0);
-    assert_int_equal(fchmodat(at(state), "tree/none/sub", 0, 0), 0);
-    assert_int_equal(fchmodat(at(state), "tree/none", 0, 0), 0);
-    assert_int_equal(fchmodat(at(state), "tree", 0400, 0), 0);
-    assert_int_equal(fs_remove_tree(at(state), "tree"), 0);
-    assert_false(exists(at(state), "tree"));
+    make_dir(tempdir_at(state), "tree");
+    make_dir(tempdir_at(state), "tree/none");
+    make_dir(tempdir_at(state), "tree/none/sub");
+    make_file(tempdir_at(state), "tree/none/sub/file", "");
+    make_dir(tempdir_at(state), "tree/readonly");
+    make_file(tempdir_at(state), "tree/readonly/file", "");
+    make_dir(tempdir_at(state), "tree/readonly/empty");
+    assert_int_equal(fchmodat(tempdir_at(state), "tree/readonly", 0555, 0), 0);
+    assert_int_equal(fchmodat(tempdir_at(state), "tree/none/sub", 0, 0), 0);
+    assert_int_equal(fchmodat(tempdir_at(state), "tree/none", 0, 0), 0);
+    assert_int_equal(fchmodat(tempdir_at(state), "tree", 0400, 0), 0);
+    assert_int_equal(fs_remove_tree(tempdir_at(state), "tree"), 0);
+    assert_false(exists(tempdir_at(state), "tree"));
 }
 
 static void a_deep_tree_needs_few_descriptors(void **state) {
-    int fd _close_ = dup(at(state));
+    int fd _close_ = dup(tempdir_at(state));
     for (int i = 0; i < 5000; i++) {
         make_dir(fd, "d");
         make_file(fd, "after", "");
@@ -248,15 +223,15 @@ static void a_deep_tree_needs_few_descriptors(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     struct rlimit few = { .rlim_cur = 40, .rlim_max = before.rlim_max };
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    int r = fs_remove_tree(at(state), "d");
+    int r = fs_remove_tree(tempdir_at(state), "d");
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(r, 0);
-    assert_int_equal(count_entries(at(state)), 2);
+    assert_int_equal(count_entries(tempdir_at(state)), 2);
 }
 
 static void a_wide_tree_is_removed(void **state) {
-    make_dir(at(state), "wide");
-    int fd _close_ = openat(at(state), "wide", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    make_dir(tempdir_at(state), "wide");
+    int fd _close_ = openat(tempdir_at(state), "wide", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 20000; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "%d", i);
@@ -268,14 +243,14 @@ static void a_wide_tree_is_removed(void **state) {
             assert_int_equal(symlinkat("x", fd, name), 0);
         }
     }
-    assert_int_equal(fs_remove_tree(at(state), "wide"), 0);
-    assert_int_equal(count_entries(at(state)), 0);
+    assert_int_equal(fs_remove_tree(tempdir_at(state), "wide"), 0);
+    assert_int_equal(count_entries(tempdir_at(state)), 0);
 }
 
 static void an_immutable_file_is_reported(void **state) {
-    make_dir(at(state), "tree");
-    make_file(at(state), "tree/file", "");
-    int fd _close_ = openat(at(state), "tree/file", O_RDONLY | O_CLOEXEC);
+    make_dir(tempdir_at(state), "tree");
+    make_file(tempdir_at(state), "tree/file", "");
+    int fd _close_ = openat(tempdir_at(state), "tree/file", O_RDONLY | O_CLOEXEC);
     int flags = 0;
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
         flags = 0;
@@ -284,10 +259,10 @@ static void an_immutable_file_is_reported(void **state) {
         print_message("skipped: cannot make a file immutable here\n");
         skip();
     }
-    int r = fs_remove_tree(at(state), "tree");
+    int r = fs_remove_tree(tempdir_at(state), "tree");
     assert_int_equal(ioctl(fd, FS_IOC_SETFLAGS, &flags), 0);
     assert_int_equal(r, -EPERM);
-    assert_true(exists(at(state), "tree/file"));
+    assert_true(exists(tempdir_at(state), "tree/file"));
 }
 
 /* In a child, whose mounts nobody else sees. 77 = not possible here. */
@@ -306,12 +281,12 @@ static int remove_over_a_mount(int dirfd, const char *path) {
 }
 
 static void a_mount_is_not_crossed(void **state) {
-    struct place *place = *state;
-    make_dir(place->fd, "tree");
-    make_dir(place->fd, "tree/mounted");
+    struct tempdir *temp = *state;
+    make_dir(temp->fd, "tree");
+    make_dir(temp->fd, "tree/mounted");
     pid_t child = fork();
     if (child == 0)
-        _exit(remove_over_a_mount(place->fd, place->path));
+        _exit(remove_over_a_mount(temp->fd, temp->path));
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
@@ -339,31 +314,31 @@ static void the_descriptor_limit_is_raised(void **state) {
 
 static void the_clock_is_that_of_the_file_system(void **state) {
     struct timespec before, after;
-    assert_int_equal(fs_now(at(state), &before), 0);
-    make_file(at(state), "file", "x");
-    assert_int_equal(fs_now(at(state), &after), 0);
+    assert_int_equal(fs_now(tempdir_at(state), &before), 0);
+    make_file(tempdir_at(state), "file", "x");
+    assert_int_equal(fs_now(tempdir_at(state), &after), 0);
     struct stat stat;
-    assert_int_equal(fstatat(at(state), "file", &stat, 0), 0);
+    assert_int_equal(fstatat(tempdir_at(state), "file", &stat, 0), 0);
     assert_true(stat.st_ctim.tv_sec > before.tv_sec
                 || (stat.st_ctim.tv_sec == before.tv_sec && stat.st_ctim.tv_nsec >= before.tv_nsec));
     assert_true(after.tv_sec > stat.st_ctim.tv_sec
                 || (after.tv_sec == stat.st_ctim.tv_sec && after.tv_nsec >= stat.st_ctim.tv_nsec));
-    assert_int_equal(count_entries(at(state)), 1);
-    int file _close_ = openat(at(state), "file", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(count_entries(tempdir_at(state)), 1);
+    int file _close_ = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
     assert_int_equal(fs_now(file, &after), -ENOTDIR);
 }
 
 /* Where the answer is yes, each of many changes after a statx has its own ctime. */
 static void fine_timestamps_are_found_only_where_they_are(void **state) {
-    int fine = fs_has_fine_timestamps(at(state));
+    int fine = fs_has_fine_timestamps(tempdir_at(state));
     assert_true(fine == 0 || fine == 1);
-    assert_int_equal(count_entries(at(state)), 0);
+    assert_int_equal(count_entries(tempdir_at(state)), 0);
     if (!fine) {
         print_message("skipped: this file system stamps coarsely\n");
         skip();
     }
-    make_file(at(state), "file", "x");
-    int fd _close_ = openat(at(state), "file", O_RDWR | O_CLOEXEC);
+    make_file(tempdir_at(state), "file", "x");
+    int fd _close_ = openat(tempdir_at(state), "file", O_RDWR | O_CLOEXEC);
     struct statx before, after;
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(fs_statx(fd, "", &before), 0);
@@ -386,14 +361,14 @@ static void who_writes_is_told_by_descriptor_and_by_mapping(void **state) {
     assert_int_equal(fs_read_file(AT_FDCWD, "/proc/self/comm", 64, &own), 0);
     char expected[128];
     (void)snprintf(expected, sizeof(expected), "%d (%.*s)", (int)getpid(), (int)own.size - 1, own.data);
-    make_file(at(state), "file", "content");
+    make_file(tempdir_at(state), "file", "content");
     struct stat stat;
-    assert_int_equal(fstatat(at(state), "file", &stat, 0), 0);
+    assert_int_equal(fstatat(tempdir_at(state), "file", &stat, 0), 0);
     assert_writers(&stat, "");
-    int reader _close_ = openat(at(state), "file", O_RDONLY | O_CLOEXEC);
+    int reader _close_ = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
     assert_true(reader >= 0);
     assert_writers(&stat, "");
-    int writer = openat(at(state), "file", O_RDWR | O_CLOEXEC);
+    int writer = openat(tempdir_at(state), "file", O_RDWR | O_CLOEXEC);
     assert_writers(&stat, expected);
     char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0);
     assert_ptr_not_equal(map, MAP_FAILED);
@@ -403,7 +378,7 @@ static void who_writes_is_told_by_descriptor_and_by_mapping(void **state) {
     assert_writers(&stat, "");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tempdir_setup, tempdir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

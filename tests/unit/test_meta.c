@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "fs.h"
+#include "tempdir.h"
 #include "meta.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,32 +16,6 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
-
-struct place { int fd; char path[256]; };
-
-static int setup(void **state) {
-    struct place *place = calloc(1, sizeof(*place));
-    const char *dir = getenv("TMPDIR");
-    assert_non_null(place);
-    (void)snprintf(place->path, sizeof(place->path), "%s/snapctl-meta-XXXXXX", dir ? dir : "/tmp");
-    assert_non_null(mkdtemp(place->path));
-    place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_true(place->fd >= 0);
-    *state = place;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct place *place = *state;
-    place->fd = fd_close(place->fd);
-    int r = fs_remove_tree(AT_FDCWD, place->path);
-    free(place);
-    return r;
-}
-
-static int at(void **state) {
-    return ((struct place *)*state)->fd;
-}
 
 static void skip_because(const char *why) {
     print_message("skipped: %s\n", why);
@@ -100,13 +75,13 @@ static void assert_applies(int dirfd, const char *name, const struct meta *meta)
 /* Reading. */
 
 static void a_file_is_read_with_its_xattrs_sorted(void **state) {
-    int fd _close_ = open_file(at(state), "file");
+    int fd _close_ = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     assert_int_equal(write(fd, "12345", 5), 5);
     set_xattr(fd, "user.b", "2");
     set_xattr(fd, "user.a", "one");
     set_xattr(fd, "user.c", "");
-    struct meta by_fd _meta_ = read_meta(at(state), "file", fd), by_name _meta_ = read_meta(at(state), "file", -1);
+    struct meta by_fd _meta_ = read_meta(tempdir_at(state), "file", fd), by_name _meta_ = read_meta(tempdir_at(state), "file", -1);
     struct meta itself _meta_ = read_meta(fd, "", -1);
     assert_int_equal(by_fd.size, 5);
     assert_true(S_ISREG(by_fd.mode));
@@ -120,25 +95,25 @@ static void a_file_is_read_with_its_xattrs_sorted(void **state) {
 }
 
 static void a_place_holder_descriptor_is_read_too(void **state) {
-    int fd _close_ = open_file(at(state), "file");
+    int fd _close_ = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     set_xattr(fd, "user.a", "one");
-    int place _close_ = openat(at(state), "file", O_PATH | O_CLOEXEC);
+    int place _close_ = openat(tempdir_at(state), "file", O_PATH | O_CLOEXEC);
     struct meta meta _meta_ = read_meta(place, "", -1);
     assert_int_equal(meta_xattr_count(&meta), 1);
 }
 
 static void a_symlink_has_its_target_and_not_the_xattrs_of_what_it_points_to(void **state) {
-    int fd _close_ = open_file(at(state), "file");
+    int fd _close_ = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     set_xattr(fd, "user.a", "one");
-    assert_int_equal(symlinkat("file", at(state), "link"), 0);
-    struct meta meta _meta_ = read_meta(at(state), "link", -1);
+    assert_int_equal(symlinkat("file", tempdir_at(state), "link"), 0);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "link", -1);
     assert_string_equal(meta.target, "file");
     assert_int_equal(meta.size, 4);
     assert_int_equal(meta_xattr_count(&meta), 0);
     assert_null(meta.xattrs);
-    int place _close_ = openat(at(state), "link", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int place _close_ = openat(tempdir_at(state), "link", O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct meta itself _meta_ = read_meta(place, "", -1);
     assert_true(meta_equal(&meta, &itself));
 }
@@ -147,30 +122,30 @@ static void a_long_target_is_read_whole(void **state) {
     char target[1000];              /* xfs takes 1023 */
     memset(target, 't', sizeof(target) - 1);
     target[sizeof(target) - 1] = '\0';
-    assert_int_equal(symlinkat(target, at(state), "link"), 0);
+    assert_int_equal(symlinkat(target, tempdir_at(state), "link"), 0);
     struct statx stat;
-    assert_int_equal(fs_statx(at(state), "link", &stat), 0);
+    assert_int_equal(fs_statx(tempdir_at(state), "link", &stat), 0);
     static const uint64_t told[] = { 0, 1, 998, 999, 5000 };
     for (size_t i = 0; i < ELEMENTS(told); i++) {
         struct meta meta _meta_ = {0};
         stat.stx_size = told[i];           /* as when the link is replaced meanwhile */
-        assert_int_equal(meta_read(at(state), "link", -1, &stat, &meta), 0);
+        assert_int_equal(meta_read(tempdir_at(state), "link", -1, &stat, &meta), 0);
         assert_string_equal(meta.target, target);
         assert_int_equal(meta.size, sizeof(target) - 1);
     }
 }
 
 static void fifos_and_directories_have_no_size(void **state) {
-    assert_int_equal(mkfifoat(at(state), "fifo", 0600), 0);
-    assert_int_equal(mkdirat(at(state), "dir", 0700), 0);
-    struct meta fifo _meta_ = read_meta(at(state), "fifo", -1), dir _meta_ = read_meta(at(state), "dir", -1);
+    assert_int_equal(mkfifoat(tempdir_at(state), "fifo", 0600), 0);
+    assert_int_equal(mkdirat(tempdir_at(state), "dir", 0700), 0);
+    struct meta fifo _meta_ = read_meta(tempdir_at(state), "fifo", -1), dir _meta_ = read_meta(tempdir_at(state), "dir", -1);
     assert_int_equal(fifo.size, 0);
     assert_int_equal(dir.size, 0);
     assert_true(S_ISFIFO(fifo.mode) && S_ISDIR(dir.mode));
 }
 
 static void large_values_and_long_lists_are_read(void **state) {
-    int fd _close_ = open_file(at(state), "file");
+    int fd _close_ = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     unsigned made = 0;
     char name[200], value[1500];
@@ -181,7 +156,7 @@ static void large_values_and_long_lists_are_read(void **state) {
             break;
     }
     made += fsetxattr(fd, "user.large", value, sizeof(value), 0) == 0;
-    struct meta meta _meta_ = read_meta(at(state), "file", fd);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
     assert_true(made >= 5);
     assert_int_equal(meta_xattr_count(&meta), made);
 }
@@ -191,9 +166,9 @@ static void a_name_longer_than_names_are_is_an_error(void **state) {
     struct statx stat;
     memset(name, 'n', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    assert_int_equal(fs_statx(at(state), "", &stat), 0);
+    assert_int_equal(fs_statx(tempdir_at(state), "", &stat), 0);
     struct meta meta = {0};
-    assert_int_equal(meta_read(at(state), name, -1, &stat, &meta), -ENAMETOOLONG);
+    assert_int_equal(meta_read(tempdir_at(state), name, -1, &stat, &meta), -ENAMETOOLONG);
     assert_int_equal(meta.mode, 0);
 }
 
@@ -250,21 +225,21 @@ static struct fingerprint fingerprint(int dirfd, const char *name) {
 }
 
 static void a_fingerprint_tells_every_change(void **state) {
-    int fd _close_ = open_file(at(state), "file");
-    struct fingerprint before = fingerprint(at(state), "file"), again = fingerprint(at(state), "file");
+    int fd _close_ = open_file(tempdir_at(state), "file");
+    struct fingerprint before = fingerprint(tempdir_at(state), "file"), again = fingerprint(tempdir_at(state), "file");
     assert_true(fingerprint_equal(&before, &again));
     assert_int_equal(write(fd, "x", 1), 1);
-    struct fingerprint after = fingerprint(at(state), "file");
+    struct fingerprint after = fingerprint(tempdir_at(state), "file");
     assert_int_equal(after.size, 1);
     assert_false(fingerprint_equal(&before, &after));
     assert_int_equal(fchmod(fd, 0600), 0);
-    before = fingerprint(at(state), "file");
+    before = fingerprint(tempdir_at(state), "file");
     assert_false(fingerprint_equal(&before, &after));
 }
 
 static void the_size_of_a_directory_is_its_birth(void **state) {
     struct statx stat;
-    assert_int_equal(fs_statx(at(state), "", &stat), 0);
+    assert_int_equal(fs_statx(tempdir_at(state), "", &stat), 0);
     struct fingerprint dir;
     fingerprint_from(&stat, &dir);
     uint64_t birth = (uint64_t)stat.stx_btime.tv_sec * 1000000000 + stat.stx_btime.tv_nsec;
@@ -277,7 +252,7 @@ static void the_size_of_a_directory_is_its_birth(void **state) {
 /* Applying. */
 
 static void mode_times_and_xattrs_are_applied(void **state) {
-    int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
+    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.same", "same");
     set_xattr(from, "user.other", "new");
@@ -290,8 +265,8 @@ static void mode_times_and_xattrs_are_applied(void **state) {
     assert_int_equal(futimens(from, times), 0);
     struct stat before, after;
     assert_int_equal(fstat(to, &before), 0);
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
-    assert_applies(at(state), "to", &meta);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    assert_applies(tempdir_at(state), "to", &meta);
     assert_xattr(to, "user.extra", NULL);
     assert_int_equal(fstat(to, &after), 0);
     assert_int_equal(after.st_atim.tv_sec, before.st_atim.tv_sec);
@@ -300,52 +275,52 @@ static void mode_times_and_xattrs_are_applied(void **state) {
 }
 
 static void an_open_file_and_a_place_holder_are_changed_as_well(void **state) {
-    int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
+    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
     assert_int_equal(fchmod(from, 0604), 0);
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
     assert_applies(to, "", &meta);
-    make_file(at(state), "place");
-    int place _close_ = openat(at(state), "place", O_PATH | O_CLOEXEC);
+    make_file(tempdir_at(state), "place");
+    int place _close_ = openat(tempdir_at(state), "place", O_PATH | O_CLOEXEC);
     assert_applies(place, "", &meta);
-    assert_int_equal(mkdirat(at(state), "dir", 0700), 0);
-    int dir _close_ = openat(at(state), "dir", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(tempdir_at(state), "dir", 0700), 0);
+    int dir _close_ = openat(tempdir_at(state), "dir", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     meta.mode = S_IFDIR | 01775;
     meta.size = 0;
     assert_applies(dir, "", &meta);
 }
 
 static void times_are_left_alone_when_asked(void **state) {
-    int fd _close_ = open_file(at(state), "file");
-    struct meta meta _meta_ = read_meta(at(state), "file", fd);
+    int fd _close_ = open_file(tempdir_at(state), "file");
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
     meta.mtime.tv_sec -= 1000;
     assert_int_equal(meta_apply(fd, "", &meta, META_NO_TIMES, NULL), 0);
-    struct meta now _meta_ = read_meta(at(state), "file", fd);
+    struct meta now _meta_ = read_meta(tempdir_at(state), "file", fd);
     assert_int_equal(meta_differs(&meta, &now), SNAP_WHAT_TIME);
 }
 
 static void a_symlink_is_changed_and_not_what_it_points_to(void **state) {
-    int fd _close_ = open_file(at(state), "file");
-    assert_int_equal(symlinkat("file", at(state), "link"), 0);
-    struct meta file _meta_ = read_meta(at(state), "file", fd), link _meta_ = read_meta(at(state), "link", -1);
+    int fd _close_ = open_file(tempdir_at(state), "file");
+    assert_int_equal(symlinkat("file", tempdir_at(state), "link"), 0);
+    struct meta file _meta_ = read_meta(tempdir_at(state), "file", fd), link _meta_ = read_meta(tempdir_at(state), "link", -1);
     link.mtime = (struct timespec){ 1000000000, 1 };
-    assert_applies(at(state), "link", &link);
-    struct meta after _meta_ = read_meta(at(state), "file", fd);
+    assert_applies(tempdir_at(state), "link", &link);
+    struct meta after _meta_ = read_meta(tempdir_at(state), "file", fd);
     assert_true(meta_equal(&file, &after));
-    assert_int_equal(meta_apply(at(state), "link", &file, 0, NULL), -EINVAL);
+    assert_int_equal(meta_apply(tempdir_at(state), "link", &file, 0, NULL), -EINVAL);
 }
 
 static void a_read_only_file_gets_its_xattrs(void **state) {
-    int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
+    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
     set_xattr(to, "user.b", "b");
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
     meta.mode = S_IFREG | 0444;
     assert_int_equal(fchmod(to, 0), 0);
     unsigned missing = 1;
-    assert_int_equal(meta_apply(at(state), "to", &meta, 0, &missing), 0);
+    assert_int_equal(meta_apply(tempdir_at(state), "to", &meta, 0, &missing), 0);
     assert_int_equal(missing, 0);
     assert_xattr(to, "user.a", "a");
     struct stat stat;
@@ -365,34 +340,34 @@ static void need_acls(int fd) {
 }
 
 static void an_acl_goes_there_and_back(void **state) {
-    int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
-    struct meta plain _meta_ = read_meta(at(state), "to", to);
+    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
+    struct meta plain _meta_ = read_meta(tempdir_at(state), "to", to);
     need_acls(from);
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
     assert_int_equal(meta_xattr_count(&meta), 1);
     assert_int_equal(meta.mode & 0777, 0760);
-    assert_applies(at(state), "to", &meta);
+    assert_applies(tempdir_at(state), "to", &meta);
     assert_applies(to, "", &meta);
-    assert_applies(at(state), "to", &plain);
+    assert_applies(tempdir_at(state), "to", &plain);
     assert_int_equal(fgetxattr(to, "system.posix_acl_access", NULL, 0), -1);
 }
 
 static void default_acls_go_with_directories(void **state) {
-    assert_int_equal(mkdirat(at(state), "from", 0750), 0);
-    assert_int_equal(mkdirat(at(state), "to", 0700), 0);
-    int from _close_ = openat(at(state), "from", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(mkdirat(tempdir_at(state), "from", 0750), 0);
+    assert_int_equal(mkdirat(tempdir_at(state), "to", 0700), 0);
+    int from _close_ = openat(tempdir_at(state), "from", O_RDONLY | O_CLOEXEC);
     need_acls(from);
     assert_int_equal(fsetxattr(from, "system.posix_acl_default", acl, sizeof(acl), 0), 0);
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
     assert_int_equal(meta_xattr_count(&meta), 2);
-    assert_applies(at(state), "to", &meta);
+    assert_applies(tempdir_at(state), "to", &meta);
     /* What is made below inherits an ACL, and loses it when its own metadata has none. */
     make_file(from, "inherits");
     struct meta none _meta_ = read_meta(from, "inherits", -1);
     assert_int_equal(meta_xattr_count(&none), 1);
     meta_done(&none);
-    make_file(at(state), "plain");
-    none = read_meta(at(state), "plain", -1);
+    make_file(tempdir_at(state), "plain");
+    none = read_meta(tempdir_at(state), "plain", -1);
     none.mode = S_IFREG | 0640;
     assert_applies(from, "inherits", &none);
 }
@@ -400,50 +375,50 @@ static void default_acls_go_with_directories(void **state) {
 static void owner_and_set_id_bits_are_kept_together(void **state) {
     if (geteuid() != 0)
         skip_because("only root gives files away");
-    int fd _close_ = open_file(at(state), "file");
-    struct meta meta _meta_ = read_meta(at(state), "file", fd);
+    int fd _close_ = open_file(tempdir_at(state), "file");
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
     meta.uid = 12345;
     meta.gid = 23456;
     meta.mode = S_IFREG | 06755;
     assert_applies(fd, "", &meta);
     meta.uid = 0;
-    assert_applies(at(state), "file", &meta);
+    assert_applies(tempdir_at(state), "file", &meta);
 }
 
 static void a_capability_survives_the_change_of_owner(void **state) {
     if (geteuid() != 0)
         skip_because("only root sets capabilities");
     static const uint8_t capability[] = { 1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
-    int from _close_ = open_file(at(state), "from");
+    int from _close_ = open_file(tempdir_at(state), "from");
     if (fsetxattr(from, "security.capability", capability, sizeof(capability), 0) < 0)
         skip_because("no capabilities on this file system");
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
     assert_int_equal(meta_xattr_count(&meta), 1);
     meta.uid = 12345;
-    make_file(at(state), "to");
-    assert_applies(at(state), "to", &meta);
-    assert_applies(at(state), "from", &meta);              /* there already, and dropped by the chown */
+    make_file(tempdir_at(state), "to");
+    assert_applies(tempdir_at(state), "to", &meta);
+    assert_applies(tempdir_at(state), "from", &meta);              /* there already, and dropped by the chown */
 }
 
 static void device_nodes_and_trusted_xattrs_are_for_root(void **state) {
     if (geteuid() != 0)
         skip_because("only root makes device nodes");
-    if (mknodat(at(state), "device", S_IFBLK | 0600, makedev(7, 300)) < 0)
+    if (mknodat(tempdir_at(state), "device", S_IFBLK | 0600, makedev(7, 300)) < 0)
         skip_because("device nodes are refused here");
-    struct meta meta _meta_ = read_meta(at(state), "device", -1);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "device", -1);
     assert_int_equal(meta.rdev_major, 7);
     assert_int_equal(meta.rdev_minor, 300);
     meta.mode = S_IFBLK | 0640;
-    assert_applies(at(state), "device", &meta);
-    assert_int_equal(symlinkat("device", at(state), "link"), 0);
+    assert_applies(tempdir_at(state), "device", &meta);
+    assert_int_equal(symlinkat("device", tempdir_at(state), "link"), 0);
     char path[512];
-    (void)snprintf(path, sizeof(path), "%s/link", ((struct place *)*state)->path);
+    (void)snprintf(path, sizeof(path), "%s/link", ((struct tempdir *)*state)->path);
     if (lsetxattr(path, "trusted.a", "t", 1, 0) < 0)
         skip_because("no trusted xattrs on symlinks here");
-    struct meta link _meta_ = read_meta(at(state), "link", -1);
+    struct meta link _meta_ = read_meta(tempdir_at(state), "link", -1);
     assert_int_equal(meta_xattr_count(&link), 1);
-    assert_int_equal(symlinkat("device", at(state), "copy"), 0);
-    assert_applies(at(state), "copy", &link);
+    assert_int_equal(symlinkat("device", tempdir_at(state), "copy"), 0);
+    assert_applies(tempdir_at(state), "copy", &link);
 }
 
 /* As another user; the place is given to it. 77 = not possible here. */
@@ -473,10 +448,10 @@ static int apply_unprivileged(int dirfd) {
 }
 
 static void what_is_refused_is_told_or_left_out_of_the_store(void **state) {
-    make_file(at(state), "foreign");
+    make_file(tempdir_at(state), "foreign");
     pid_t child = fork();
     if (child == 0)
-        _exit(geteuid() == 0 ? apply_unprivileged(at(state)) : 77);
+        _exit(geteuid() == 0 ? apply_unprivileged(tempdir_at(state)) : 77);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
@@ -486,7 +461,7 @@ static void what_is_refused_is_told_or_left_out_of_the_store(void **state) {
 }
 
 static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state) {
-    int from _close_ = open_file(at(state), "from"), to _close_ = open_file(at(state), "to");
+    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
     set_xattr(from, "user.overlay.opaque", "theirs");
@@ -494,10 +469,10 @@ static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state) {
     set_xattr(to, "user.overlay.opaque", "ours");
     set_xattr(to, "user.overlay.overlay.redirect", "old");
     set_xattr(to, "user.extra", "x");
-    struct meta meta _meta_ = read_meta(at(state), "from", from);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
     unsigned missing = 1;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(meta_apply(at(state), "to", &meta, META_STORE, &missing), 0);
+        assert_int_equal(meta_apply(tempdir_at(state), "to", &meta, META_STORE, &missing), 0);
         assert_int_equal(missing, 0);
         assert_xattr(to, "user.a", "a");
         assert_xattr(to, "user.extra", NULL);
@@ -506,7 +481,7 @@ static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state) {
         assert_xattr(to, "user.overlay.overlay.opaque", "theirs");
         assert_xattr(to, "user.overlay.overlay.overlay.origin", "nested");
     }
-    assert_int_equal(meta_apply(at(state), "to", &meta, 0, &missing), 0);
+    assert_int_equal(meta_apply(tempdir_at(state), "to", &meta, 0, &missing), 0);
     assert_xattr(to, "user.overlay.opaque", "theirs");
     assert_xattr(to, "user.overlay.overlay.origin", "nested");
     assert_xattr(to, "user.overlay.overlay.opaque", NULL);
@@ -523,7 +498,7 @@ static void the_layer_format_knows_its_own_xattrs(void **state) {
 }
 
 static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(void **state) {
-    int fd _close_ = open_file(at(state), "file");
+    int fd _close_ = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     enum { SIZE = 60000 };
     char *value _free_ = calloc(1, SIZE);
@@ -535,7 +510,7 @@ static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(v
     buf_u32(&packed, SIZE);
     buf_str(&packed, "user.large");
     buf_add(&packed, value, SIZE);
-    struct meta meta _meta_ = read_meta(at(state), "file", fd);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
     meta.xattrs_size = packed.size;
     meta.xattrs = buf_take(&packed);
     unsigned missing = 0;
@@ -544,8 +519,8 @@ static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(v
 }
 
 static void a_damaged_record_of_xattrs_is_refused(void **state) {
-    int fd _close_ = open_file(at(state), "file");
-    struct meta meta _meta_ = read_meta(at(state), "file", fd);
+    int fd _close_ = open_file(tempdir_at(state), "file");
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
     meta.xattrs_size = 12;
     meta.xattrs = memcpy(malloc(12), "\6\0\377\377\0\0user.a", 12);
     assert_int_equal(meta_apply(fd, "", &meta, 0, NULL), -EINVAL);
@@ -553,14 +528,14 @@ static void a_damaged_record_of_xattrs_is_refused(void **state) {
 }
 
 static void what_is_not_there_is_an_error_and_not_missing(void **state) {
-    struct meta meta _meta_ = read_meta(at(state), "", -1);
+    struct meta meta _meta_ = read_meta(tempdir_at(state), "", -1);
     unsigned missing = 77;
-    assert_int_equal(meta_apply(at(state), "none", &meta, 0, &missing), -ENOENT);
+    assert_int_equal(meta_apply(tempdir_at(state), "none", &meta, 0, &missing), -ENOENT);
     assert_int_equal(meta_apply(-1, "", &meta, 0, &missing), -EBADF);
     assert_int_equal(missing, 77);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tempdir_setup, tempdir_teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
