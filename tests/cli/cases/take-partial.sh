@@ -20,3 +20,17 @@ snapctl ls -l 1:secret | sed 's#^\(..........\).*  *\(secret .*\)#\1 \2#'
 chmod 644 secret
 run take
 run cat latest:secret
+say "what could not be read is not made up, nor is what stands there thrown away"
+run cat 1:secret
+json cat 1:secret
+run restore 1:secret copy
+json restore 1 "$HERE/all"
+ls "$HERE/all"
+run rollback 1
+cat secret
+run undo
+rm secret
+run rollback 1
+ls
+run rollback latest
+cat secret
