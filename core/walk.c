@@ -10,7 +10,8 @@
 
 #define SLICE 1024      /* children a task looks at; a directory with more is shared between threads */
 
-struct task { struct scan *scan; struct scan_dir *dir; size_t from, to; bool visit; };
+enum doing { LOOK_AT = 0, VISIT, INHERIT };
+struct task { struct scan *scan; struct scan_dir *dir; size_t from, to; enum doing what; };
 
 static void task_drop(void *task) {
     free(task);
@@ -123,6 +124,24 @@ static void leave_out(struct scan_dir *dir, struct found *found) {
         dir->differs = true;
 }
 
+/* It cannot be looked at now: what is known of it stands. */
+static void keep_known(struct scan_dir *dir, struct found *found) {
+    const struct live_entry *known = found->known;
+    if (!known) {
+        leave_out(dir, found);
+        return;
+    }
+    dir->partial = true;
+    *found = (struct found){ .name = found->name, .known = known, .print = known->print, .object = known->object,
+                             .dir = known->dir, .flags = known->flags };
+}
+
+static void ask_for_another_round(struct scan *scan) {
+    pthread_mutex_lock(&scan->lock);
+    scan->changed_this_round++;
+    pthread_mutex_unlock(&scan->lock);
+}
+
 /* It moved or went while it was walked: the next round sees where to. In the last round its records stand. */
 static bool went_away(int code) {
     return code == -ENOENT || code == -ESTALE || code == -ENOTDIR || code == -ELOOP;
@@ -199,6 +218,34 @@ static int enter(struct scan *scan, int64_t id, struct scan_dir *parent, const c
     return 1;
 }
 
+/* The other way: what was found there could not be recorded, so nothing in it may count as there. */
+static void leave(struct scan *scan, struct scan_dir *dir) {
+    pthread_mutex_lock(&scan->lock);
+    (void)map_remove(scan->dirs, &dir->id, sizeof(dir->id));
+    pthread_mutex_unlock(&scan->lock);
+    scan_dir_free(dir);
+}
+
+/* What is known of a directory that cannot be visited: it and all below it count as there, but for what was met elsewhere. */
+static int inherit(struct pool *pool, struct scan *scan, struct scan_dir *parent, const char *name, const struct live_entry *known) {
+    struct scan_dir *dir = NULL;
+    if (!known || !known->dir || known->flags & LIVE_GONE)
+        return 0;
+    int r = enter(scan, known->dir, parent, name, &dir);
+    if (r == 0)
+        return scan_differ(scan, parent->id, name, NULL, NULL);
+    return r < 0 ? r : task_add(pool, (struct task){ .scan = scan, .dir = dir, .what = INHERIT });
+}
+
+static int inherit_inside(struct pool *pool, struct scan *scan, struct scan_dir *dir) {
+    for (size_t i = 0; dir->known && i < dir->known->count; i++) {
+        int r = inherit(pool, scan, dir, dir->known->entries[i].name, &dir->known->entries[i]);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 /* Which directory is this: the one of that name before, one that was moved here, or a new one. */
 static int identify(struct scan *scan, struct scan_dir *parent, struct found *found, struct scan_dir **ret,
                     const struct live_entry **ret_base) {
@@ -257,6 +304,18 @@ static int describe_directory(struct scan *scan, struct scan_dir *parent, int di
     return as_recorded ? 0 : scan_differ(scan, parent->id, found->name, object, NULL);
 }
 
+/* It went right after it was met, and was entered. `as_before`: under the name that it has in the newest entries. */
+static int missed(struct pool *pool, struct scan *scan, struct scan_dir *parent, struct found *found, struct scan_dir *dir, bool as_before) {
+    ask_for_another_round(scan);
+    if (as_before) {
+        keep_known(parent, found);
+        return inherit_inside(pool, scan, dir);
+    }
+    leave(scan, dir);
+    leave_out(parent, found);
+    return scan_differ(scan, parent->id, found->name, NULL, NULL);
+}
+
 static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd, struct found *found,
                           const struct statx *stat, struct pool *pool) {
     struct scan_dir *dir = NULL;
@@ -270,16 +329,16 @@ static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd,
         found->flags = base->flags;
         dir->listed = base->flags & LIVE_LISTED && scan->trusts_lists && dir->known && !has_gone(dir->known);
     } else {
-        dir->self = found;
-        r = describe_directory(scan, parent, dirfd, found, stat, base, dir->id);
-        if (went_away(r)) {
-            leave_out(parent, found);
-            return 0;
-        }
+        r = hook("scan.directory", found->name);
+        if (r == 0)
+            r = describe_directory(scan, parent, dirfd, found, stat, base, dir->id);
+        if (went_away(r))
+            return missed(pool, scan, parent, found, dir, base && base == found->known);
         if (r < 0)
             return r;
+        dir->self = found;
     }
-    return task_add(pool, (struct task){ .scan = scan, .dir = dir, .visit = true });
+    return task_add(pool, (struct task){ .scan = scan, .dir = dir, .what = VISIT });
 }
 
 /* One child: 0, or a negative errno that ends the scan. */
@@ -292,9 +351,8 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
     }
     if (r < 0) {
         scan_fail(scan, dir, found->name, r, "look at");
-        dir->partial = true;
-        found->state = found->known ? FOUND_SAME : FOUND_LEFT_OUT;
-        return 0;
+        keep_known(dir, found);
+        return inherit(pool, scan, dir, found->name, found->known);
     }
     r = is_left_out(scan, dir, found->name, &stat);
     if (r != 0) {
@@ -343,10 +401,15 @@ static int look_at_slice(struct pool *pool, struct task *task) {
     struct scan_dir *dir = task->dir;
     struct dir_pinned _pinned_ at = dir_pinned(dir->at);
     if (at.fd < 0) {
-        if (at.fd != -ENOENT && at.fd != -ESTALE && at.fd != -ENOTDIR)
+        if (!went_away(at.fd))
             return at.fd;
-        for (size_t i = task->from; i < task->to; i++)
-            leave_out(dir, &dir->found[i]);
+        ask_for_another_round(scan);
+        for (size_t i = task->from; i < task->to; i++) {
+            keep_known(dir, &dir->found[i]);
+            int r = inherit(pool, scan, dir, dir->found[i].name, dir->found[i].known);
+            if (r < 0)
+                return r;
+        }
     } else {
         for (size_t i = task->from; i < task->to; i++) {
             if (project_cancelled(scan->project))
@@ -377,7 +440,7 @@ static int slices(struct pool *pool, struct scan *scan, struct scan_dir *dir) {
 }
 
 /* A directory that cannot be listed keeps what is known of its inside; it is noted, and told. */
-static int unreadable(struct scan *scan, struct scan_dir *dir, int code) {
+static int unreadable(struct pool *pool, struct scan *scan, struct scan_dir *dir, int code) {
     scan_fail(scan, dir, NULL, code, "list");
     pthread_mutex_lock(&scan->lock);
     struct unread_dir *more = reallocarray(scan->unread, scan->unread_count + 1, sizeof(*more));
@@ -389,7 +452,12 @@ static int unreadable(struct scan *scan, struct scan_dir *dir, int code) {
     else
         free(name);
     pthread_mutex_unlock(&scan->lock);
-    return more && name ? 0 : -ENOMEM;
+    return more && name ? inherit_inside(pool, scan, dir) : -ENOMEM;
+}
+
+static int went_meanwhile(struct pool *pool, struct scan *scan, struct scan_dir *dir) {
+    ask_for_another_round(scan);
+    return inherit_inside(pool, scan, dir);
 }
 
 static int visit(struct pool *pool, struct task *task) {
@@ -404,9 +472,9 @@ static int visit(struct pool *pool, struct task *task) {
     else
         r = at.fd;
     if (went_away(r))
-        return 0;
+        return went_meanwhile(pool, scan, dir);
     if (r == -EACCES || r == -EPERM || r == -EBADF || r == -EIO)
-        return unreadable(scan, dir, r == -EBADF ? -EACCES : r);
+        return unreadable(pool, scan, dir, r == -EBADF ? -EACCES : r);
     if (r < 0)
         return r;
     r = dir->listed ? 0 : match_records(scan, dir);
@@ -419,7 +487,12 @@ static int run_task(struct pool *pool, void *data) {
     _free_ struct task *task = data;
     if (project_cancelled(task->scan->project))
         return -ECANCELED;
-    return task->visit ? visit(pool, task) : look_at_slice(pool, task);
+    switch (task->what) {
+    case VISIT: return visit(pool, task);
+    case INHERIT: return inherit_inside(pool, task->scan, task->dir);
+    case LOOK_AT: break;
+    }
+    return look_at_slice(pool, task);
 }
 
 /* The root hangs under the name "" in no directory; its identity never changes. */
@@ -460,6 +533,6 @@ int walk_project(struct scan *scan) {
     struct task *first = malloc(sizeof(*first));
     if (!first)
         return -ENOMEM;
-    *first = (struct task){ .scan = scan, .dir = root, .visit = true };
+    *first = (struct task){ .scan = scan, .dir = root, .what = VISIT };
     return pool_run(pool_threads_default(), run_task, task_drop, first);
 }

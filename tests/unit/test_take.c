@@ -1,5 +1,6 @@
 /* take: what a capture stores, notices and leaves alone. Runs the library's inside on a scratch project; opens no registry.
  * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "db.h"
 #include "scratch.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -256,6 +257,79 @@ static void what_changes_meanwhile_is_captured_again(void **state) {
     assert_int_equal(take(scratch).number, 0);
 }
 
+/* Nothing in the newest entries may lie in a directory that has no place there. */
+static void expect_whole_index(struct scratch *scratch) {
+    struct snap_err err = {0};
+    struct db_statement _statement_ row = {0};
+    assert_int_equal(db_bind(&row, scratch->project->store, &err,
+        "SELECT count(*) FROM entry e WHERE e.died = 9223372036854775807 AND e.dir > 1 AND NOT EXISTS"
+        " (SELECT 1 FROM dir d WHERE d.line = e.line AND d.id = e.dir AND d.died = e.died)", ""), 0);
+    assert_int_equal(db_step(&row, &err), 1);
+    assert_int_equal(db_int(&row, 0), 0);
+}
+
+/* The directory is gone under its name whenever somebody has just met it. */
+static int swap_names_when_met(const char *point, const char *what) {
+    if (!strcmp(point, "scan.visit") && !strcmp(what, ""))
+        scratch_run(scratch_now, "echo >>e/x");       /* so that there is another round */
+    if (strcmp(point, "scan.directory") != 0)
+        return 0;
+    if (!strcmp(what, "d"))
+        scratch_run(scratch_now, "mv d d.real");
+    else if (!strcmp(what, "d.real"))
+        scratch_run(scratch_now, "mv d.real d");
+    return 0;
+}
+
+static void a_directory_that_is_never_where_it_was_met_leaves_a_whole_index(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir -p d/sub/deep e && echo f >d/f && echo s >d/sub/s && echo t >d/sub/deep/t");
+    take(scratch);
+    for (unsigned i = 0; i < 4; i++) {
+        scratch_run(scratch, "touch d");
+        hook_function = swap_names_when_met;
+        take(scratch);
+        hook_function = NULL;
+        expect_whole_index(scratch);
+        scratch_run(scratch, "test -d d || mv d.real d; rm -f d/f; echo >d/sub/g");
+        struct snap_take_result after = take(scratch);
+        expect_whole_index(scratch);
+        scratch_expect(scratch, after.number, "d/f", NULL);
+        scratch_expect(scratch, after.number, "d/sub/g", "\n");
+        scratch_expect(scratch, after.number, "d/sub/deep/t", "t\n");
+        scratch_run(scratch, "rm d/sub/g; echo f >d/f");
+        take(scratch);
+    }
+}
+
+/* A change in each round, and at the last the directory goes while it is walked. */
+static int take_away_at_last(const char *point, const char *what) {
+    static unsigned visits;
+    if (strcmp(point, "scan.visit") != 0)
+        return 0;
+    if (!*what && ++visits < 3)
+        scratch_run(scratch_now, visits == 1 ? "echo 1 >d/sub/changed" : "echo 2 >d/sub/changed");
+    if (visits == 3 && !strcmp(what, "d"))
+        scratch_run(scratch_now, "mv d ../away");
+    return 0;
+}
+
+static void what_lies_below_a_directory_that_goes_meanwhile_stays_known(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir -p d/sub && echo s >d/sub/s && echo x >x");
+    take(scratch);
+    hook_function = take_away_at_last;
+    take(scratch);
+    hook_function = NULL;
+    expect_whole_index(scratch);
+    scratch_run(scratch, "mv ../away d; rm d/sub/s");
+    struct snap_take_result after = take(scratch);
+    assert_int_equal(after.deleted, 1);
+    scratch_expect(scratch, after.number, "d/sub/s", NULL);
+    scratch_expect(scratch, after.number, "d/sub/changed", "2\n");
+    expect_whole_index(scratch);
+}
+
 static int fail_at_commit(const char *point, const char *what) {
     (void)what;
     return strcmp(point, "take.commit") ? 0 : -ENOSPC;
@@ -305,7 +379,8 @@ int main(void) {
         T(hard_links_stay_one_object), T(a_file_becomes_a_directory_and_back), T(an_ignored_path_is_not_captured),
         T(a_file_that_is_no_longer_ignored_is_captured), T(names_made_and_removed_in_a_listed_directory_are_noticed),
         T(a_mode_change_alone_is_captured_once), T(a_file_that_changes_while_it_is_read_is_read_again),
-        T(what_changes_meanwhile_is_captured_again), T(a_failed_take_leaves_nothing_behind), T(a_deep_tree_is_captured),
+        T(what_changes_meanwhile_is_captured_again), T(a_directory_that_is_never_where_it_was_met_leaves_a_whole_index),
+        T(what_lies_below_a_directory_that_goes_meanwhile_stays_known), T(a_failed_take_leaves_nothing_behind), T(a_deep_tree_is_captured),
         T(layers_pass_their_own_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
