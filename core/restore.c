@@ -19,7 +19,8 @@
 #include <sys/stat.h>
 
 #define HELD "held"            /* in the store: what restores displaced */
-#define MARK "swapping"        /* in work/op-<id>: the inode that was built; made before anything is renamed */
+#define MARK "swapping"        /* in work/op-<id>: the inode that was built; made before anything is renamed. No device
+                                * number, which may be another one after a reboot: all names are in one directory. */
 #define OLD ".replaced"        /* ends the name under which the displaced tree waits beside */
 
 /* A place outside of what descriptors of the project reach: the directory, opened, and a name in it. */
@@ -27,12 +28,14 @@ struct spot {
     int parent;
     char *name;
     char *path;                           /* absolute */
+    char *logged;                         /* as the log has it: absolute, or "./" and the path in the project, which may move */
 };
 
 static void spot_done(struct spot *spot) {
     close_fd(&spot->parent);
     free(spot->name);
     free(spot->path);
+    free(spot->logged);
 }
 #define _spot_ _cleanup_(spot_done)
 
@@ -43,7 +46,9 @@ struct restoring {
     struct spot dest;
     char *temporary;                      /* name beside dest, of what is built or taken away */
     char *old;                            /* of what is displaced */
-    uint64_t dev, ino;                    /* of what was built */
+    bool overwrite;                       /* what has the name may be displaced */
+    bool marked;
+    uint64_t ino;                         /* of what was built; 0: nothing was */
 };
 
 static void restoring_done(struct restoring *restoring) {
@@ -70,6 +75,19 @@ static int path_of(int fd, const char *name, char **ret, struct snap_err *err) {
     return *ret ? 0 : err_nomem(err);
 }
 
+static int log_spot(const struct snap_project *project, struct spot *spot, struct snap_err *err) {
+    char *root _free_ = NULL;
+    struct buf logged _buf_ = {0};
+    int r = path_of(project->root, "", &root, err);
+    if (r < 0)
+        return r;
+    size_t size = strlen(root);
+    bool inside = strncmp(spot->path, root, size) == 0;
+    buf_fmt(&logged, "%s%s", inside ? "./" : "", spot->path + (inside ? size : 0));
+    spot->logged = buf_take(&logged);
+    return spot->logged ? 0 : err_nomem(err);
+}
+
 /* As the user typed it, relative to env.dir. */
 static int spot_typed(struct snap_project *project, const char *typed, struct spot *ret, struct snap_err *err) {
     struct spot spot _spot_ = { .parent = -1 };
@@ -94,28 +112,32 @@ static int spot_typed(struct snap_project *project, const char *typed, struct sp
     if (spot.parent < 0)
         return err_path(err, -errno, above, "open the destination's directory");
     int r = path_of(spot.parent, spot.name, &spot.path, err);
-    if (r < 0)
+    if (r < 0 || (r = log_spot(project, &spot, err)) < 0)
         return r;
     *ret = spot;
     spot = (struct spot){ .parent = -1 };
     return 0;
 }
 
-/* An absolute path that an operation remembers; nothing in it is followed any more. */
-static int spot_recorded(const char *path, struct spot *ret, struct snap_err *err) {
+/* What an operation remembers; nothing in it is followed any more. */
+static int spot_recorded(const struct snap_project *project, const char *logged, struct spot *ret, struct snap_err *err) {
     struct spot spot _spot_ = { .parent = -1 };
-    int top _close_ = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const char *slash = strrchr(path, '/');
+    bool inside = logged[0] == '.';
+    int top _close_ = inside ? fcntl(project->root, F_DUPFD_CLOEXEC, 3) : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const char *slash = strrchr(logged, '/'), *start = logged + (inside ? 2 : 1);
     if (top < 0 || !slash || !slash[1])
-        return err_path(err, top < 0 ? -errno : -EINVAL, path, "open");
-    char *above _free_ = strndup(path, (size_t)(slash - path));
+        return err_path(err, top < 0 ? -errno : -EINVAL, logged, "open");
+    char *above _free_ = slash < start ? strdup("") : strndup(start, (size_t)(slash - start));
+    struct buf path _buf_ = {0};
+    buf_fmt(&path, "%s/%s", inside && strcmp(project->info.root, "/") != 0 ? project->info.root : "", start);
     spot.name = strdup(slash + 1);
-    spot.path = strdup(path);
-    if (!above || !spot.name || !spot.path)
+    spot.path = buf_take(&path);
+    spot.logged = strdup(logged);
+    if (!above || !spot.name || !spot.path || !spot.logged)
         return err_nomem(err);
-    spot.parent = fs_open_beneath(top, *above ? above + 1 : "", O_RDONLY | O_DIRECTORY, 0);
+    spot.parent = fs_open_beneath(top, above, O_RDONLY | O_DIRECTORY, 0);
     if (spot.parent < 0)
-        return err_path(err, spot.parent, above, "open");
+        return err_path(err, spot.parent, spot.path, "open the directory of");
     *ret = spot;
     spot = (struct spot){ .parent = -1 };
     return 0;
@@ -201,14 +223,13 @@ static int mark(struct restoring *restoring, struct snap_err *err) {
     if (dir < 0)
         return dir;
     struct stat stat;
-    if (fstatat(restoring->dest.parent, restoring->temporary, &stat, AT_SYMLINK_NOFOLLOW) == 0) {
-        restoring->dev = stat.st_dev;
+    if (fstatat(restoring->dest.parent, restoring->temporary, &stat, AT_SYMLINK_NOFOLLOW) == 0)
         restoring->ino = stat.st_ino;
-    } else if (errno != ENOENT) {
+    else if (errno != ENOENT)
         return err_path(err, -errno, restoring->dest.path, "look beside");
-    }
-    char text[64];
-    int size = snprintf(text, sizeof(text), "%" PRIu64 ":%" PRIu64 "\n", restoring->dev, restoring->ino);
+    restoring->marked = true;
+    char text[32];
+    int size = snprintf(text, sizeof(text), "%" PRIu64 "\n", restoring->ino);
     int r = fs_replace_file(dir, MARK, text, (size_t)size, 0600);
     if (r < 0)
         return err_errno(err, r, "cannot write in the store");
@@ -227,15 +248,15 @@ static int read_mark(struct restoring *restoring, struct snap_err *err) {
     int r = fs_read_file(dir, MARK, 64, &text);
     if (r == -ENOENT)
         return 0;
-    if (r < 0 || sscanf(text.data ? text.data : "", "%" SCNu64 ":%" SCNu64, &restoring->dev, &restoring->ino) != 2)
+    if (r < 0 || sscanf(text.data ? text.data : "", "%" SCNu64, &restoring->ino) != 1)
         return err_errno(err, r < 0 ? r : -EUCLEAN, "cannot read the mark of operation %" PRId64, restoring->op);
+    restoring->marked = true;
     return 1;
 }
 
 static bool is_built(const struct restoring *restoring, const char *name) {
     struct stat stat;
-    return fstatat(restoring->dest.parent, name, &stat, AT_SYMLINK_NOFOLLOW) == 0
-        && stat.st_dev == restoring->dev && stat.st_ino == restoring->ino;
+    return restoring->ino && fstatat(restoring->dest.parent, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && stat.st_ino == restoring->ino;
 }
 
 /* Renaming. */
@@ -256,7 +277,9 @@ static int take_name(struct restoring *restoring, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
     int r = hook("restore.swap", dest->path);
     if (r >= 0)
-        r = rename_in(dest->parent, restoring->temporary, dest->parent, dest->name, RENAME_EXCHANGE);
+        r = rename_in(dest->parent, restoring->temporary, dest->parent, dest->name, restoring->overwrite ? RENAME_EXCHANGE : RENAME_NOREPLACE);
+    if (r == 0 && !restoring->overwrite)
+        return 0;
     if (r == 0)
         r = rename_in(dest->parent, restoring->temporary, dest->parent, restoring->old, RENAME_NOREPLACE);
     else if (r == -ENOENT)
@@ -289,7 +312,7 @@ static int hold(struct restoring *restoring, char **ret, struct snap_err *err) {
         return err_path(err, r, dest->path, "keep what was at");
     if (r < 0) {
         buf_clear(&held);
-        buf_add(&held, dest->path, strlen(dest->path) - strlen(dest->name));
+        buf_add(&held, dest->logged, strlen(dest->logged) - strlen(dest->name));
         buf_str(&held, restoring->old);
         if (held.failed)
             return err_nomem(err);
@@ -302,8 +325,8 @@ static int hold(struct restoring *restoring, char **ret, struct snap_err *err) {
 
 /* What the operation put away is where `held` says, which the caller knows not to be NULL. */
 static int open_held(struct restoring *restoring, const char *held, struct spot *ret, struct snap_err *err) {
-    if (*held == '/')
-        return spot_recorded(held, ret, err);
+    if (*held == '/' || *held == '.')
+        return spot_recorded(restoring->project, held, ret, err);
     struct spot spot _spot_ = { .parent = fcntl(store_fd(restoring->store), F_DUPFD_CLOEXEC, 3) };
     spot.name = strdup(held);
     spot.path = strdup(held);
@@ -331,7 +354,7 @@ static int begin(struct restoring *restoring, const struct wanted *wanted, struc
     struct buf name _buf_ = {0}, old _buf_ = {0};
     buf_fmt(&name, ".snapctl-restore-%016" PRIx64, random);
     buf_fmt(&old, "%s" OLD, name.data ? name.data : "");
-    buf_add(&beside, restoring->dest.path, strlen(restoring->dest.path) - strlen(restoring->dest.name));
+    buf_add(&beside, restoring->dest.logged, strlen(restoring->dest.logged) - strlen(restoring->dest.name));
     buf_str(&beside, name.data ? name.data : "");
     restoring->temporary = buf_take(&name);
     restoring->old = buf_take(&old);
@@ -340,7 +363,7 @@ static int begin(struct restoring *restoring, const struct wanted *wanted, struc
     const char *paths[] = { wanted->path, NULL };
     struct op op = { .kind = (char *)(uintptr_t)wanted->kind, .state = (char *)(uintptr_t)"begun", .after = wanted->snapshot,
                      .target = wanted->target, .command = (char *)(uintptr_t)restoring->project->env.command,
-                     .old_text = beside.data, .new_text = restoring->dest.path };
+                     .old_text = beside.data, .new_text = restoring->dest.logged };
     int r = store_begin(restoring->store, err);
     if (r < 0)
         return r;
@@ -357,11 +380,11 @@ static int begin(struct restoring *restoring, const struct wanted *wanted, struc
 /* `held`: where what was displaced is, NULL = nothing was. The operation that was undone or done again learns its state.
  * `state` NULL: there is something left to do, and the operation goes on to say where. */
 static int record(struct restoring *restoring, const char *state, const char *held, const struct op *target, bool undo, struct snap_err *err) {
-    int r = state ? op_set_texts(restoring->store, restoring->op, held, restoring->dest.path, err) : 0;
+    int r = state ? op_set_texts(restoring->store, restoring->op, held, restoring->dest.logged, err) : 0;
     if (r >= 0 && state)
         r = op_set_state(restoring->store, restoring->op, state, err);
     if (r >= 0 && target && !undo)
-        r = op_set_texts(restoring->store, target->id, held, restoring->dest.path, err);
+        r = op_set_texts(restoring->store, target->id, held, restoring->dest.logged, err);
     if (r >= 0 && target)
         r = op_set_state(restoring->store, target->id, undo ? "undone" : "done", err);
     return r;
@@ -396,11 +419,17 @@ static int end(struct restoring *restoring, const char *state, struct snap_err *
 /* What was there has its name again; of two that changed places each is told by its inode. */
 static int rename_back(struct restoring *restoring) {
     struct spot *dest = &restoring->dest;
-    if (restoring->ino && is_built(restoring, dest->name) && exists(dest->parent, restoring->temporary))
+    if (is_built(restoring, dest->name) && exists(dest->parent, restoring->temporary))
         return rename_in(dest->parent, restoring->temporary, dest->parent, dest->name, RENAME_EXCHANGE);
     if (exists(dest->parent, restoring->old) && !exists(dest->parent, dest->name))
         return rename_in(dest->parent, restoring->old, dest->parent, dest->name, RENAME_NOREPLACE);
     return 0;
+}
+
+/* Somebody took the name meanwhile, so that what had it cannot have it again. */
+static void tell_beside(struct restoring *restoring) {
+    const char *name = exists(restoring->dest.parent, restoring->old) ? restoring->old : restoring->temporary;
+    project_notice(restoring->project, SNAP_NOTICE_INFO, restoring->dest.path, "was made by somebody else meanwhile; what was there before is beside it as %s", name);
 }
 
 /* As before: what was built goes, and the operation with it. */
@@ -409,8 +438,11 @@ static int put_back(struct restoring *restoring, struct snap_err *err) {
     int r = rename_back(restoring);
     if (r < 0)
         return err_path(err, r, dest->path, "put back what was at");
-    if ((r = fs_remove_tree(dest->parent, restoring->temporary)) < 0)
+    bool ours = !restoring->marked || is_built(restoring, restoring->temporary);
+    if (ours && (r = fs_remove_tree(dest->parent, restoring->temporary)) < 0)
         return err_path(err, r, dest->path, "remove what was built beside");
+    if (exists(dest->parent, restoring->old) || exists(dest->parent, restoring->temporary))
+        tell_beside(restoring);
     r = remove_work(restoring, err);
     return r < 0 ? r : end(restoring, "failed", err);
 }
@@ -463,7 +495,7 @@ static int save_project(struct snap_project *project, const struct spot *dest, i
 /* dest is taken. */
 static int run(struct snap_project *project, const struct wanted *wanted, const struct object *object, struct spot dest, bool overwrite,
                const struct op *target, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = dest };
+    struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = dest, .overwrite = overwrite };
     struct snap_rollback_result result = { .to = wanted->snapshot };
     struct build_result built = {0};
     int r = check_place(project, &restoring.dest, overwrite, err);
@@ -531,15 +563,19 @@ static int meant_object(struct snap_project *project, const struct op *meant, ch
     return r == 0 ? err_set(err, -ENOENT, "snapshot %" PRId64 " no longer has what was restored", meant->after) : MIN(r, 0);
 }
 
-static int check_unchanged(struct restoring *restoring, const struct op *meant, struct snap_err *err) {
+static int count_changes(struct restoring *restoring, const struct op *meant, const char *name, uint64_t *ret, struct snap_err *err) {
     char **paths _paths_ = NULL;
     struct object _object_ *object = NULL;
-    uint64_t conflicts = 0;
     int r = meant_object(restoring->project, meant, &paths, &object, err);
-    if (r < 0 || !exists(restoring->dest.parent, restoring->dest.name))
+    if (r < 0 || !exists(restoring->dest.parent, name))
         return r;
     struct point at = { INDEX_PROJECT_LINE, meant->after };
-    r = build_check(restoring->project, at, object, restoring->dest.path, restoring->dest.parent, restoring->dest.name, &conflicts, err);
+    return build_check(restoring->project, at, object, restoring->dest.path, restoring->dest.parent, name, ret, err);
+}
+
+static int check_unchanged(struct restoring *restoring, const struct op *meant, struct snap_err *err) {
+    uint64_t conflicts = 0;
+    int r = count_changes(restoring, meant, restoring->dest.name, &conflicts, err);
     if (r < 0 || !conflicts)
         return r;
     err_set(err, -EBUSY, "%" PRIu64 " path%s in '%s' %s changed since that operation; nothing was written", conflicts,
@@ -577,6 +613,16 @@ static int discard(struct restoring *restoring, struct snap_err *err) {
     return end(restoring, "done", err);
 }
 
+/* Between the check and the renaming somebody may still have changed it. What cannot be looked at counts as changed. */
+static bool was_changed(struct restoring *restoring, const struct op *meant) {
+    struct snap_err ignored = {0};
+    uint64_t conflicts = 0;
+    if (count_changes(restoring, meant, restoring->old, &conflicts, &ignored) == 0 && !conflicts)
+        return false;
+    project_notice(restoring->project, SNAP_NOTICE_INFO, restoring->dest.path, "was changed while the command ran; what was there is kept");
+    return true;
+}
+
 /* What a restore made is in a snapshot, and goes, unless it may have been changed. */
 static int finish_undo(struct restoring *restoring, const struct op *meant, bool keep, struct snap_err *err) {
     struct snap_err why = {0};
@@ -598,7 +644,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
     struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = { .parent = -1 } };
     struct wanted wanted = { .kind = "undo", .target = meant->id, .path = "" };
     int64_t safety = 0;
-    int r = meant->new_text ? spot_recorded(meant->new_text, &restoring.dest, err) : err_set(err, -EUCLEAN, "the operation has no destination");
+    int r = meant->new_text ? spot_recorded(project, meant->new_text, &restoring.dest, err) : err_set(err, -EUCLEAN, "the operation has no destination");
     if (r < 0 || (!force && (r = check_unchanged(&restoring, meant, err)) < 0)
         || (force && (r = save_project(project, &restoring.dest, &safety, err)) < 0) || (r = begin(&restoring, &wanted, err)) < 0)
         return r;
@@ -612,7 +658,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
             err_hint(err, "putting everything back failed too: %s; the next snapctl command does it", why.message);
         return r;
     }
-    if ((r = finish_undo(&restoring, meant, force, err)) < 0)
+    if ((r = finish_undo(&restoring, meant, force || was_changed(&restoring, meant), err)) < 0)
         return err_hint(err, "everything is in place; the next snapctl command finishes the operation");
     *ret = (struct snap_rollback_result){ .to = meant->after, .operation = restoring.op, .safety = safety, .removed = was_there,
                                           .restored = meant->old_text != NULL };
@@ -628,7 +674,7 @@ int restore_redo(struct snap_project *project, const struct op *meant, bool forc
         return r;
     if (!meant->new_text)
         return err_set(err, -EUCLEAN, "the operation has no destination");
-    if ((r = spot_recorded(meant->new_text, &spot, err)) < 0)
+    if ((r = spot_recorded(project, meant->new_text, &spot, err)) < 0)
         return r;
     struct wanted wanted = { .kind = "redo", .target = meant->id, .snapshot = meant->after, .path = paths ? paths[0] : "" };
     return run(project, &wanted, object, spot, force || meant->old_text, meant, ret, err);
@@ -639,7 +685,7 @@ int restore_redo(struct snap_project *project, const struct op *meant, bool forc
 static int open_recorded(struct restoring *restoring, const struct op *op, struct snap_err *err) {
     if (!op->new_text || !op->old_text)
         return err_set(err, -EUCLEAN, "operation %" PRId64 " does not say where it was", op->id);
-    int r = spot_recorded(op->new_text, &restoring->dest, err);
+    int r = spot_recorded(restoring->project, op->new_text, &restoring->dest, err);
     const char *slash = strrchr(op->old_text, '/');
     if (r < 0)
         return r;
@@ -649,6 +695,12 @@ static int open_recorded(struct restoring *restoring, const struct op *op, struc
     restoring->old = buf_take(&old);
     restoring->op = op->id;
     return restoring->temporary && restoring->old ? 0 : err_nomem(err);
+}
+
+static bool is_held(const struct restoring *restoring) {
+    char held[32];
+    (void)snprintf(held, sizeof(held), HELD "/%" PRId64, restoring->op);
+    return exists(store_fd(restoring->store), held);
 }
 
 /* The new files have their name, or have not; what stood there is under one of two names. */
@@ -661,15 +713,46 @@ static int recover_restore(struct restoring *restoring, const struct op *target,
         if (r < 0)
             return err_path(err, r, dest->path, "keep what was at");
     }
+    if (!is_built(restoring, dest->name) && !exists(dest->parent, restoring->old) && !is_held(restoring))
+        return put_back(restoring, err);   /* somebody removed what was built */
     int r = finish_restore(restoring, target, err);
     return r < 0 ? r : 1;
+}
+
+/* What the restore had displaced is at its place again, where nothing else had to go first. */
+static bool came_back(struct restoring *restoring, const struct op *target) {
+    struct spot held _spot_ = { .parent = -1 };
+    struct snap_err ignored = {0};
+    return target->old_text && exists(restoring->dest.parent, restoring->dest.name)
+        && open_held(restoring, target->old_text, &held, &ignored) == 0 && !exists(held.parent, held.name);
+}
+
+/* The destination's directory is gone, and what was built in it with it; not what the store holds. */
+static int abandon(struct restoring *restoring, const struct op *op, struct snap_err *err) {
+    char held[32];
+    bool kept = is_held(restoring);
+    (void)snprintf(held, sizeof(held), HELD "/%" PRId64, restoring->op);
+    int r = store_begin(restoring->store, err);
+    if (r < 0)
+        return r;
+    if ((kept && (r = op_set_texts(restoring->store, op->id, held, op->new_text, err)) < 0)
+        || (r = op_set_state(restoring->store, op->id, kept ? "done" : "failed", err)) < 0) {
+        store_abort(restoring->store);
+        return r;
+    }
+    if ((r = store_commit(restoring->store, true, err)) < 0)
+        return r;
+    project_notice(restoring->project, SNAP_NOTICE_RECOVERED, NULL, "the %s of operation %" PRId64
+                   " had been cut short, and the directory of its destination is gone%s%s", op->kind, op->id,
+                   kept ? "; what was at the destination is in the store as " : "", kept ? held : "");
+    return remove_work(restoring, err);
 }
 
 static int recover_undo(struct restoring *restoring, const struct op *target, int marked, struct snap_err *err) {
     int r = 0;
     if (!strcmp(target->state, "undone"))                   /* by this operation: all but the end of it is done */
         return (r = discard(restoring, err)) < 0 ? r : 1;
-    if (!marked || !exists(restoring->dest.parent, restoring->old))
+    if (!marked || (!exists(restoring->dest.parent, restoring->old) && !came_back(restoring, target)))
         return put_back(restoring, err);
     r = swap_undo(restoring, target, err);
     if (r < 0 || (r = finish_undo(restoring, target, true, err)) < 0)
@@ -684,12 +767,8 @@ int restore_recover(struct snap_project *project, struct op *op, struct snap_err
     if (r < 0)
         return r;
     if ((r = open_recorded(&restoring, op, err)) < 0) {
-        if (r != -ENOENT)
-            return r;
-        /* The destination's directory is gone, and what was built in it with it. */
         restoring.op = op->id;
-        r = remove_work(&restoring, err);
-        return r < 0 ? r : end(&restoring, "failed", err);
+        return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? abandon(&restoring, op, err) : r;
     }
     int marked = read_mark(&restoring, err);
     if (marked < 0)

@@ -798,6 +798,80 @@ static void an_interrupted_rollback_changes_nothing(void **state) {
     expect_clean_store(scratch);
 }
 
+/* Restores. */
+
+static int restore(struct scratch *scratch, const char *spec, const char *dest, struct snap_err *err) {
+    struct snap_rollback_result result = {0};
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", scratch->path, dest);
+    return snap_restore(scratch->project, spec, path, true, &result, err);
+}
+
+static int verb_restore(struct scratch *scratch) {
+    return restore(scratch, "1:d", "project/e", NULL);
+}
+
+static void a_restore_cut_short_in_a_project_that_moved_since_is_finished_or_put_back(void **state) {
+    struct scratch *scratch = *state;
+    char project[128], moved[128];
+    snprintf(project, sizeof(project), "%s/project", scratch->path);
+    snprintf(moved, sizeof(moved), "%s/moved", scratch->path);
+    scratch_run(scratch, "mkdir d && echo past >d/f");
+    take(scratch);
+    scratch_run(scratch, "mkdir e && echo mine >e/g && touch -d @1000000000 e");
+    take(scratch);
+    bool more = true;
+    for (unsigned nth = 1; more; nth++) {
+        more = killed_at(scratch, nth, verb_restore);
+        assert_int_equal(rename(project, moved), 0);
+        assert_int_equal(recover(scratch), 0);
+        assert_int_equal(rename(moved, project), 0);
+        expect_clean_store(scratch);
+        scratch_run(scratch, "! ls -A | grep -q snapctl");
+        struct stat stat;
+        bool done = fstatat(scratch->root, "e/f", &stat, 0) == 0;
+        assert_int_equal(fstatat(scratch->root, "e/g", &stat, 0), done ? -1 : 0);
+        if (done)
+            must_undo(scratch, 0, false);
+        expect_text(scratch, "e/g", "mine\n");
+    }
+}
+
+static void what_is_written_while_a_restore_is_undone_is_kept(void **state) {
+    struct scratch *scratch = *state;
+    struct snap_err err = {0};
+    scratch_run(scratch, "mkdir d && echo past >d/f");
+    take(scratch);
+    assert_int_equal(restore(scratch, "1:d", "out", &err), 0);
+    set_race(scratch, "restore.swap", "echo mine >../out/f");
+    must_undo(scratch, 0, false);
+    hook_function = NULL;
+    assert_int_equal(told.info, 1);
+    scratch_run(scratch, "grep -qr mine ../store/held");
+}
+
+static int take_the_name(const char *point, const char *what) {
+    (void)what;
+    if (strcmp(point, "restore.swap"))
+        return 0;
+    scratch_run(scratch_now, "echo mine >../out");
+    return 0;
+}
+
+static void a_restore_without_overwriting_displaces_nothing_that_came_meanwhile(void **state) {
+    struct scratch *scratch = *state;
+    struct snap_rollback_result result = {0};
+    char path[256];
+    scratch_run(scratch, "echo past >f");
+    take(scratch);
+    snprintf(path, sizeof(path), "%s/out", scratch->path);
+    hook_function = take_the_name;
+    assert_int_equal(snap_restore(scratch->project, "1:f", path, false, &result, NULL), -EEXIST);
+    hook_function = NULL;
+    scratch_run(scratch, "grep -q mine ../out && ! ls -A .. | grep -q snapctl-restore");
+    expect_clean_store(scratch);
+}
+
 /* Paths that fail alone. */
 
 static void a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it(void **state) {
@@ -882,6 +956,9 @@ int main(int argc, char **argv) {
         TEST_IN_MEMORY(a_recovery_that_cannot_go_on_puts_everything_back),
         TEST_IN_MEMORY(somebody_elses_change_between_a_kill_and_its_recovery_stays),
         TEST(an_interrupted_rollback_changes_nothing),
+        TEST(a_restore_cut_short_in_a_project_that_moved_since_is_finished_or_put_back),
+        TEST(what_is_written_while_a_restore_is_undone_is_kept),
+        TEST(a_restore_without_overwriting_displaces_nothing_that_came_meanwhile),
         TEST(a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it),
         TEST(a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done),
     };
