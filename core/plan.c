@@ -848,6 +848,43 @@ static int set_depths(struct builder *builder) {
     return 0;
 }
 
+static int top_first(const void *a, const void *b) {
+    const struct plan_dir *x = *(struct plan_dir *const *)a, *y = *(struct plan_dir *const *)b;
+    return x->to_depth < y->to_depth ? -1 : x->to_depth > y->to_depth;
+}
+
+static bool goes(const struct plan_dir *dir) {
+    return dir && dir->in_from && !dir->in_to;
+}
+
+static struct plan_dir *predecessor(const struct plan *plan, const struct plan_dir *dir) {
+    if (goes(dir->to_row->leaves))
+        return dir->to_row->leaves;
+    const struct plan_dir *above = dir->to_parent ? dir->to_parent->instead_of : NULL;
+    const struct plan_row *row = above ? plan_find(plan, above, dir->to_name) : NULL;
+    return row && goes(row->leaves) ? row->leaves : NULL;
+}
+
+/* Directories that are made where others go from: those above first, for it is their insides that meet. */
+static int match_places(struct builder *builder) {
+    struct plan *plan = builder->plan;
+    struct plan_dir **dirs _free_ = malloc(MAX(plan->dirs_count, (size_t)1) * sizeof(*dirs));
+    size_t count = 0;
+    if (!dirs)
+        return err_nomem(builder->err);
+    for (size_t i = 0; i < plan->dirs_count; i++)
+        if (!plan->dirs[i]->in_from && plan->dirs[i]->to_row)
+            dirs[count++] = plan->dirs[i];
+    qsort(dirs, count, sizeof(*dirs), top_first);
+    for (size_t i = 0; i < count; i++) {
+        struct plan_dir *old = predecessor(plan, dirs[i]);
+        dirs[i]->instead_of = old;
+        if (old)
+            old->replaced_by = dirs[i];
+    }
+    return 0;
+}
+
 static int builder_init(struct builder *builder) {
     struct map **maps[] = { &builder->from.places, &builder->to.places, &builder->from.starts, &builder->to.starts,
                             &builder->leaving, &builder->arriving, &builder->gone, &builder->fresh, &builder->both };
@@ -866,7 +903,7 @@ int plan_make(struct snap_project *project, const struct plan_request *request, 
     builder.ground = request->ground_after ? &builder.to : &builder.from;
     int r = builder_init(&builder);
     if (r < 0 || (r = read_also(&builder)) < 0 || (r = collect(&builder)) < 0 || (r = make_rows(&builder)) < 0
-        || (r = set_depths(&builder)) < 0)
+        || (r = set_depths(&builder)) < 0 || (r = match_places(&builder)) < 0)
         return r;
     *ret = TAKE_PTR(plan);
     return 0;

@@ -21,6 +21,8 @@ struct plan_dir {
     struct plan_dir *from_parent, *to_parent;       /* NULL: the root, or not there */
     const char *from_name, *to_name;      /* borrowed from plan.names */
     unsigned from_depth, to_depth;
+    struct plan_dir *instead_of;          /* one that goes from the very place where this one is made; NULL: none */
+    struct plan_dir *replaced_by;         /* the same, the other way round */
     struct plan_row *own;                 /* the row that changes its metadata and nothing else; NULL: none */
     struct plan_row *from_row, *to_row;   /* the rows by which it leaves, arrives; NULL: it does not */
     /* Kept by who carries the plan out: */
@@ -30,6 +32,7 @@ struct plan_dir {
     bool foreign;                         /* the live index knows what is there by another identity, or not at all */
     uint64_t ino, birth;
     bool lost;                            /* it is not where it belongs, and stays so: nothing in it can be done */
+    bool adopted;                         /* the inode of `instead_of` stays, for what is left out in it, and becomes this one */
     bool finished;                        /* it has its metadata of after */
     bool touched;                         /* something in it was changed: `mode` and `mtime` are what it had before */
     bool opened_up;                       /* its mode was widened for the work */

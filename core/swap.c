@@ -24,14 +24,18 @@ void work_fail(struct work *work, struct plan_row *row, int code, const char *do
                    doing, strerror(-code));
 }
 
-/* Not done, for a reason that is no error of the system. */
-static void leave(struct work *work, struct plan_row *row, const char *text) {
+static void tell_row_failed(struct work *work, const struct plan_row *row, const char *text) {
     struct buf path _buf_ = {0};
     plan_row_path(row, !row->before, &path);
+    project_notice(work->project, SNAP_NOTICE_FAILED_PATH, path.failed || !path.data ? "" : path.data, "%s", text);
+}
+
+/* Not done, for a reason that is no error of the system. */
+static void leave(struct work *work, struct plan_row *row, const char *text) {
     row->state = PLAN_FAILED;
     if (row->arrives)
         row->arrives->lost = true;
-    project_notice(work->project, SNAP_NOTICE_FAILED_PATH, path.failed || !path.data ? "" : path.data, "%s", text);
+    tell_row_failed(work, row, text);
 }
 
 void work_missing(struct work *work, struct plan_row *row, unsigned missing) {
@@ -419,16 +423,32 @@ static int displace_file(struct work *work, struct plan_row *row, bool after, in
     return was_changed(work, row, work->staging.at, old.text, stat, sure) ? undo_changed(work, row, err) : 0;
 }
 
+/* After a crash: what was put here may belong to the directory that takes the place of this one. 1, 0 or a negative errno. */
+static int is_heir(struct work *work, struct plan_row *row, int fd) {
+    struct plan_row *heir = row->dir && row->dir->replaced_by ? plan_find(work->plan, row->dir->replaced_by, row->name) : NULL;
+    if (!heir || !heir->after || heir->state != PLAN_TODO || object_is_dir(heir->after))
+        return 0;
+    int r = inspect_entry(fd, heir->name, heir->after, NULL, NULL, NULL);
+    if (r != INSPECT_SAME)
+        return MIN(r, 0);
+    heir->state = PLAN_DONE;
+    r = map_put(work->groups, &heir->after->id, sizeof(heir->after->id), heir, NULL);
+    return r < 0 ? r : 1;
+}
+
 /* After a crash: an entry that is not as it was before. */
 static int already(struct work *work, struct plan_row *row, int fd, enum inspected found, struct snap_err *err) {
     if (found == INSPECT_ABSENT) {
         row->cleared = true;
         return 0;
     }
-    int r = row->after ? inspect_entry(fd, row->name, row->after, NULL, NULL, NULL) : 0;
+    int heir = is_heir(work, row, fd);
+    int r = heir != 0 ? MIN(heir, 0) : row->after ? inspect_entry(fd, row->name, row->after, NULL, NULL, NULL) : 0;
     if (r < 0)
         return fatal(row, r, "look at", err);
-    if (r == INSPECT_SAME)
+    if (heir > 0)
+        row->cleared = true;
+    else if (r == INSPECT_SAME)
         row->state = PLAN_DONE;
     else
         leave(work, row, "was changed by somebody else since and stays as it is");
@@ -456,9 +476,20 @@ static int clear_file(struct work *work, struct plan_row *row, bool after, struc
 /* What is left in a directory that is to go: names that are left out alone, or others too. 0: it is empty. */
 enum leftover { LEFT_NOTHING = 0, LEFT_EXCLUDED, LEFT_OTHER };
 
-static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd) {
-    struct buf base _buf_ = {0};
-    plan_dir_path(dir, false, &base);
+static bool is_left_for_good(const struct work *work, const struct plan_dir *dir, const char *name, const char *path, bool is_dir) {
+    if (plan_excludes(work->plan, path, is_dir))
+        return true;
+    const struct plan_row *row = plan_find(work->plan, dir, name);
+    if (row && row->leaves && row->state == PLAN_SKIP)        /* it holds such things */
+        return true;
+    const struct plan_row *heir = dir->replaced_by ? plan_find(work->plan, dir->replaced_by, name) : NULL;
+    return heir && heir->after && (work->recovering || (is_dir && object_is_dir(heir->after)));
+}
+
+/* The worst that fn says of the names in `fd`, whose path is `base`. */
+typedef int (*rest_fn)(const struct work *work, const struct plan_dir *dir, const char *name, const char *path, bool is_dir);
+
+static int most_of_rest(const struct work *work, const struct plan_dir *dir, const struct buf *base, int fd, rest_fn fn) {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list _closedir_ = copy < 0 ? NULL : fdopendir(copy);
     if (!list)
@@ -469,12 +500,41 @@ static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd) 
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
         struct buf path _buf_ = {0};
-        buf_fmt(&path, "%s%s%s", base.data ? base.data : "", base.size ? "/" : "", entry->d_name);
-        if (path.failed || base.failed)
+        buf_fmt(&path, "%s%s%s", base->data ? base->data : "", base->size ? "/" : "", entry->d_name);
+        if (path.failed || base->failed)
             return -ENOMEM;
-        found = MAX(found, plan_excludes(work->plan, path.data, entry->d_type == DT_DIR) ? (int)LEFT_EXCLUDED : (int)LEFT_OTHER);
+        found = MAX(found, fn(work, dir, entry->d_name, path.data, entry->d_type == DT_DIR));
     }
     return errno ? -errno : found;
+}
+
+static int judge_left(const struct work *work, const struct plan_dir *dir, const char *name, const char *path, bool is_dir) {
+    return is_left_for_good(work, dir, name, path, is_dir) ? LEFT_EXCLUDED : LEFT_OTHER;
+}
+
+static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd) {
+    struct buf base _buf_ = {0};
+    plan_dir_path(dir, false, &base);
+    return most_of_rest(work, dir, &base, fd, judge_left);
+}
+
+/* A directory that comes is looked at when its turn is. */
+static int judge_found(const struct work *work, const struct plan_dir *dir, const char *name, const char *path, bool is_dir) {
+    const struct plan_row *row = plan_find(work->plan, dir, name);
+    bool belongs = row && row->after && (work->recovering || (is_dir && object_is_dir(row->after)));
+    return belongs || plan_excludes(work->plan, path, is_dir) ? LEFT_EXCLUDED : LEFT_OTHER;
+}
+
+int swap_stands(const struct work *work, const struct plan_row *row, int dirfd) {
+    struct buf base _buf_ = {0};
+    if (!row->arrives || row->arrives->in_from)
+        return 0;
+    int fd _close_ = openat(dirfd, row->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOTDIR || errno == ELOOP || errno == ENOENT ? 0 : -errno;
+    plan_row_path(row, true, &base);
+    int r = most_of_rest(work, row->arrives, &base, fd, judge_found);
+    return r < 0 ? r : r == LEFT_EXCLUDED;
 }
 
 static void tell_kept(struct work *work, struct plan_row *row, int rest) {
@@ -491,6 +551,8 @@ static void tell_kept(struct work *work, struct plan_row *row, int rest) {
         return;
     }
     row->state = PLAN_SKIP;
+    if (row->leaves->replaced_by)
+        return;                           /* it becomes that one */
     project_notice(work->project, SNAP_NOTICE_INFO, path.failed || !path.data ? "" : path.data,
                    "stays, because what is left out of snapshots is in it");
 }
@@ -506,6 +568,12 @@ static int displace_empty(struct work *work, struct plan_row *row, int fd, struc
     }
     if (rest < 0)
         return judge(work, row, rest, "remove", err);
+    if (rest != LEFT_NOTHING && row->arrives && row->arrives->instead_of == dir) {
+        if (rest == LEFT_OTHER)
+            tell_row_failed(work, row, "keeps something in it that the snapshot does not have");
+        row->arrives->adopted = row->cleared = true;
+        return 0;
+    }
     if (rest != LEFT_NOTHING) {
         tell_kept(work, row, rest);
         return 0;
@@ -706,7 +774,27 @@ static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_e
     return 0;
 }
 
+/* Where a directory stays for what is left out in it, the one that belongs there is that one, with another inside. */
+static bool adopt(struct plan_row *row) {
+    struct plan_dir *dir = row->arrives, *old = dir->instead_of;
+    if (old && old->from_row != row && row->dir && row->dir->adopted && old->from_row->state == PLAN_SKIP) {
+        old->from_row->state = PLAN_DONE;
+        dir->adopted = true;
+    }
+    if (dir->adopted)
+        row->state = PLAN_DONE;
+    return dir->adopted;
+}
+
+/* What stays in the place of this row, in a directory that stays; NULL: nothing. */
+static const struct plan_row *in_the_way(const struct work *work, const struct plan_row *row) {
+    const struct plan_row *old = row->dir && row->dir->adopted ? plan_find(work->plan, row->dir->instead_of, row->name) : NULL;
+    return old && (old->state == PLAN_SKIP || old->state == PLAN_FAILED) ? old : NULL;
+}
+
 static int make(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
+    if (adopt(row))
+        return 0;
     int r = reserve(work);
     if (r >= 0)
         r = swap_touch(work, row->dir, fd);
@@ -717,6 +805,8 @@ static int make(struct work *work, struct plan_row *row, int fd, struct snap_err
     struct stat stat;
     if (r == -EEXIST && work->recovering && fstatat(fd, row->name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(stat.st_mode))
         r = 0;
+    else if (r == -EEXIST)
+        r = swap_stands(work, row, fd) > 0 ? 0 : r;
     else if (r >= 0)
         remember(work, STEP_MADE, true, row);
     if (r < 0)
@@ -734,6 +824,10 @@ static int fill_row(struct work *work, struct plan_row *row, struct snap_err *er
         int r = clear_file(work, row, true, err);
         if (r < 0 || row->state != PLAN_TODO)
             return r;
+    }
+    if (in_the_way(work, row) && !(row->how == PLAN_DIR && row->arrives->instead_of)) {
+        leave(work, row, "cannot be restored, because something stays in its place");
+        return 0;
     }
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
     if (at.fd < 0)
@@ -838,6 +932,8 @@ int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after) {
     if (r >= 0 && after && row && !dir->finished)
         work_missing(work, row, missing);
     dir->finished = after;
+    if (dir->adopted)
+        dir->instead_of->finished = after;   /* its metadata has to come back when this is taken back */
     return r;
 }
 

@@ -261,6 +261,9 @@ static int state_now(struct work *work, struct plan_row *row, int fd, struct sna
         row->how = PLAN_FILL;             /* it has names that no snapshot knows */
     if (row->before ? r == INSPECT_SAME : r == INSPECT_ABSENT)
         return NOW_BEFORE;
+    int stands = row->before ? 0 : swap_stands(work, row, fd);
+    if (stands != 0)
+        return stands < 0 ? stands : (int)NOW_BEFORE;
     if (!row->after)
         return r == INSPECT_ABSENT && !(row->leaves && plan_dir_moves(row->leaves)) ? NOW_AFTER : NOW_OTHER;
     if (row->before)
@@ -287,6 +290,12 @@ static int validate_row(struct work *work, struct plan_row *row, struct writers 
     return 0;
 }
 
+/* Where a directory takes the place of this one, those in it that stayed for what is left out are looked at in their turn. */
+static bool comes_as_directory(const struct work *work, const struct plan_dir *dir, const char *name) {
+    const struct plan_row *row = dir->replaced_by ? plan_find(work->plan, dir->replaced_by, name) : NULL;
+    return row && row->after && object_is_dir(row->after);
+}
+
 /* Something new in a directory that would go is a conflict as well, where the present was not captured just now. */
 static int validate_inside(struct work *work, struct plan_dir *dir) {
     struct dir_pinned at _pinned_ = work_pin(work, dir, false);
@@ -305,6 +314,7 @@ static int validate_inside(struct work *work, struct plan_dir *dir) {
         if (path.failed || base.failed)
             return -ENOMEM;
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || plan_find(work->plan, dir, entry->d_name)
+            || comes_as_directory(work, dir, entry->d_name)
             || plan_excludes(work->plan, path.data, entry->d_type == DT_DIR))
             continue;
         work->conflicts++;
@@ -550,6 +560,8 @@ static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_e
 static int find_done(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (row->state != PLAN_TODO || row->how != PLAN_FILL || work_looks_same(row))
         return 0;
+    if (row->dir && row->dir->instead_of && plan_find(work->plan, row->dir->instead_of, row->name))
+        return 0;                         /* whose it is, is seen when that one is cleared */
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
     if (at.fd < 0)
         return at.fd == -ENOMEM || at.fd == -EIO ? err_errno(err, at.fd, "cannot look through the project") : 0;

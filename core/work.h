@@ -74,6 +74,8 @@ bool staging_has_dir(struct work *work, const struct plan_dir *dir);
 /* swap.c: each takes a step and remembers it. 0, or a negative errno. */
 struct dir_pinned work_pin(struct work *work, struct plan_dir *dir, bool after);   /* fd < 0: negative errno; unpinned by the caller */
 int swap_touch(struct work *work, struct plan_dir *dir, int fd);      /* remembers what it was like, makes it writable */
+/* 1 = a directory stands already where one is to be made, and holds nothing but what is left out; 0 or a negative errno. */
+int swap_stands(const struct work *work, const struct plan_row *row, int dirfd);
 int swap_all(struct work *work, struct snap_err *err);                /* -EBUSY with SNAP_FAILURE_CONFLICT: somebody changed something */
 int swap_finish(struct work *work, bool after, struct snap_err *err); /* metadata of directories, deepest first */
 int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after);
