@@ -43,6 +43,31 @@ static int check_width(const struct search *search, struct snap_err *err) {
     return result;
 }
 
+static bool is_store(const char *path) {
+    static const char *const parts[] = { "store.db", "layers", "work", "run" };
+    _close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; fd >= 0 && i < ELEMENTS(parts); i++)
+        if (faccessat(fd, parts[i], F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            return false;
+    return fd >= 0;
+}
+
+/* Going back there would take the snapshots of others with it: no option allows it. */
+static int check_store(const struct search *search, struct snap_err *err) {
+    _free_ char *state = search->state ? realpath(search->state, NULL) : NULL;
+    _free_ char *path = strdup(search->dir);
+    const char *rest = NULL;
+    if (!path)
+        return err_nomem(err);
+    bool inside = state && search_below(state, path, &rest);
+    for (; !inside && *path; *strrchr(path, '/') = '\0')
+        inside = is_store(path);
+    if (!inside)
+        return 0;
+    err_set(err, -EPERM, "'%s' is where snapctl keeps snapshots, and cannot be a project", search->dir);
+    return err_failure(err, SNAP_FAILURE_USAGE);
+}
+
 /* A file made by root under sudo would keep the user from ever using the project alone. */
 static int check_sudo(const struct search *search, struct snap_err *err) {
     const char *text = getenv("SUDO_UID");
@@ -215,7 +240,9 @@ static int look_again(const struct search *search, unsigned flags, bool implied,
 }
 
 static int check_new(const struct search *search, unsigned flags, struct snap_err *err) {
-    int result = check_allowed(search, flags, err);
+    int result = check_store(search, err);
+    if (result == 0)
+        result = check_allowed(search, flags, err);
     return result == 0 && search->store ? check_explicit(search, err) : result;
 }
 
