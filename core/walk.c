@@ -226,6 +226,15 @@ static void leave(struct scan *scan, struct scan_dir *dir) {
     scan_dir_free(dir);
 }
 
+/* Said once: another round must not take it for another change. */
+static int differ_by_absence(struct scan *scan, int64_t dir, const char *name) {
+    pthread_mutex_lock(&scan->lock);
+    const struct delta_row *row = scan_row(scan, dir, name);
+    bool said = row && !row->entry.after;
+    pthread_mutex_unlock(&scan->lock);
+    return said ? 0 : scan_differ(scan, dir, name, NULL, NULL);
+}
+
 /* What is known of a directory that cannot be visited: it and all below it count as there, but for what was met elsewhere. */
 static int inherit(struct pool *pool, struct scan *scan, struct scan_dir *parent, const char *name, const struct live_entry *known) {
     struct scan_dir *dir = NULL;
@@ -233,7 +242,7 @@ static int inherit(struct pool *pool, struct scan *scan, struct scan_dir *parent
         return 0;
     int r = enter(scan, known->dir, parent, name, &dir);
     if (r == 0)
-        return scan_differ(scan, parent->id, name, NULL, NULL);
+        return differ_by_absence(scan, parent->id, name);
     return r < 0 ? r : task_add(pool, (struct task){ .scan = scan, .dir = dir, .what = INHERIT });
 }
 
