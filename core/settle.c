@@ -10,6 +10,7 @@ struct settler {
     struct work *work;
     struct timespec now;                  /* the file system's clock, read before anything is looked at */
     bool fine;
+    bool unrecorded;                      /* something came that has no records: a name of an inode may be among it */
     struct map *left;                     /* object ids whose remaining names were seen to: a set */
     struct snap_err *err;
 };
@@ -43,7 +44,8 @@ static int put_record(struct settler *settler, int64_t dir, const char *name, co
         return (int)newest;
     struct live_entry entry = { .name = name, .object = object->id, .dir = object_is_dir(object) ? object->dir : 0 };
     fingerprint_from(stat, &entry.print);
-    if (is_racy(settler, &entry.print) || !is_ours(stat, object) || (row && row->lacking))
+    bool shares = settler->unrecorded && object->flags & OBJECT_LINKED;    /* the next scan must see all names of the inode together */
+    if (shares || is_racy(settler, &entry.print) || !is_ours(stat, object) || (row && row->lacking))
         entry.flags |= LIVE_HOT;
     if (newest != object->id)
         entry.flags |= LIVE_AHEAD;
@@ -130,6 +132,8 @@ static int settle_other_name(struct settler *settler, int64_t dir, const char *n
     struct work *work = settler->work;
     struct buf path _buf_ = {0};
     struct live_entry known = {0};
+    if (settler->unrecorded)
+        return 0;
     int r = index_dir_path(work->store, work->to, dir, &path, settler->err);
     if (r <= 0 || (r = live_find(work->store, dir, name, &known, settler->err)) <= 0
         || known.object != object || known.flags & (LIVE_HOT | LIVE_GONE | LIVE_UNREAD))
@@ -234,6 +238,8 @@ static void settler_done(struct settler *settler) {
 int settle_live(struct work *work, struct snap_err *err) {
     struct settler settler _cleanup_(settler_done) = { .work = work, .left = map_new(), .err = err };
     struct plan *plan = work->plan;
+    for (size_t i = 0; i < plan->dirs_count; i++)
+        settler.unrecorded |= plan->dirs[i]->clone || plan->dirs[i]->foreign;
     int r = settler.left ? read_clock(&settler) : err_nomem(err);
     if (r == 0)
         r = remove_records(&settler);

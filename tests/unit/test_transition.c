@@ -302,6 +302,20 @@ static void a_name_comes_back_as_a_link_to_one_whose_directory_moves(void **stat
     assert_int_equal(a.st_ino, name.st_ino);
 }
 
+static void a_link_that_comes_back_in_a_copy_of_its_directory_is_one_in_the_next_snapshot(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir d && echo text >d/a && ln d/a other");
+    take(scratch);
+    scratch_run(scratch, "rm other && mv d e");
+    take(scratch);
+    must_roll_back(scratch, "1", "d");
+    struct stat a, b;
+    assert_int_equal(fstatat(scratch->root, "d/a", &a, 0), 0);
+    assert_int_equal(fstatat(scratch->root, "e/a", &b, 0), 0);
+    int64_t number = take(scratch);
+    assert_int_equal(scratch_object(scratch, number, "d/a") == scratch_object(scratch, number, "e/a"), a.st_ino == b.st_ino);
+}
+
 static void metadata_alone_changes_on_the_same_inode(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo 1 >f && ln f g && chmod 640 f");
@@ -936,6 +950,7 @@ int main(int argc, char **argv) {
         TEST(what_is_left_out_is_neither_touched_nor_deleted),
         TEST(a_hard_link_comes_back_as_a_link_to_the_name_that_stayed),
         TEST(a_name_comes_back_as_a_link_to_one_whose_directory_moves),
+        TEST(a_link_that_comes_back_in_a_copy_of_its_directory_is_one_in_the_next_snapshot),
         TEST(metadata_alone_changes_on_the_same_inode),
         TEST(a_deep_tree_comes_back),
         TEST(a_file_that_changes_right_before_its_swap_stops_everything),
