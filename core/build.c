@@ -30,7 +30,9 @@ static int build_file(struct snap_project *project, int dirfd, const char *name,
     int r = copy_content(from, to, &options, &size, &digest);
     if (r < 0)
         return r;
-    return size == object->meta.size ? project_check_content(project, object, &digest, err) : -EUCLEAN;
+    if ((r = project_check_content(project, object, &digest, err)) < 0)
+        return r;
+    return size == object->meta.size ? 0 : -EUCLEAN;
 }
 
 static int build_node(int dirfd, const char *name, const struct meta *meta) {

@@ -329,7 +329,10 @@ static int stage_row(struct work *work, struct plan_row *row, struct snap_err *e
         return project_cancelled_error(err);
     if (build_is_about_entry(r)) {
         (void)fs_remove_tree(work->staging.at, staged_new(row).text);
-        work_fail(work, row, r, "restore");
+        if (why.message[0])
+            work_leave(work, row, why.message);
+        else
+            work_fail(work, row, r, "restore");
         return 0;
     }
     struct buf path _buf_ = {0};

@@ -31,7 +31,7 @@ static void tell_row_failed(struct work *work, const struct plan_row *row, const
 }
 
 /* Not done, for a reason that is no error of the system. */
-static void leave(struct work *work, struct plan_row *row, const char *text) {
+void work_leave(struct work *work, struct plan_row *row, const char *text) {
     row->state = PLAN_FAILED;
     if (row->arrives)
         row->arrives->lost = true;
@@ -65,7 +65,7 @@ static int conflict(struct work *work, struct plan_row *row, const char *text, s
 static int changed(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (!work->recovering)
         return conflict(work, row, "was changed by somebody else while the command ran", err);
-    leave(work, row, "was changed by somebody else since and stays as it is");
+    work_leave(work, row, "was changed by somebody else since and stays as it is");
     return 0;
 }
 
@@ -324,7 +324,7 @@ static int put_beside(struct work *work, struct plan_row *row, const struct plan
     buf_fmt(&name, "%.200s.snapctl-%lld", row->name, (long long)work->op);
     int r = name.failed ? name.failed : put(work->staging.root, staged_dir(dir).text, fd, name.data);
     if (r >= 0)
-        leave(work, row, "is taken by somebody's new entry; the directory was put beside it, with .snapctl- and a number in its name");
+        work_leave(work, row, "is taken by somebody's new entry; the directory was put beside it, with .snapctl- and a number in its name");
     return r;
 }
 
@@ -379,7 +379,7 @@ int swap_back(struct work *work, struct snap_err *err) {
         if (!is_change(r))
             return fatal(row, r, "put back", err);
         /* Something new stands there: it stays, and what was there is in the snapshot taken before. */
-        leave(work, row, "was made by somebody else meanwhile; what was there before is in the newest snapshot");
+        work_leave(work, row, "was made by somebody else meanwhile; what was there before is in the newest snapshot");
         work->steps_count--;
         failed++;
     }
@@ -451,7 +451,7 @@ static int already(struct work *work, struct plan_row *row, int fd, enum inspect
     else if (r == INSPECT_SAME)
         row->state = PLAN_DONE;
     else
-        leave(work, row, "was changed by somebody else since and stays as it is");
+        work_leave(work, row, "was changed by somebody else since and stays as it is");
     return 0;
 }
 
@@ -547,7 +547,7 @@ static void tell_kept(struct work *work, struct plan_row *row, int rest) {
         return;
     }
     if (rest == LEFT_OTHER || row->after) {
-        leave(work, row, "stays, because it is not empty");
+        work_leave(work, row, "stays, because it is not empty");
         return;
     }
     row->state = PLAN_SKIP;
@@ -753,7 +753,7 @@ static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_e
         if (r > 0)
             row->state = PLAN_DONE;
         else
-            leave(work, row, "cannot be moved here, because the directory could not be moved away from its place");
+            work_leave(work, row, "cannot be moved here, because the directory could not be moved away from its place");
         return 0;
     }
     int r = reserve(work);
@@ -817,7 +817,7 @@ static int make(struct work *work, struct plan_row *row, int fd, struct snap_err
 
 static int fill_row(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (work_is_lost(row->dir)) {
-        leave(work, row, "cannot be restored, because its directory could not");
+        work_leave(work, row, "cannot be restored, because its directory could not");
         return 0;
     }
     if (row->how == PLAN_DIR && row->before && !row->leaves && !row->cleared) {
@@ -826,7 +826,7 @@ static int fill_row(struct work *work, struct plan_row *row, struct snap_err *er
             return r;
     }
     if (in_the_way(work, row) && !(row->how == PLAN_DIR && row->arrives->instead_of)) {
-        leave(work, row, "cannot be restored, because something stays in its place");
+        work_leave(work, row, "cannot be restored, because something stays in its place");
         return 0;
     }
     struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);

@@ -83,6 +83,7 @@ bool work_is_lost(struct plan_dir *dir);                              /* it, or 
 int swap_back(struct work *work, struct snap_err *err);               /* takes all steps back, last first */
 int work_known(struct work *work, struct plan_row *row, struct snap_err *err);            /* loads row->known */
 void work_fail(struct work *work, struct plan_row *row, int code, const char *doing);      /* tells, and marks the row */
+void work_leave(struct work *work, struct plan_row *row, const char *text);                /* the same, for a reason that is no error of the system */
 /* The entry comes back all the same, and what the file system or a missing privilege did not allow (SNAP_WHAT_*) is told. */
 void work_missing(struct work *work, struct plan_row *row, unsigned missing);
 void work_conflict(struct work *work, struct plan_row *row, const char *text);
