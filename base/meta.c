@@ -384,10 +384,11 @@ static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, 
     while ((more = next_xattr(&reader, &xattr)) > 0) {
         char name[XATTR_NAME_MAX + 1];
         int r = stored_name(apply, &xattr, name);
+        if (r == 0 && !acls)
+            buf_add(wanted, name, strlen(name) + 1);
         if (r == 0 && is_acl(name) != acls)
             continue;
         if (r == 0) {
-            buf_add(wanted, name, strlen(name) + 1);
             if (is_listed(list, name) && has_value(apply, name, &xattr))
                 continue;
             r = xattr_set(&apply->inode, name, xattr.value, xattr.value_size);
@@ -439,9 +440,9 @@ static int change_xattrs(struct apply *apply) {
     r = make_writable(apply);
     if (r >= 0 && apply->meta->xattrs_size)
         r = set_xattrs(apply, &list, false, &wanted);
-    if (r >= 0 && apply->meta->xattrs_size)
-        r = set_xattrs(apply, &list, true, &wanted);
-    return r < 0 ? r : remove_extras(apply, &list, &wanted);
+    if (r >= 0)
+        r = remove_extras(apply, &list, &wanted);
+    return r < 0 || !apply->meta->xattrs_size ? r : set_xattrs(apply, &list, true, &wanted);
 }
 
 static int change_times(struct apply *apply) {
