@@ -10,9 +10,11 @@
 #include "place.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 enum { NAMES_TRIED = 1000 };
 
@@ -50,6 +52,24 @@ static bool is_store(const char *path) {
         if (faccessat(fd, parts[i], F_OK, AT_SYMLINK_NOFOLLOW) < 0)
             return false;
     return fd >= 0;
+}
+
+/* Views of the kernel: what is in them is no file that could be kept, or come back. */
+static int check_kind(const struct search *search, struct snap_err *err) {
+    static const struct { long magic; const char *name; } kinds[] = {
+        { PROC_SUPER_MAGIC, "proc" }, { SYSFS_MAGIC, "sysfs" }, { CGROUP2_SUPER_MAGIC, "cgroup" }, { CGROUP_SUPER_MAGIC, "cgroup" },
+        { DEBUGFS_MAGIC, "debugfs" }, { TRACEFS_MAGIC, "tracefs" }, { SECURITYFS_MAGIC, "securityfs" },
+        { DEVPTS_SUPER_MAGIC, "devpts" }, { BPF_FS_MAGIC, "bpf" },
+    };
+    struct statfs stat;
+    if (statfs(search->dir, &stat) < 0)
+        return err_path(err, -errno, search->dir, "look at the file system of");
+    for (size_t i = 0; i < ELEMENTS(kinds); i++)
+        if (stat.f_type == kinds[i].magic) {
+            err_set(err, -EINVAL, "'%s' holds no files, but what the kernel shows there (%s)", search->dir, kinds[i].name);
+            return err_failure(err, SNAP_FAILURE_USAGE);
+        }
+    return 0;
 }
 
 /* Going back there would take the snapshots of others with it: no option allows it. */
@@ -240,7 +260,9 @@ static int look_again(const struct search *search, unsigned flags, bool implied,
 }
 
 static int check_new(const struct search *search, unsigned flags, struct snap_err *err) {
-    int result = check_store(search, err);
+    int result = check_kind(search, err);
+    if (result == 0)
+        result = check_store(search, err);
     if (result == 0)
         result = check_allowed(search, flags, err);
     return result == 0 && search->store ? check_explicit(search, err) : result;
