@@ -323,7 +323,7 @@ static bool may_have_hole(const uint8_t *data, size_t size) {
 }
 
 static int run_hashed(struct job *job, ssize_t small, uint64_t *ret_size, struct digest *ret_digest) {
-    struct hasher hasher _hasher_ = {0};
+    _hasher_ struct hasher hasher = {0};
     int r = hasher_init(&hasher);
     if (r < 0)
         return r;
@@ -444,7 +444,7 @@ static int pour(struct job *job, uint64_t *ret_size) {
 int copy_stream(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest) {
     static const struct copy_options plain;
     static _Thread_local uint8_t buffer[CHUNK];
-    struct hasher hasher _hasher_ = {0};
+    _hasher_ struct hasher hasher = {0};
     struct job job = { .from = from, .to = to, .options = options ? options : &plain, .buffer = buffer, .hasher = &hasher };
     uint64_t size;
     int r = hasher_init(&hasher);

@@ -193,7 +193,7 @@ static bool make_room(struct dirs *dirs) {
 }
 
 static int open_node(struct dir *dir, struct stat *ret) {
-    int fd _close_ = open_below(dir->parent->fd, dir->name);
+    _close_ int fd = open_below(dir->parent->fd, dir->name);
     if ((fd == -EMFILE || fd == -ENFILE) && make_room(dir->dirs))
         fd = open_below(dir->parent->fd, dir->name);
     if (fd < 0)
@@ -254,7 +254,8 @@ int dir_pin(struct dir *dir) {
     struct dir *near = pin_nearest(dir, &steps);
     if (steps == 0)
         return dir->fd;
-    struct dir *few[CHAIN], **many _free_ = NULL, **chain = few;
+    _free_ struct dir **many = NULL;
+    struct dir *few[CHAIN], **chain = few;
     if (steps > CHAIN && !(chain = many = malloc(steps * sizeof(*many)))) {
         dir_unpin(near);
         return -ENOMEM;
@@ -282,7 +283,7 @@ void dir_path(const struct dir *dir, const char *name_or_null, struct buf *out) 
         size += strlen(i->name) + 1;
     if (size == 0)
         return;
-    char *path _free_ = malloc(size);
+    _free_ char *path = malloc(size);
     if (!path) {
         out->failed = -ENOMEM;
         return;
@@ -304,7 +305,7 @@ void dir_path(const struct dir *dir, const char *name_or_null, struct buf *out) 
 int dir_make(struct dir *dir) {
     if (!dir->parent)
         return 0;
-    struct dir_pinned parent _pinned_ = dir_pinned(dir->parent);
+    _pinned_ struct dir_pinned parent = dir_pinned(dir->parent);
     if (parent.fd < 0)
         return parent.fd;
     if (mkdirat(parent.fd, dir->name, 0700) == 0) {

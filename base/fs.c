@@ -55,7 +55,7 @@ static int open_component(int dirfd, const char *path, size_t size, int flags, m
 }
 
 static int open_by_walk(int dirfd, const char *path, int flags, mode_t mode) {
-    int at _close_ = -1;
+    _close_ int at = -1;
     for (const char *rest; ; path = rest) {
         size_t size = next_component(path, &rest);
         if (*rest == '\0')
@@ -109,7 +109,7 @@ static int read_to_end(int fd, size_t limit, struct buf *out) {
 }
 
 int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out) {
-    int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     struct stat stat;
@@ -117,7 +117,7 @@ int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out) {
         return -errno;
     if (!S_ISREG(stat.st_mode))
         return S_ISDIR(stat.st_mode) ? -EISDIR : -EINVAL;
-    struct buf content _buf_ = {0};
+    _buf_ struct buf content = {0};
     int r = read_to_end(fd, limit, &content);
     if (r < 0)
         return r;
@@ -171,14 +171,14 @@ static int temporary_open(int dirfd, struct temporary *ret) {
 }
 
 static int sync_directory(int dirfd) {
-    int fd _close_ = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     return fsync(fd) < 0 ? -errno : 0;
 }
 
 int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode) {
-    struct temporary new _temporary_ = { .fd = -1 };
+    _temporary_ struct temporary new = { .fd = -1 };
     int r = temporary_open(dirfd, &new);
     if (r >= 0)
         r = fs_write_all(new.fd, data, size);
@@ -239,7 +239,7 @@ static int stamp(const struct temporary *probe, struct timespec *ret) {
 }
 
 int fs_now(int dirfd, struct timespec *ret) {
-    struct temporary probe _temporary_ = { .fd = -1 };
+    _temporary_ struct temporary probe = { .fd = -1 };
     int r = probe_open(dirfd, &probe);
     return r < 0 ? r : stamp(&probe, ret);
 }
@@ -269,7 +269,7 @@ static int all_differ(const struct temporary *probe, int64_t *ret_took) {
 }
 
 int fs_has_fine_timestamps(int dirfd) {
-    struct temporary probe _temporary_ = { .fd = -1 };
+    _temporary_ struct temporary probe = { .fd = -1 };
     int r = probe_open(dirfd, &probe);
     if (r < 0)
         return r;
@@ -297,7 +297,7 @@ static bool is_sought(int dirfd, const char *name, const struct sought *file) {
 static bool is_open_for_writing(int process, const char *fd) {
     char name[sizeof("fdinfo/") + NAME_MAX];
     (void)snprintf(name, sizeof(name), "fdinfo/%s", fd);
-    struct buf info _buf_ = {0};
+    _buf_ struct buf info = {0};
     if (fs_read_file(process, name, 1 << 20, &info) < 0 || !info.size)
         return false;
     const char *flags = strstr(info.data, "flags:");
@@ -305,8 +305,8 @@ static bool is_open_for_writing(int process, const char *fd) {
 }
 
 static bool has_descriptor(int process, const struct sought *file) {
-    int fd _close_ = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir _closedir_ = fd < 0 ? NULL : fdopendir(fd);
+    _close_ int fd = openat(process, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir)
         return false;
     (void)TAKE_FD(fd);
@@ -335,12 +335,12 @@ static void close_stream(FILE **stream) {
 }
 
 static bool has_mapping(int process, const struct sought *file) {
-    int fd _close_ = openat(process, "maps", O_RDONLY | O_CLOEXEC);
-    FILE *maps _cleanup_(close_stream) = fd < 0 ? NULL : fdopen(fd, "r");
+    _close_ int fd = openat(process, "maps", O_RDONLY | O_CLOEXEC);
+    _cleanup_(close_stream) FILE *maps = fd < 0 ? NULL : fdopen(fd, "r");
     if (!maps)
         return false;
     (void)TAKE_FD(fd);
-    char *line _free_ = NULL;
+    _free_ char *line = NULL;
     for (size_t room = 0; getline(&line, &room, maps) > 0; )
         if (is_written_mapping(process, line, file))
             return true;
@@ -348,7 +348,7 @@ static bool has_mapping(int process, const struct sought *file) {
 }
 
 static void add_process(int process, const char *pid, struct buf *out) {
-    struct buf command _buf_ = {0};
+    _buf_ struct buf command = {0};
     if (fs_read_file(process, "comm", 256, &command) < 0 || !command.size)
         buf_str(&command, "?\n");
     buf_fmt(out, "%s (", pid);
@@ -358,10 +358,10 @@ static void add_process(int process, const char *pid, struct buf *out) {
 
 void fs_who_writes(const struct stat *file, struct buf *out) {
     const struct sought sought = { major(file->st_dev), minor(file->st_dev), file->st_ino };
-    DIR *proc _closedir_ = opendir("/proc");
+    _closedir_ DIR *proc = opendir("/proc");
     unsigned found = 0;
     for (struct dirent *entry; proc && (entry = readdir(proc)); ) {
-        int process _close_ = isdigit((unsigned char)*entry->d_name)
+        _close_ int process = isdigit((unsigned char)*entry->d_name)
             ? openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
         if (process < 0 || (!has_descriptor(process, &sought) && !has_mapping(process, &sought)))
             continue;

@@ -82,7 +82,7 @@ static int open_directory(int fd, const char *name) {
 }
 
 static int set_dir(struct level *level, int fd) {
-    int owned _close_ = fd;
+    _close_ int owned = fd;
     level->dir = fdopendir(owned);
     if (!level->dir)
         return -errno;
@@ -103,7 +103,7 @@ static int make_level_room(struct removal *removal) {
 }
 
 static int go_down(struct removal *removal, const char *name) {
-    int fd _close_ = -1;
+    _close_ int fd = -1;
     int r = make_level_room(removal);
     if (r >= 0)
         r = fd = open_directory(holder(removal, removal->count), name);
@@ -127,7 +127,7 @@ static int go_down(struct removal *removal, const char *name) {
 /* The level above the innermost was closed: opens it again, to be read from its start. */
 static int reopen_above(struct removal *removal) {
     struct level *level = &removal->levels[removal->count - 2];
-    int fd _close_ = openat(holder(removal, removal->count), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _close_ int fd = openat(holder(removal, removal->count), "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     struct stat stat;
@@ -174,7 +174,7 @@ static int remove_next(struct removal *removal) {
 }
 
 int fs_remove_tree(int dirfd, const char *name) {
-    struct removal removal _removal_ = { .dirfd = dirfd };
+    _removal_ struct removal removal = { .dirfd = dirfd };
     int r = remove_entry(&removal, 0, name, DT_UNKNOWN);
     if (r > 0)
         r = go_down(&removal, name);

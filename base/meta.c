@@ -127,7 +127,7 @@ static bool is_alias(const char *name) {
 }
 
 static int pack_one(const struct xattr_at *inode, const char *name, struct buf *out) {
-    struct xattr_value value _xattr_value_ = {0};
+    _xattr_value_ struct xattr_value value = {0};
     int r = xattr_get(inode, name, &value);
     if (r < 0)
         return is_not_to_be_read(r) ? 0 : r;
@@ -140,16 +140,16 @@ static int pack_one(const struct xattr_at *inode, const char *name, struct buf *
 }
 
 static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_size) {
-    struct xattr_value list _xattr_value_ = {0};
+    _xattr_value_ struct xattr_value list = {0};
     int r = xattr_list(inode, &list);
     if (r < 0 || list.size == 0)
         return r;
-    const char **names _free_ = NULL;
+    _free_ const char **names = NULL;
     size_t count;
     r = sort_names(&list, &names, &count);
     if (r < 0)
         return r;
-    struct buf packed _buf_ = {0};
+    _buf_ struct buf packed = {0};
     for (size_t i = 0; i < count; i++) {
         if (is_alias(names[i]))
             continue;
@@ -170,7 +170,7 @@ static int read_xattrs(const struct xattr_at *inode, void **ret, size_t *ret_siz
 static int read_target(int dirfd, const char *name, size_t hint, char **ret) {
     size_t room = hint ? hint + 1 : PATH_MAX;
     for (int i = 0; i < TRIES; i++, room = MAX(2 * room, (size_t)PATH_MAX)) {
-        char *target _free_ = malloc(room);
+        _free_ char *target = malloc(room);
         if (!target)
             return -ENOMEM;
         ssize_t got = readlinkat(dirfd, name, target, room);
@@ -370,7 +370,7 @@ static bool is_listed(const struct xattr_value *list, const char *name) {
 }
 
 static bool has_value(const struct apply *apply, const char *name, const struct packed_xattr *xattr) {
-    struct xattr_value value _xattr_value_ = {0};
+    _xattr_value_ struct xattr_value value = {0};
     return xattr_get(&apply->inode, name, &value) == 0 && value.size == xattr->value_size
         && memcmp(value.data, xattr->value, value.size) == 0;
 }
@@ -432,8 +432,8 @@ static int make_writable(struct apply *apply) {
 }
 
 static int change_xattrs(struct apply *apply) {
-    struct xattr_value list _xattr_value_ = {0};
-    struct buf wanted _buf_ = {0};
+    _xattr_value_ struct xattr_value list = {0};
+    _buf_ struct buf wanted = {0};
     int r = xattr_list(&apply->inode, &list);
     if (r < 0 || (list.size == 0 && apply->meta->xattrs_size == 0))
         return r;
@@ -478,7 +478,7 @@ static int choose_access(struct apply *apply, bool only_path) {
 }
 
 int meta_apply(int dirfd, const char *name, const struct meta *meta, unsigned flags, unsigned *ret_missing) {
-    int opened _close_ = -1;
+    _close_ int opened = -1;
     if (*name) {
         opened = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
         if (opened < 0)

@@ -16,10 +16,10 @@ static void on_bytes(void *data, uint64_t bytes) {
 
 static int build_file(struct snap_project *project, int dirfd, const char *name, const struct object *object, uint64_t *bytes,
                       struct snap_err *err) {
-    int from _close_ = project_open_content(project, object, err);
+    _close_ int from = project_open_content(project, object, err);
     if (from < 0)
         return from;
-    int to _close_ = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _close_ int to = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (to < 0)
         return -errno;
     uint64_t size = 0;

@@ -87,7 +87,7 @@ static void tell_failed(const struct builder *builder, const char *path, int cod
 }
 
 static void tell_missing(const struct builder *builder, const char *path, unsigned missing) {
-    struct buf words _buf_ = {0};
+    _buf_ struct buf words = {0};
     build_missing_words(missing, &words);
     if (words.size && !words.failed)
         project_notice(builder->project, SNAP_NOTICE_FAILED_PATH, path, "is restored, but what is not permitted here is missing: %s", words.data);
@@ -131,7 +131,7 @@ static int link_to_first(struct builder *builder, struct dir *above, int dirfd, 
     int64_t id = node->object->id;
     struct made *first = map_get(builder->links, &id, sizeof(id));
     if (first) {
-        struct dir_pinned from _pinned_ = dir_pinned(first->at);
+        _pinned_ struct dir_pinned from = dir_pinned(first->at);
         if (from.fd < 0)
             return from.fd;
         return linkat(from.fd, first->name, dirfd, node->name, 0) < 0 ? errno == EMLINK || errno == EPERM ? 0 : -errno : 1;
@@ -159,7 +159,7 @@ static void forget_first(struct builder *builder, int64_t id) {
 }
 
 static int make_file(struct builder *builder, struct dir *above, const struct tree_node *node) {
-    struct dir_pinned at _pinned_ = dir_pinned(above);
+    _pinned_ struct dir_pinned at = dir_pinned(above);
     unsigned missing = 0;
     int r = at.fd < 0 ? at.fd : node->object->flags & OBJECT_UNREAD ? -ENODATA : link_to_first(builder, above, at.fd, node);
     if (r == 0)
@@ -191,7 +191,7 @@ static int make_node(void *data, const struct tree_node *node) {
 static int finish_folders(struct builder *builder) {
     for (size_t i = builder->folders_count; i-- > 0;) {
         struct folder *folder = &builder->folders[i];
-        struct dir_pinned at _pinned_ = dir_pinned(folder->at);
+        _pinned_ struct dir_pinned at = dir_pinned(folder->at);
         unsigned missing = 0;
         int r = at.fd < 0 ? at.fd : meta_apply(at.fd, "", &folder->object->meta, 0, &missing);
         if (r < 0)
@@ -204,7 +204,7 @@ static int finish_folders(struct builder *builder) {
 static int make_tree(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as) {
     if (mkdirat(dirfd, as, 0700) < 0)
         return -errno;
-    int fd _close_ = openat(dirfd, as, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, as, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int r = fd < 0 ? -errno : builder_open(builder, fd, object);
     if (r < 0 || (r = add_folder(builder, dirs_root(builder->tree), object, path)) < 0)
         return r;
@@ -227,7 +227,7 @@ static int make_one(struct builder *builder, const struct object *object, const 
 
 int build_tree(struct snap_project *project, struct point at, const struct object *object, const char *path, int dirfd, const char *as,
                struct build_result *ret, struct snap_err *err) {
-    struct builder builder _builder_ = { .project = project, .at = at, .err = err };
+    _builder_ struct builder builder = { .project = project, .at = at, .err = err };
     int r = object_is_dir(object) ? make_tree(&builder, object, path, dirfd, as) : make_one(&builder, object, path, dirfd, as);
     if (r == -ECANCELED)
         return project_cancelled_error(err);
@@ -252,7 +252,7 @@ static void conflict(struct builder *builder, const char *path, const char *text
 /* Names that the snapshot does not have. */
 static int check_names(struct builder *builder, int64_t dir, int fd, const char *path) {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list _closedir_ = copy < 0 ? NULL : fdopendir(copy);
+    _closedir_ DIR *list = copy < 0 ? NULL : fdopendir(copy);
     if (!list)
         return copy < 0 ? -errno : -ENOMEM;
     errno = 0;
@@ -262,7 +262,7 @@ static int check_names(struct builder *builder, int64_t dir, int fd, const char 
         int64_t there = index_lookup_id(builder->project->store, builder->at, dir, entry->d_name, builder->err);
         if (there < 0)
             return (int)there;
-        struct buf full _buf_ = {0};
+        _buf_ struct buf full = {0};
         tree_join(&full, path, entry->d_name);
         if (full.failed)
             return -ENOMEM;
@@ -273,7 +273,7 @@ static int check_names(struct builder *builder, int64_t dir, int fd, const char 
 }
 
 static int check_directory(struct builder *builder, int dirfd, const char *name, const struct object *object, const char *path) {
-    int fd _close_ = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
         conflict(builder, path, "is not what was restored");
         return TREE_SKIP;
@@ -291,7 +291,7 @@ static int check_node(void *data, const struct tree_node *node) {
     struct dir *above = node_in(builder, node->dir);
     if (!above)
         return -EUCLEAN;
-    struct dir_pinned at _pinned_ = dir_pinned(above);
+    _pinned_ struct dir_pinned at = dir_pinned(above);
     if (at.fd < 0)
         return at.fd;
     if (object_is_dir(node->object)) {
@@ -310,14 +310,14 @@ static int check_tree(struct builder *builder, const struct object *object, cons
     int r = check_directory(builder, dirfd, as, object, path);
     if (r != 0)
         return MIN(r, 0);
-    int fd _close_ = openat(dirfd, as, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, as, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     r = fd < 0 ? -errno : builder_open(builder, fd, object);
     return r < 0 ? r : tree_walk(builder->project->store, builder->at, object->dir, path, true, check_node, builder, builder->err);
 }
 
 int build_check(struct snap_project *project, struct point at, const struct object *object, const char *path, int dirfd, const char *as,
                 uint64_t *ret_conflicts, struct snap_err *err) {
-    struct builder builder _builder_ = { .project = project, .at = at, .err = err };
+    _builder_ struct builder builder = { .project = project, .at = at, .err = err };
     int r;
     if (object_is_dir(object)) {
         r = check_tree(&builder, object, path, dirfd, as);

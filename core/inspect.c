@@ -17,7 +17,7 @@ static bool same_inode(const struct live_entry *known, const struct fingerprint 
 }
 
 static int same_bytes(int dirfd, const char *name, const struct object *object) {
-    int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return errno == EACCES || errno == EPERM || errno == ENOENT || errno == ELOOP ? 0 : -errno;
     uint64_t size;
@@ -37,7 +37,7 @@ enum { OTHER_CONTENT = SNAP_WHAT_CONTENT | SNAP_WHAT_TARGET | SNAP_WHAT_DEVICE }
 
 /* `ignored`: which differences do not matter. */
 static int compare(int dirfd, const char *name, const struct statx *stat, const struct object *object, unsigned ignored) {
-    struct meta meta _meta_ = {0};
+    _meta_ struct meta meta = {0};
     int r = meta_read(dirfd, name, -1, stat, &meta);
     if (r < 0)
         return r == -ENOENT || r == -EINVAL ? 0 : r;
@@ -92,7 +92,7 @@ bool inspect_stayed(const struct statx *before, const struct statx *after) {
 }
 
 bool inspect_is_written(int dirfd, const char *name) {
-    int fd _close_ = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     /* Who opens it for writing while the lease is held makes the kernel signal us, by default with SIGIO, which kills. */
     if (fd < 0 || fcntl(fd, F_SETSIG, SIGURG) < 0)
         return false;

@@ -216,7 +216,7 @@ static int capture_first(struct scan *scan, struct member *member, int64_t base,
 
 /* What could not be read was told by one of its names; who misses it may look for another. */
 static void tell_unread(struct scan *scan, const struct member *member) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     if (scan->round > 1)
         return;
     dir_path(member->dir->at, member->found->name, &path);

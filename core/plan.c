@@ -116,14 +116,14 @@ static bool set_has(const struct map *set, int64_t id) {
 /* Rules: what is left out now, or was in either state, is not touched. */
 
 static int rules_of(struct builder *builder, struct point at) {
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     int r = index_lookup(builder->store, at, INDEX_ROOT, IGNORE_FILE, &object, builder->err);
     if (r <= 0 || !S_ISREG(object->meta.mode) || object->flags & OBJECT_UNREAD)
         return MIN(r, 0);
-    int fd _close_ = project_open_content(builder->project, object, builder->err);
+    _close_ int fd = project_open_content(builder->project, object, builder->err);
     if (fd < 0)
         return fd;
-    struct buf text _buf_ = {0};
+    _buf_ struct buf text = {0};
     char block[4096];
     ssize_t got;
     while ((got = read(fd, block, sizeof(block))) > 0)
@@ -159,7 +159,7 @@ static bool rules_match(const struct plan *plan, const char *path, bool is_dir) 
 static int is_excluded(struct builder *builder, struct view *view, int64_t dir, const char *name, bool is_dir) {
     if (!builder->plan->rules_count || dir == 0)
         return 0;
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     int r = index_dir_path(builder->store, view->at, dir, &path, builder->err);
     if (r < 0)
         return r;
@@ -172,8 +172,8 @@ static int is_excluded(struct builder *builder, struct view *view, int64_t dir, 
 /* Places. */
 
 static int place_load(struct builder *builder, struct view *view, int64_t dir, struct place **ret) {
-    char *name _free_ = NULL;
-    struct place *place _free_ = calloc(1, sizeof(*place));
+    _free_ char *name = NULL;
+    _free_ struct place *place = calloc(1, sizeof(*place));
     if (!place)
         return err_nomem(builder->err);
     int r = index_dir_place(builder->store, view->at, dir, &place->parent, &name, builder->err);
@@ -218,7 +218,7 @@ static int push_id(struct builder *builder, int64_t **ids, size_t *count, int64_
 
 /* Upwards to what is known, then down again, so that depth costs no recursion. */
 static int view_find(struct builder *builder, struct view *view, int64_t dir, const struct place **ret) {
-    int64_t *chain _free_ = NULL;
+    _free_ int64_t *chain = NULL;
     size_t count = 0;
     struct place *place = NULL, *above = NULL;
     for (int64_t at = dir; at && !(above = map_get(view->places, &at, sizeof(at))); at = place->parent) {
@@ -243,7 +243,7 @@ static int view_find(struct builder *builder, struct view *view, int64_t dir, co
 /* Drafts. */
 
 static struct object *object_copy(const struct object *object) {
-    struct object _object_ *copy = calloc(1, sizeof(*copy));
+    _object_ struct object *copy = calloc(1, sizeof(*copy));
     if (!copy)
         return NULL;
     *copy = *object;
@@ -253,7 +253,7 @@ static struct object *object_copy(const struct object *object) {
 
 /* Takes the objects, also on failure. */
 static int add_draft(struct builder *builder, struct draft draft, const char *name) {
-    struct object _object_ *before = draft.before, *after _object_ = draft.after;
+    _object_ struct object *before = draft.before, *after = draft.after;
     int r = keep_name(builder, name, strlen(name), &draft.name);
     if (r < 0)
         return r;
@@ -332,7 +332,7 @@ static int wants_directory(struct builder *builder, const struct index_change *c
 /* Rows of directories that are in one state only come from the listing of those (expand); here they only say which
  * directories come and go with them. */
 static int note_side(struct builder *builder, struct view *view, struct map *set, const struct index_change *change, int64_t id) {
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     int r = load_object(builder, id, &object);
     if (r < 0 || !object || !object_is_dir(object) || (r = is_excluded(builder, view, change->dir, change->name, true)) != 0)
         return MIN(r, 0);
@@ -351,7 +351,7 @@ static int on_change(void *data, const struct index_change *change) {
         return note_side(builder, &builder->from, builder->leaving, change, change->before);
     if (!counts(from))
         return note_side(builder, &builder->to, builder->arriving, change, change->after);
-    struct object _object_ *before = NULL, *after _object_ = NULL;
+    _object_ struct object *before = NULL, *after = NULL;
     if ((r = load_object(builder, change->before, &before)) < 0 || (r = load_object(builder, change->after, &after)) < 0
         || (r = change_excluded(builder, change, before, after)) != 0)
         return MIN(r, 0);
@@ -368,7 +368,7 @@ static int on_orphan(void *data, const struct index_change *change) {
     int r = view_find(builder, &builder->from, change->dir, &from);
     if (r < 0 || (r = view_find(builder, &builder->to, change->dir, &to)) < 0 || !wants_directory(builder, change, from, to))
         return r;
-    struct object _object_ *after = NULL;
+    _object_ struct object *after = NULL;
     if ((r = load_object(builder, change->after, &after)) < 0 || (r = bare_chain(builder, change->dir)) < 0)
         return r;
     struct plan_dir *in = map_get(builder->fresh, &change->dir, sizeof(change->dir));
@@ -419,7 +419,7 @@ static int new_fresh(struct builder *builder, int64_t id, struct plan_dir **ret)
 
 /* One that did not move: its place is the one before. A directory that moves gets its places from its rows. */
 static int dir_both(struct builder *builder, int64_t id, struct plan_dir **ret) {
-    int64_t *chain _free_ = NULL;
+    _free_ int64_t *chain = NULL;
     size_t count = 0;
     struct plan_dir *above = NULL;
     const struct place *place = NULL;
@@ -491,7 +491,7 @@ static int on_entry(void *data, const char *name, const struct object *object) {
 
 /* Everything in the directories of `ids`, and in those below. Takes `ids`. */
 static int expand_all(struct builder *builder, bool to, int64_t *ids, size_t count) {
-    int64_t *queue _free_ = ids;
+    _free_ int64_t *queue = ids;
     while (count > 0) {
         int64_t id = queue[--count];
         if (dir_in(to ? builder->fresh : builder->gone, id))
@@ -523,7 +523,7 @@ static int difference(struct builder *builder, const struct map *set, const stru
 }
 
 static int expand(struct builder *builder) {
-    int64_t *ids _free_ = NULL;
+    _free_ int64_t *ids = NULL;
     size_t count = 0;
     int r = difference(builder, builder->arriving, builder->leaving, &ids, &count);
     if (r < 0 || (r = expand_all(builder, true, TAKE_PTR(ids), count)) < 0)
@@ -549,7 +549,7 @@ static bool is_redundant(const char *const *paths, size_t at) {
 }
 
 static int add_start(struct builder *builder, struct view *view, const char *path) {
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     int r = index_resolve(builder->store, view->at, path, NULL, NULL, &object, builder->err);
     if (r <= 0 || !object_is_dir(object))
         return MIN(r, 0);
@@ -561,7 +561,7 @@ struct hang { int64_t dir; struct plan_dir *in; };
 
 /* A directory that only led to what goes: it goes too if it is empty. Takes `object`. */
 static int step_pruning(struct builder *builder, struct hang *hang, const char *name, struct object *object) {
-    struct object _object_ *owned = object;
+    _object_ struct object *owned = object;
     int64_t id = object->dir;
     struct plan_dir *gone = dir_in(builder->gone, id);
     if (!gone) {
@@ -575,7 +575,7 @@ static int step_pruning(struct builder *builder, struct hang *hang, const char *
 
 /* One that is not there and must be: as it is in the state after, without what is in it. Takes `object`. */
 static int step_making(struct builder *builder, struct hang *hang, const char *name, struct object *object) {
-    struct object _object_ *owned = object;
+    _object_ struct object *owned = object;
     int64_t id = object->dir;
     struct plan_dir *made = dir_in(builder->fresh, id);
     if (!made) {
@@ -590,7 +590,7 @@ static int step_making(struct builder *builder, struct hang *hang, const char *n
 /* One step down a path, to the directory `prefix`, which is there, or is made if the path's end is to come back. 0: it is
  * neither. */
 static int step_into(struct builder *builder, struct hang *hang, const char *name, const char *prefix, bool make) {
-    struct object _object_ *now = NULL, *before _object_ = NULL, *after _object_ = NULL;
+    _object_ struct object *now = NULL, *before = NULL, *after = NULL;
     struct store *store = builder->store;
     int r = hang->in ? 0 : index_lookup(store, builder->ground->at, hang->dir, name, &now, builder->err);
     if (r < 0 || (r = index_resolve(store, builder->to.at, prefix, NULL, NULL, &after, builder->err)) < 0
@@ -611,7 +611,7 @@ static int find_hang(struct builder *builder, const char *path, bool make, struc
     struct hang hang = { .dir = INDEX_ROOT };
     const char *at = path;
     for (const char *slash; (slash = strchr(at, '/')); at = slash + 1) {
-        char *name _free_ = strndup(at, (size_t)(slash - at)), *prefix _free_ = strndup(path, (size_t)(slash - path));
+        _free_ char *name = strndup(at, (size_t)(slash - at)), *prefix = strndup(path, (size_t)(slash - path));
         if (!name || !prefix)
             return err_nomem(builder->err);
         int r = step_into(builder, &hang, name, prefix, make);
@@ -625,7 +625,7 @@ static int find_hang(struct builder *builder, const char *path, bool make, struc
 
 /* What the path itself is, before and after: the one row that lies outside of what the paths cover. */
 static int add_path(struct builder *builder, const char *path) {
-    struct object _object_ *before = NULL, *after _object_ = NULL;
+    _object_ struct object *before = NULL, *after = NULL;
     int r = index_resolve(builder->store, builder->from.at, path, NULL, NULL, &before, builder->err);
     if (r < 0 || (r = index_resolve(builder->store, builder->to.at, path, NULL, NULL, &after, builder->err)) < 0)
         return r;
@@ -646,7 +646,7 @@ static int add_path(struct builder *builder, const char *path) {
 
 /* Makes the directories that lead to `dir` as they are in the state after, as far as they are not there. */
 static int bare_chain(struct builder *builder, int64_t dir) {
-    int64_t *chain _free_ = NULL;
+    _free_ int64_t *chain = NULL;
     size_t count = 0;
     const struct place *from = NULL, *to = NULL;
     for (int64_t at = dir; ; at = to->parent) {
@@ -663,7 +663,7 @@ static int bare_chain(struct builder *builder, int64_t dir) {
         int r = view_find(builder, &builder->to, at, &to);
         if (r < 0)
             return r;
-        struct object _object_ *before = NULL, *after _object_ = NULL;
+        _object_ struct object *before = NULL, *after = NULL;
         if ((r = index_lookup(builder->store, builder->from.at, to->parent, to->name, &before, builder->err)) < 0
             || (r = index_lookup(builder->store, builder->to.at, to->parent, to->name, &after, builder->err)) < 0)
             return r;
@@ -819,7 +819,7 @@ static int make_rows(struct builder *builder) {
 /* Only where a part of the rows was asked for: a directory would have to be put into itself, or was moved to a place that
  * the rows do not know. */
 static int not_possible(struct builder *builder, const struct plan_dir *dir) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     int r = index_dir_path(builder->store, builder->to.at, dir->id, &path, builder->err);
     if (r < 0)
         return r;
@@ -868,7 +868,7 @@ static struct plan_dir *predecessor(const struct plan *plan, const struct plan_d
 /* Directories that are made where others go from: those above first, for it is their insides that meet. */
 static int match_places(struct builder *builder) {
     struct plan *plan = builder->plan;
-    struct plan_dir **dirs _free_ = malloc(MAX(plan->dirs_count, (size_t)1) * sizeof(*dirs));
+    _free_ struct plan_dir **dirs = malloc(MAX(plan->dirs_count, (size_t)1) * sizeof(*dirs));
     size_t count = 0;
     if (!dirs)
         return err_nomem(builder->err);
@@ -898,7 +898,7 @@ int plan_make(struct snap_project *project, const struct plan_request *request, 
     struct plan _plan_ *plan = calloc(1, sizeof(*plan));
     if (!plan)
         return err_nomem(err);
-    struct builder builder _builder_ = { .request = request, .project = project, .store = project->store, .plan = plan,
+    _builder_ struct builder builder = { .request = request, .project = project, .store = project->store, .plan = plan,
                                          .from = { .at = request->from }, .to = { .at = request->to }, .err = err };
     builder.ground = request->ground_after ? &builder.to : &builder.from;
     int r = builder_init(&builder);
@@ -912,7 +912,7 @@ int plan_make(struct snap_project *project, const struct plan_request *request, 
 /* Paths of the plan, for people and for messages. */
 
 void plan_dir_path(const struct plan_dir *dir, bool after, struct buf *out) {
-    const char **names _free_ = NULL;
+    _free_ const char **names = NULL;
     size_t count = 0;
     for (const struct plan_dir *at = dir; at; at = after ? at->to_parent : at->from_parent)
         count++;

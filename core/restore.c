@@ -66,7 +66,7 @@ static int path_of(int fd, const char *name, char **ret, struct snap_err *err) {
     ssize_t size = readlink(link, path, sizeof(path));
     if (size < 0 || (size_t)size == sizeof(path))
         return err_errno(err, size < 0 ? -errno : -ENAMETOOLONG, "cannot tell the absolute path of the destination");
-    struct buf full _buf_ = {0};
+    _buf_ struct buf full = {0};
     buf_add(&full, path, (size_t)size);
     if (size > 1)
         buf_char(&full, '/');
@@ -76,8 +76,8 @@ static int path_of(int fd, const char *name, char **ret, struct snap_err *err) {
 }
 
 static int log_spot(const struct snap_project *project, struct spot *spot, struct snap_err *err) {
-    char *root _free_ = NULL;
-    struct buf logged _buf_ = {0};
+    _free_ char *root = NULL;
+    _buf_ struct buf logged = {0};
     int r = path_of(project->root, "", &root, err);
     if (r < 0)
         return r;
@@ -90,8 +90,8 @@ static int log_spot(const struct snap_project *project, struct spot *spot, struc
 
 /* As the user typed it, relative to env.dir. */
 static int spot_typed(struct snap_project *project, const char *typed, struct spot *ret, struct snap_err *err) {
-    struct spot spot _spot_ = { .parent = -1 };
-    int base _close_ = open(project->env.dir ? project->env.dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _spot_ struct spot spot = { .parent = -1 };
+    _close_ int base = open(project->env.dir ? project->env.dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (base < 0)
         return err_path(err, -errno, project->env.dir ? project->env.dir : ".", "open");
     size_t size = strlen(typed);
@@ -101,7 +101,7 @@ static int spot_typed(struct snap_project *project, const char *typed, struct sp
     while (start > 0 && typed[start - 1] != '/')
         start--;
     spot.name = strndup(typed + start, size - start);
-    char *above _free_ = start ? strndup(typed, start) : strdup(".");
+    _free_ char *above = start ? strndup(typed, start) : strdup(".");
     if (!spot.name || !above)
         return err_nomem(err);
     if (!*spot.name || !strcmp(spot.name, ".") || !strcmp(spot.name, "..") || !strcmp(spot.name, "/")) {
@@ -121,14 +121,14 @@ static int spot_typed(struct snap_project *project, const char *typed, struct sp
 
 /* What an operation remembers; nothing in it is followed any more. */
 static int spot_recorded(const struct snap_project *project, const char *logged, struct spot *ret, struct snap_err *err) {
-    struct spot spot _spot_ = { .parent = -1 };
+    _spot_ struct spot spot = { .parent = -1 };
     bool inside = logged[0] == '.';
-    int top _close_ = inside ? fcntl(project->root, F_DUPFD_CLOEXEC, 3) : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _close_ int top = inside ? fcntl(project->root, F_DUPFD_CLOEXEC, 3) : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     const char *slash = strrchr(logged, '/'), *start = logged + (inside ? 2 : 1);
     if (top < 0 || !slash || !slash[1])
         return err_path(err, top < 0 ? -errno : -EINVAL, logged, "open");
-    char *above _free_ = slash < start ? strdup("") : strndup(start, (size_t)(slash - start));
-    struct buf path _buf_ = {0};
+    _free_ char *above = slash < start ? strdup("") : strndup(start, (size_t)(slash - start));
+    _buf_ struct buf path = {0};
     buf_fmt(&path, "%s/%s", inside && strcmp(project->info.root, "/") != 0 ? project->info.root : "", start);
     spot.name = strdup(slash + 1);
     spot.path = buf_take(&path);
@@ -150,7 +150,7 @@ static bool exists(int dirfd, const char *name) {
 
 /* Whether `fd`, a directory, is `what` or lies below it. 1, 0 or a negative errno. */
 static int is_within(int fd, const struct stat *what) {
-    int at _close_ = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    _close_ int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     struct stat here, above;
     if (at < 0 || fstat(at, &here) < 0)
         return -errno;
@@ -219,7 +219,7 @@ static int remove_work(const struct restoring *restoring, struct snap_err *err) 
 
 /* Flushed: after this, what is renamed is told apart by its inode, also after a power loss. */
 static int mark(struct restoring *restoring, struct snap_err *err) {
-    int dir _close_ = work_dir(restoring, true, err);
+    _close_ int dir = work_dir(restoring, true, err);
     if (dir < 0)
         return dir;
     struct stat stat;
@@ -241,8 +241,8 @@ static int mark(struct restoring *restoring, struct snap_err *err) {
 
 /* 1 = marked, 0 = not. */
 static int read_mark(struct restoring *restoring, struct snap_err *err) {
-    int dir _close_ = work_dir(restoring, false, NULL);
-    struct buf text _buf_ = {0};
+    _close_ int dir = work_dir(restoring, false, NULL);
+    _buf_ struct buf text = {0};
     if (dir < 0)
         return dir == -ENOENT ? 0 : err_errno(err, dir, "cannot open the operation's directory in the store");
     int r = fs_read_file(dir, MARK, 64, &text);
@@ -295,7 +295,7 @@ static int take_name(struct restoring *restoring, struct snap_err *err) {
 /* Into the store; where that is another file system it stays beside, and is told. *ret: NULL = there is nothing. */
 static int hold(struct restoring *restoring, char **ret, struct snap_err *err) {
     struct spot *dest = &restoring->dest;
-    struct buf held _buf_ = {0};
+    _buf_ struct buf held = {0};
     buf_fmt(&held, HELD "/%" PRId64, restoring->op);
     if (held.failed)
         return err_nomem(err);
@@ -327,7 +327,7 @@ static int hold(struct restoring *restoring, char **ret, struct snap_err *err) {
 static int open_held(struct restoring *restoring, const char *held, struct spot *ret, struct snap_err *err) {
     if (*held == '/' || *held == '.')
         return spot_recorded(restoring->project, held, ret, err);
-    struct spot spot _spot_ = { .parent = fcntl(store_fd(restoring->store), F_DUPFD_CLOEXEC, 3) };
+    _spot_ struct spot spot = { .parent = fcntl(store_fd(restoring->store), F_DUPFD_CLOEXEC, 3) };
     spot.name = strdup(held);
     spot.path = strdup(held);
     if (spot.parent < 0 || !spot.name || !spot.path)
@@ -347,11 +347,11 @@ struct wanted {
 };
 
 static int begin(struct restoring *restoring, const struct wanted *wanted, struct snap_err *err) {
-    struct buf beside _buf_ = {0};
+    _buf_ struct buf beside = {0};
     uint64_t random;
     if (getrandom(&random, sizeof(random), 0) < 0)
         return err_errno(err, -errno, "cannot get random bytes");
-    struct buf name _buf_ = {0}, old _buf_ = {0};
+    _buf_ struct buf name = {0}, old = {0};
     buf_fmt(&name, ".snapctl-restore-%016" PRIx64, random);
     buf_fmt(&old, "%s" OLD, name.data ? name.data : "");
     buf_add(&beside, restoring->dest.logged, strlen(restoring->dest.logged) - strlen(restoring->dest.name));
@@ -450,7 +450,7 @@ static int put_back(struct restoring *restoring, struct snap_err *err) {
 /* Restoring. */
 
 static int finish_restore(struct restoring *restoring, const struct op *target, struct snap_err *err) {
-    char *held _free_ = NULL;
+    _free_ char *held = NULL;
     int r = hold(restoring, &held, err);
     if (r < 0 || (r = commit(restoring, "done", held, target, false, err)) < 0)
         return r;
@@ -495,7 +495,7 @@ static int save_project(struct snap_project *project, const struct spot *dest, i
 /* dest is taken. */
 static int run(struct snap_project *project, const struct wanted *wanted, const struct object *object, struct spot dest, bool overwrite,
                const struct op *target, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = dest, .overwrite = overwrite };
+    _restoring_ struct restoring restoring = { .project = project, .store = project->store, .dest = dest, .overwrite = overwrite };
     struct snap_rollback_result result = { .to = wanted->snapshot };
     struct build_result built = {0};
     int r = check_place(project, &restoring.dest, overwrite, err);
@@ -522,7 +522,7 @@ SNAP_API int snap_restore(struct snap_project *project, const char *spec, const 
     struct timespec start, end;
     struct snapshot _snapshot_ *snapshot = NULL;
     struct object _object_ *object = NULL;
-    char *path _free_ = NULL;
+    _free_ char *path = NULL;
     struct spot spot = { .parent = -1 };
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
@@ -564,7 +564,7 @@ static int meant_object(struct snap_project *project, const struct op *meant, ch
 }
 
 static int count_changes(struct restoring *restoring, const struct op *meant, const char *name, uint64_t *ret, struct snap_err *err) {
-    char **paths _paths_ = NULL;
+    _paths_ char **paths = NULL;
     struct object _object_ *object = NULL;
     int r = meant_object(restoring->project, meant, &paths, &object, err);
     if (r < 0 || !exists(restoring->dest.parent, name))
@@ -594,7 +594,7 @@ static int swap_undo(struct restoring *restoring, const struct op *meant, struct
         return err_path(err, r, dest->path, "remove");
     if (!meant->old_text)
         return 0;
-    struct spot held _spot_ = { .parent = -1 };
+    _spot_ struct spot held = { .parent = -1 };
     if ((r = open_held(restoring, meant->old_text, &held, err)) < 0)
         return r;
     r = rename_in(held.parent, held.name, dest->parent, dest->name, RENAME_NOREPLACE);
@@ -627,7 +627,7 @@ static bool was_changed(struct restoring *restoring, const struct op *meant) {
 static int finish_undo(struct restoring *restoring, const struct op *meant, bool keep, struct snap_err *err) {
     struct snap_err why = {0};
     if (keep) {
-        char *held _free_ = NULL;
+        _free_ char *held = NULL;
         int r = hold(restoring, &held, err);
         if (r < 0 || (r = commit(restoring, "done", held, meant, true, err)) < 0)
             return r;
@@ -641,7 +641,7 @@ static int finish_undo(struct restoring *restoring, const struct op *meant, bool
 }
 
 int restore_undo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = { .parent = -1 } };
+    _restoring_ struct restoring restoring = { .project = project, .store = project->store, .dest = { .parent = -1 } };
     struct wanted wanted = { .kind = "undo", .target = meant->id, .path = "" };
     int64_t safety = 0;
     int r = meant->new_text ? spot_recorded(project, meant->new_text, &restoring.dest, err) : err_set(err, -EUCLEAN, "the operation has no destination");
@@ -666,7 +666,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
 }
 
 int restore_redo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
-    char **paths _paths_ = NULL;
+    _paths_ char **paths = NULL;
     struct object _object_ *object = NULL;
     struct spot spot = { .parent = -1 };
     int r = meant_object(project, meant, &paths, &object, err);
@@ -689,7 +689,7 @@ static int open_recorded(struct restoring *restoring, const struct op *op, struc
     const char *slash = strrchr(op->old_text, '/');
     if (r < 0)
         return r;
-    struct buf old _buf_ = {0};
+    _buf_ struct buf old = {0};
     buf_fmt(&old, "%s" OLD, slash ? slash + 1 : op->old_text);
     restoring->temporary = strdup(slash ? slash + 1 : op->old_text);
     restoring->old = buf_take(&old);
@@ -721,7 +721,7 @@ static int recover_restore(struct restoring *restoring, const struct op *target,
 
 /* What the restore had displaced is at its place again, where nothing else had to go first. */
 static bool came_back(struct restoring *restoring, const struct op *target) {
-    struct spot held _spot_ = { .parent = -1 };
+    _spot_ struct spot held = { .parent = -1 };
     struct snap_err ignored = {0};
     return target->old_text && exists(restoring->dest.parent, restoring->dest.name)
         && open_held(restoring, target->old_text, &held, &ignored) == 0 && !exists(held.parent, held.name);
@@ -761,7 +761,7 @@ static int recover_undo(struct restoring *restoring, const struct op *target, in
 }
 
 int restore_recover(struct snap_project *project, struct op *op, struct snap_err *err) {
-    struct restoring restoring _restoring_ = { .project = project, .store = project->store, .dest = { .parent = -1 } };
+    _restoring_ struct restoring restoring = { .project = project, .store = project->store, .dest = { .parent = -1 } };
     struct op _op_ *target = NULL;
     int r = op->target ? op_get(project->store, op->target, &target, err) : 0;
     if (r < 0)

@@ -71,7 +71,7 @@ static int put_gone(struct settler *settler, int64_t dir, const char *name) {
 
 static int settle_entry(struct settler *settler, struct plan_row *row) {
     struct work *work = settler->work;
-    struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, true);
     struct statx stat;
     int r = at.fd < 0 ? at.fd : fs_statx(at.fd, row->name, &stat);
     if (r == -ENOENT || r == -ENOTDIR || r == -ESTALE)     /* somebody was faster: a record that equals nothing is compared */
@@ -119,7 +119,7 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir) {
     if (!object && ((r = live_find(work->store, parent, name, &known, settler->err)) <= 0
         || (r = index_object(work->store, known.object, &looked_up, settler->err)) < 0))
         return r;
-    struct dir_pinned at _pinned_ = work_pin(work, dir, true);
+    _pinned_ struct dir_pinned at = work_pin(work, dir, true);
     struct statx stat;
     r = at.fd < 0 ? at.fd : fs_statx(at.fd, "", &stat);
     if (r < 0)
@@ -130,7 +130,7 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir) {
 /* A name outside of the plan whose inode got or lost another name: its ctime changed, and nothing else, or it is compared. */
 static int settle_other_name(struct settler *settler, int64_t dir, const char *name, int64_t object) {
     struct work *work = settler->work;
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     struct live_entry known = {0};
     if (settler->unrecorded)
         return 0;
@@ -138,7 +138,7 @@ static int settle_other_name(struct settler *settler, int64_t dir, const char *n
     if (r <= 0 || (r = live_find(work->store, dir, name, &known, settler->err)) <= 0
         || known.object != object || known.flags & (LIVE_HOT | LIVE_GONE | LIVE_UNREAD))
         return MIN(r, 0);
-    int fd _close_ = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
+    _close_ int fd = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
     struct statx stat;
     struct fingerprint print;
     if (fd < 0 || fs_statx(fd, name, &stat) < 0)
@@ -236,7 +236,7 @@ static void settler_done(struct settler *settler) {
 }
 
 int settle_live(struct work *work, struct snap_err *err) {
-    struct settler settler _cleanup_(settler_done) = { .work = work, .left = map_new(), .err = err };
+    _cleanup_(settler_done) struct settler settler = { .work = work, .left = map_new(), .err = err };
     struct plan *plan = work->plan;
     for (size_t i = 0; i < plan->dirs_count; i++)
         settler.unrecorded |= plan->dirs[i]->clone || plan->dirs[i]->foreign;

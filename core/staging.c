@@ -139,13 +139,13 @@ int staging_open(struct work *work, struct snap_err *err) {
 }
 
 bool staging_marked(struct work *work) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     buf_fmt(&path, "%s/" MARK, op_name(work).text);
     return !path.failed && faccessat(store_work_fd(work->store), path.data, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int staging_mark(struct work *work, struct snap_err *err) {
-    int fd _close_ = openat(work->staging.store, MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _close_ int fd = openat(work->staging.store, MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd < 0 ? err_errno(err, -errno, "cannot write in the store") : 0;
 }
 
@@ -214,7 +214,7 @@ static int remember_relinked(struct work *work, int64_t dir, const char *name, i
 
 /* 0 = another directory has its path. Where no record tells, the path is believed. */
 static int is_dir(struct work *work, struct point at, int64_t dir, int fd, struct snap_err *err) {
-    char *name _free_ = NULL;
+    _free_ char *name = NULL;
     int64_t parent;
     struct live_entry known = {0};
     struct statx stat;
@@ -232,11 +232,11 @@ static int is_dir(struct work *work, struct point at, int64_t dir, int fd, struc
 
 /* A name that the plan leaves alone, where its directory is at that point. */
 static int link_from_place(struct work *work, struct point at, int64_t dir, const char *name, struct plan_row *row, struct snap_err *err) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     int r = index_dir_path(work->store, at, dir, &path, err);
     if (r <= 0)
         return r;
-    int fd _close_ = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
+    _close_ int fd = fs_open_beneath(work->project->root, path.data ? path.data : "", O_PATH | O_DIRECTORY, 0);
     if (fd < 0 || (r = is_dir(work, at, dir, fd, err)) <= 0)
         return fd < 0 ? 0 : r;
     struct live_entry known = {0};
@@ -277,7 +277,7 @@ static int link_to_group(struct work *work, struct plan_row *row, struct snap_er
         return errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP ? 0 : -errno;
     }
     if (first) {                          /* done by an earlier attempt */
-        struct dir_pinned at _pinned_ = work_pin(work, first->dir, true);
+        _pinned_ struct dir_pinned at = work_pin(work, first->dir, true);
         int r = at.fd < 0 ? 0 : link_from(work, at.fd, first->name, row, NULL);
         if (r != 0)
             return r;
@@ -297,7 +297,7 @@ static int reuse(struct work *work, struct plan_row *row) {
     for (unsigned i = 0; i < work->staging.attempt; i++) {
         char attempt[16];
         (void)snprintf(attempt, sizeof(attempt), "%u", i);
-        int dir _close_ = open_dir(work->staging.root, attempt);
+        _close_ int dir = open_dir(work->staging.root, attempt);
         if (dir < 0)
             continue;
         const struct staged_name names[] = { staged_new(row), staged_old(row) };
@@ -335,7 +335,7 @@ static int stage_row(struct work *work, struct plan_row *row, struct snap_err *e
             work_fail(work, row, r, "restore");
         return 0;
     }
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, true, &path);
     return err_path(err, r, path.data ? path.data : "", "prepare");
 }

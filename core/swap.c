@@ -15,7 +15,7 @@
 /* Telling. */
 
 void work_fail(struct work *work, struct plan_row *row, int code, const char *doing) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, !row->before, &path);
     row->state = PLAN_FAILED;
     if (row->arrives)
@@ -25,7 +25,7 @@ void work_fail(struct work *work, struct plan_row *row, int code, const char *do
 }
 
 static void tell_row_failed(struct work *work, const struct plan_row *row, const char *text) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, !row->before, &path);
     project_notice(work->project, SNAP_NOTICE_FAILED_PATH, path.failed || !path.data ? "" : path.data, "%s", text);
 }
@@ -39,7 +39,7 @@ void work_leave(struct work *work, struct plan_row *row, const char *text) {
 }
 
 void work_missing(struct work *work, struct plan_row *row, unsigned missing) {
-    struct buf text _buf_ = {0}, path _buf_ = {0};
+    _buf_ struct buf text = {0}, path = {0};
     build_missing_words(missing, &text);
     plan_row_path(row, true, &path);
     row->lacking |= missing != 0;
@@ -49,7 +49,7 @@ void work_missing(struct work *work, struct plan_row *row, unsigned missing) {
 }
 
 void work_conflict(struct work *work, struct plan_row *row, const char *text) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, !row->before, &path);
     work->conflicts++;
     project_notice(work->project, SNAP_NOTICE_CONFLICT, path.failed || !path.data ? "" : path.data, "%s", text);
@@ -70,7 +70,7 @@ static int changed(struct work *work, struct plan_row *row, struct snap_err *err
 }
 
 static int fatal(struct plan_row *row, int code, const char *doing, struct snap_err *err) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, !row->before, &path);
     return err_path(err, code, path.failed || !path.data ? "" : path.data, "%s", doing);
 }
@@ -104,7 +104,7 @@ static struct dir *node_new(struct work *work, const struct plan_dir *dir, struc
 /* The node of a directory, by its place before or after; made from the root down. NULL: no memory. */
 static struct dir *node_of(struct work *work, struct plan_dir *dir, bool after) {
     size_t count = 0, room = 0;
-    struct plan_dir **chain _free_ = NULL;
+    _free_ struct plan_dir **chain = NULL;
     struct plan_dir *at = dir;
     for (; at && !(after ? at->to_at : at->from_at); at = after ? at->to_parent : at->from_parent) {
         if (count == room) {
@@ -320,7 +320,7 @@ static struct staged_name displaced_name(const struct plan_row *row) {
 
 /* Somebody's new entry stands where a directory belongs, which may hold what no snapshot has: it goes beside it. */
 static int put_beside(struct work *work, struct plan_row *row, const struct plan_dir *dir, int fd) {
-    struct buf name _buf_ = {0};
+    _buf_ struct buf name = {0};
     buf_fmt(&name, "%.200s.snapctl-%lld", row->name, (long long)work->op);
     int r = name.failed ? name.failed : put(work->staging.root, staged_dir(dir).text, fd, name.data);
     if (r >= 0)
@@ -331,7 +331,7 @@ static int put_beside(struct work *work, struct plan_row *row, const struct plan
 /* Takes one step back. */
 static int back(struct work *work, const struct step *step) {
     struct plan_row *row = step->row;
-    struct dir_pinned at _pinned_ = work_pin(work, row->dir, step->after);
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, step->after);
     int r;
     if (at.fd < 0)
         return at.fd;
@@ -456,7 +456,7 @@ static int already(struct work *work, struct plan_row *row, int fd, enum inspect
 }
 
 static int clear_file(struct work *work, struct plan_row *row, bool after, struct snap_err *err) {
-    struct dir_pinned at _pinned_ = work_pin(work, row->dir, after);
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, after);
     struct statx stat;
     bool sure = false;
     int r = at.fd < 0 ? at.fd : work_known(work, row, err);
@@ -491,7 +491,7 @@ typedef int (*rest_fn)(const struct work *work, const struct plan_dir *dir, cons
 
 static int most_of_rest(const struct work *work, const struct plan_dir *dir, const struct buf *base, int fd, rest_fn fn) {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list _closedir_ = copy < 0 ? NULL : fdopendir(copy);
+    _closedir_ DIR *list = copy < 0 ? NULL : fdopendir(copy);
     if (!list)
         return copy < 0 ? -errno : -ENOMEM;
     int found = LEFT_NOTHING;
@@ -499,7 +499,7 @@ static int most_of_rest(const struct work *work, const struct plan_dir *dir, con
     for (struct dirent *entry; (entry = readdir(list)); errno = 0) {
         if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
             continue;
-        struct buf path _buf_ = {0};
+        _buf_ struct buf path = {0};
         buf_fmt(&path, "%s%s%s", base->data ? base->data : "", base->size ? "/" : "", entry->d_name);
         if (path.failed || base->failed)
             return -ENOMEM;
@@ -513,7 +513,7 @@ static int judge_left(const struct work *work, const struct plan_dir *dir, const
 }
 
 static int look_for_rest(struct work *work, const struct plan_dir *dir, int fd) {
-    struct buf base _buf_ = {0};
+    _buf_ struct buf base = {0};
     plan_dir_path(dir, false, &base);
     return most_of_rest(work, dir, &base, fd, judge_left);
 }
@@ -526,10 +526,10 @@ static int judge_found(const struct work *work, const struct plan_dir *dir, cons
 }
 
 int swap_stands(const struct work *work, const struct plan_row *row, int dirfd) {
-    struct buf base _buf_ = {0};
+    _buf_ struct buf base = {0};
     if (!row->arrives || row->arrives->in_from)
         return 0;
-    int fd _close_ = openat(dirfd, row->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int fd = openat(dirfd, row->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOTDIR || errno == ELOOP || errno == ENOENT ? 0 : -errno;
     plan_row_path(row, true, &base);
@@ -538,7 +538,7 @@ int swap_stands(const struct work *work, const struct plan_row *row, int dirfd) 
 }
 
 static void tell_kept(struct work *work, struct plan_row *row, int rest) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, false, &path);
     if (row->leaves->touched)
         (void)swap_finish_dir(work, row->leaves, false);
@@ -562,7 +562,7 @@ static int displace_empty(struct work *work, struct plan_row *row, int fd, struc
     struct plan_dir *dir = row->leaves;
     int rest;
     {
-        struct dir_pinned inside _pinned_ = work_pin(work, dir, false);
+        _pinned_ struct dir_pinned inside = work_pin(work, dir, false);
         int r = inside.fd < 0 ? inside.fd : swap_touch(work, dir, inside.fd);
         rest = r < 0 ? r : look_for_rest(work, dir, inside.fd);
     }
@@ -590,7 +590,7 @@ static int displace_empty(struct work *work, struct plan_row *row, int fd, struc
     remember(work, STEP_DISPLACED, false, row);
     forget_place(dir, false);
     row->cleared = true;
-    int gone _close_ = openat(work->staging.at, staged_old(row).text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int gone = openat(work->staging.at, staged_old(row).text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     rest = gone < 0 ? -errno : look_for_rest(work, dir, gone);
     if (rest == LEFT_NOTHING)
         return 0;
@@ -605,7 +605,7 @@ static int displace_moving(struct work *work, struct plan_row *row, int fd, stru
     struct plan_dir *dir = row->leaves;
     int r = 0;
     if (geteuid() != 0) {                 /* its "..", too, is written */
-        struct dir_pinned inside _pinned_ = work_pin(work, dir, false);
+        _pinned_ struct dir_pinned inside = work_pin(work, dir, false);
         r = inside.fd < 0 ? inside.fd : swap_touch(work, dir, inside.fd);
     }
     if (r >= 0)
@@ -627,7 +627,7 @@ static int displace_moving(struct work *work, struct plan_row *row, int fd, stru
 }
 
 static int clear_dir(struct work *work, struct plan_row *row, struct snap_err *err) {
-    struct dir_pinned at _pinned_ = work_pin(work, row->dir, false);
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, false);
     int r = at.fd < 0 ? at.fd : work_known(work, row, err);
     if (r >= 0)
         r = inspect_entry(at.fd, row->name, row->before, &row->known, NULL, NULL);
@@ -829,7 +829,7 @@ static int fill_row(struct work *work, struct plan_row *row, struct snap_err *er
         work_leave(work, row, "cannot be restored, because something stays in its place");
         return 0;
     }
-    struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, true);
     if (at.fd < 0)
         return judge(work, row, at.fd, "reach", err);
     if (row->how == PLAN_FILL)
@@ -866,7 +866,7 @@ static bool fills(const struct plan_row *row) {
 static int swap_phase(struct work *work, bool (*wanted)(const struct plan_row *), int (*order)(const void *, const void *),
                       int (*one)(struct work *, struct plan_row *, struct snap_err *), struct snap_err *err) {
     struct plan *plan = work->plan;
-    struct plan_row **rows _free_ = malloc(MAX(plan->count, (size_t)1) * sizeof(*rows));
+    _free_ struct plan_row **rows = malloc(MAX(plan->count, (size_t)1) * sizeof(*rows));
     if (!rows)
         return err_nomem(err);
     size_t count = 0;
@@ -918,7 +918,7 @@ static int restore_found(const struct plan_dir *dir, int fd) {
 }
 
 int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after) {
-    struct dir_pinned at _pinned_ = work_pin(work, dir, after);
+    _pinned_ struct dir_pinned at = work_pin(work, dir, after);
     if (at.fd < 0)
         return at.fd;
     const struct object *object = wanted_object(dir, after);
@@ -961,7 +961,7 @@ static int finish_one(struct work *work, struct plan_dir *dir, bool after, struc
             row->state = PLAN_DONE;
         return 0;
     }
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_dir_path(dir, after, &path);
     if (!is_change(r) && !is_about_path(r))
         return err_path(err, r, path.failed || !path.data ? "" : path.data, "give its metadata to");
@@ -975,7 +975,7 @@ static int finish_one(struct work *work, struct plan_dir *dir, bool after, struc
 
 int swap_finish(struct work *work, bool after, struct snap_err *err) {
     struct plan *plan = work->plan;
-    struct plan_dir **dirs _free_ = malloc(MAX(plan->dirs_count, (size_t)1) * sizeof(*dirs));
+    _free_ struct plan_dir **dirs = malloc(MAX(plan->dirs_count, (size_t)1) * sizeof(*dirs));
     if (!dirs)
         return err_nomem(err);
     size_t count = 0;

@@ -57,7 +57,7 @@ static int work_open(struct work *work, const struct plan_request *request, stru
 /* Deciding. */
 
 static void tell_row(struct work *work, struct plan_row *row, enum snap_notice kind, const char *text) {
-    struct buf path _buf_ = {0};
+    _buf_ struct buf path = {0};
     plan_row_path(row, !row->before, &path);
     project_notice(work->project, kind, path.failed || !path.data ? "" : path.data, "%s", text);
 }
@@ -139,7 +139,7 @@ static int stays_one_inode(struct work *work, const struct map *pairs, struct pl
 static int64_t blocks_of(struct work *work, const struct object *object) {
     struct snap_err ignored = {0};
     struct stat stat;
-    int fd _close_ = project_open_content(work->project, object, &ignored);
+    _close_ int fd = project_open_content(work->project, object, &ignored);
     return fd < 0 || fstat(fd, &stat) < 0 ? -1 : stat.st_blocks;
 }
 
@@ -209,7 +209,7 @@ static void note_writer(struct writers *writers, struct plan_row *row, int fd) {
 
 static int refuse_writers(const struct writers *writers, struct snap_err *err) {
     const char *path = writers->path.failed || !writers->path.data ? "" : writers->path.data;
-    struct buf more _buf_ = {0};
+    _buf_ struct buf more = {0};
     if (writers->count > 1)
         buf_fmt(&more, ", and so are %zu other files", writers->count - 1);
     const char *who = writers->first.size && !writers->first.failed ? writers->first.data : "another process";
@@ -225,7 +225,7 @@ static bool displaces_file(const struct plan_row *row) {
 /* A directory's own metadata, times aside: those change with what is in it. */
 static int is_dir_as_before(const struct plan_row *row, int fd) {
     struct statx stat;
-    struct meta meta _meta_ = {0};
+    _meta_ struct meta meta = {0};
     int r = fs_statx(fd, "", &stat);
     if (r < 0 || (r = meta_read(fd, "", -1, &stat, &meta)) < 0)
         return r;
@@ -248,7 +248,7 @@ static int state_now(struct work *work, struct plan_row *row, int fd, struct sna
     if (r < 0)
         return r;
     if (dir) {
-        struct dir_pinned at _pinned_ = work_pin(work, dir, false);
+        _pinned_ struct dir_pinned at = work_pin(work, dir, false);
         if (at.fd >= 0 || row->self)
             return at.fd < 0 ? (int)NOW_OTHER : is_dir_as_before(row, at.fd);
     }
@@ -274,7 +274,7 @@ static int state_now(struct work *work, struct plan_row *row, int fd, struct sna
 static int validate_row(struct work *work, struct plan_row *row, struct writers *writers, struct snap_err *err) {
     if (row->dir && !row->dir->in_from)
         return 0;
-    struct dir_pinned at _pinned_ = { .fd = work->project->root };
+    _pinned_ struct dir_pinned at = { .fd = work->project->root };
     if (row->dir)
         at = work_pin(work, row->dir, false);
     int now = at.fd < 0 ? work->tolerant && !row->after ? (int)NOW_AFTER : (int)NOW_OTHER : state_now(work, row, at.fd, err);
@@ -298,18 +298,18 @@ static bool comes_as_directory(const struct work *work, const struct plan_dir *d
 
 /* Something new in a directory that would go is a conflict as well, where the present was not captured just now. */
 static int validate_inside(struct work *work, struct plan_dir *dir) {
-    struct dir_pinned at _pinned_ = work_pin(work, dir, false);
+    _pinned_ struct dir_pinned at = work_pin(work, dir, false);
     if (at.fd < 0)
         return 0;
-    struct buf base _buf_ = {0};
+    _buf_ struct buf base = {0};
     plan_dir_path(dir, false, &base);
     int copy = openat(at.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list _closedir_ = copy < 0 ? NULL : fdopendir(copy);
+    _closedir_ DIR *list = copy < 0 ? NULL : fdopendir(copy);
     if (!list)
         return copy < 0 ? -errno : -ENOMEM;
     errno = 0;
     for (struct dirent *entry; (entry = readdir(list)); errno = 0) {
-        struct buf path _buf_ = {0};
+        _buf_ struct buf path = {0};
         buf_fmt(&path, "%s%s%s", base.data ? base.data : "", base.size ? "/" : "", entry->d_name);
         if (path.failed || base.failed)
             return -ENOMEM;
@@ -324,7 +324,7 @@ static int validate_inside(struct work *work, struct plan_dir *dir) {
 }
 
 static int validate(struct work *work, struct snap_err *err) {
-    struct writers writers _writers_ = {0};
+    _writers_ struct writers writers = {0};
     struct plan *plan = work->plan;
     for (size_t i = 0; i < plan->count; i++) {
         int r = plan->rows[i].state == PLAN_TODO ? validate_row(work, &plan->rows[i], &writers, err) : 0;
@@ -517,7 +517,7 @@ static struct plan_request plan_of(const struct work *work, const struct transit
 
 int transition_run(struct snap_project *project, const struct transition_request *request, struct snap_rollback_result *ret,
                    struct snap_err *err) {
-    struct work work _work_ = work_new(project, request->before, request->after);
+    _work_ struct work work = work_new(project, request->before, request->after);
     struct plan_request plan = plan_of(&work, request, false);
     uint64_t failed = project->failed;
     work.ground = plan.ground_after ? work.to : work.from;
@@ -562,7 +562,7 @@ static int find_done(struct work *work, struct plan_row *row, struct snap_err *e
         return 0;
     if (row->dir && row->dir->instead_of && plan_find(work->plan, row->dir->instead_of, row->name))
         return 0;                         /* whose it is, is seen when that one is cleared */
-    struct dir_pinned at _pinned_ = work_pin(work, row->dir, true);
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, true);
     if (at.fd < 0)
         return at.fd == -ENOMEM || at.fd == -EIO ? err_errno(err, at.fd, "cannot look through the project") : 0;
     int r = inspect_entry(at.fd, row->name, row->after, NULL, NULL, NULL);
@@ -589,7 +589,7 @@ static int go_on(struct snap_project *project, const struct op *op, const struct
         there.before = request->after;
         there.after = request->before;
     }
-    struct work work _work_ = work_new(project, there.before, there.after);
+    _work_ struct work work = work_new(project, there.before, there.after);
     struct plan_request plan = plan_of(&work, &there, backwards);
     work.op = op->id;
     work.recovering = true;
@@ -656,7 +656,7 @@ static void free_paths(char ***paths) {
 }
 
 static int finish(struct snap_project *project, struct op *op, struct snap_err *err) {
-    struct work work _work_ = work_new(project, op->before, op->after);
+    _work_ struct work work = work_new(project, op->before, op->after);
     work.op = op->id;
     if (op->new_text && !strcmp(op->new_text, SETTLED))
         return forget(&work, "done", err);
@@ -698,7 +698,7 @@ static int recover(struct snap_project *project, struct op *op, struct snap_err 
         return finish(project, op, err);
     if (!strcmp(kind, "restore"))
         return restore_recover(project, op, err);
-    struct work work _work_ = work_new(project, op->before, op->after);     /* others are one transaction: none has begun */
+    _work_ struct work work = work_new(project, op->before, op->after);     /* others are one transaction: none has begun */
     work.op = op->id;
     return forget(&work, "failed", err);
 }

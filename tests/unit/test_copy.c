@@ -76,7 +76,7 @@ static void assert_same_content(int a, int b) {
     assert_int_equal(fstat(a, &x), 0);
     assert_int_equal(fstat(b, &y), 0);
     assert_int_equal(x.st_size, y.st_size);
-    uint8_t *p _free_ = malloc(MIB), *q _free_ = malloc(MIB);
+    _free_ uint8_t *p = malloc(MIB), *q = malloc(MIB);
     for (off_t at = 0; at < x.st_size; at += MIB) {
         ssize_t got = pread(a, p, MIB, at);
         assert_true(got > 0);
@@ -111,7 +111,7 @@ static void assert_copies(int from) {
         struct copy_options options = { .no_reflink = i & 1, .want_digest = i & 2 };
         struct digest digest;
         uint64_t size = 1;
-        int to _close_ = file();
+        _close_ int to = file();
         int r = copy_content(from, to, &options, &size, &digest);
         assert_true(r == COPY_COPIED || (r == COPY_REFLINKED && !options.no_reflink));
         assert_int_equal(size, stat.st_size);
@@ -123,7 +123,7 @@ static void assert_copies(int from) {
 
 static void an_empty_file_is_copied(void **state) {
     (void)state;
-    int from _close_ = file();
+    _close_ int from = file();
     assert_copies(from);
     struct digest digest = digest_of(from), plain = plain_digest("", 0);
     assert_true(digest_equal(&digest, &plain));
@@ -135,8 +135,8 @@ static void files_of_every_size_around_the_borders_are_copied(void **state) {
     for (size_t i = 0; i < ELEMENTS(borders); i++) {
         for (int off = -1; off <= 1; off++) {
             size_t size = borders[i] + (size_t)off;
-            uint8_t *data _free_ = noise(size + 1, (unsigned)size);
-            int from _close_ = file();
+            _free_ uint8_t *data = noise(size + 1, (unsigned)size);
+            _close_ int from = file();
             put(from, data, size, 0);
             assert_copies(from);
             struct digest digest = digest_of(from), plain = plain_digest(data, size);
@@ -147,7 +147,7 @@ static void files_of_every_size_around_the_borders_are_copied(void **state) {
 
 static void the_position_of_the_source_does_not_matter(void **state) {
     (void)state;
-    int from _close_ = file(), to _close_ = file();
+    _close_ int from = file(), to = file();
     put(from, "content", 7, 0);
     assert_int_equal(lseek(from, 5, SEEK_SET), 5);
     uint64_t size;
@@ -159,8 +159,8 @@ static void the_position_of_the_source_does_not_matter(void **state) {
 static void holes_stay_holes(void **state) {
     (void)state;
     for (int i = 0; i < 4; i++) {
-        uint8_t *data _free_ = noise(100 * KIB, 7);
-        int from _close_ = file(), to _close_ = file();
+        _free_ uint8_t *data = noise(100 * KIB, 7);
+        _close_ int from = file(), to = file();
         assert_int_equal(ftruncate(from, 4 * MIB + 17), 0);    /* first, else xfs reserves room in the holes */
         put(from, data, 5000, 8192);
         put(from, data, 100 * KIB, 300 * KIB);
@@ -177,7 +177,7 @@ static void holes_stay_holes(void **state) {
 
 static void a_small_file_keeps_its_hole(void **state) {
     (void)state;
-    int from _close_ = file(), to _close_ = file();
+    _close_ int from = file(), to = file();
     put(from, "end", 3, 48 * KIB);
     assert_true(copy_content(from, to, &(struct copy_options){ .no_reflink = true }, NULL, NULL) > 0);
     assert_same_content(from, to);
@@ -187,7 +187,7 @@ static void a_small_file_keeps_its_hole(void **state) {
 static void a_hole_of_one_tebibyte_costs_nothing(void **state) {
     (void)state;
     const off_t tebibyte = (off_t)1 << 40;
-    int from _close_ = file(), to _close_ = file();
+    _close_ int from = file(), to = file();
     put(from, "begin", 5, 0);
     put(from, "middle", 6, tebibyte / 2 + 12345);
     assert_int_equal(ftruncate(from, tebibyte), 0);
@@ -208,7 +208,7 @@ static void a_hole_of_one_tebibyte_costs_nothing(void **state) {
 
 /* The same content three ways: all explicit, as sparse as its zeros allow, and read from a copy. */
 static void assert_layout_does_not_matter(const uint8_t *data, size_t size) {
-    int full _close_ = file(), sparse _close_ = file();
+    _close_ int full = file(), sparse = file();
     put(full, data, size, 0);
     for (size_t at = 0, part; at < size; at += part) {
         part = MIN(size - at, (size_t)4096);
@@ -235,7 +235,7 @@ static void a_hole_and_zeros_have_the_same_digest(void **state) {
         { 300 * KIB, 4 * KIB, 8 * KIB }, { 200 * KIB, 0, 199 * KIB }, { 257 * KIB, 255 * KIB, 257 * KIB },
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        uint8_t *data _free_ = noise(cases[i].size, (unsigned)i);
+        _free_ uint8_t *data = noise(cases[i].size, (unsigned)i);
         memset(data + cases[i].zeros_from, 0, cases[i].zeros_to - cases[i].zeros_from);
         assert_layout_does_not_matter(data, cases[i].size);
     }
@@ -246,7 +246,7 @@ static void random_layouts_have_the_digest_of_their_content(void **state) {
     unsigned seed = 20240501;
     for (int round = 0; round < 40; round++) {
         size_t size = 1 + (seed = seed * 1103515245 + 12345) / 7 % (2 * MIB);
-        uint8_t *data _free_ = noise(size, seed);
+        _free_ uint8_t *data = noise(size, seed);
         for (int i = 0; i < 6; i++) {
             size_t from = (seed = seed * 1103515245 + 12345) / 7 % size;
             size_t count = (seed = seed * 1103515245 + 12345) / 7 % (512 * KIB);
@@ -261,10 +261,10 @@ static void zeros_elsewhere_or_more_of_them_give_another_digest(void **state) {
     (void)state;
     struct digest seen[8];
     size_t count = 0;
-    uint8_t *data _free_ = noise(64 * KIB, 3);
+    _free_ uint8_t *data = noise(64 * KIB, 3);
     for (int blocks = 2; blocks <= 3; blocks++) {          /* one block of data among zeros, or none */
         for (int at = -1; at < blocks; at++) {
-            int fd _close_ = file();
+            _close_ int fd = file();
             assert_int_equal(ftruncate(fd, blocks * 64 * KIB), 0);
             if (at >= 0)
                 put(fd, data, 64 * KIB, at * 64 * KIB);
@@ -279,8 +279,8 @@ static void zeros_elsewhere_or_more_of_them_give_another_digest(void **state) {
 
 static void the_digest_is_the_one_that_the_header_defines(void **state) {
     (void)state;
-    uint8_t *data _free_ = noise(64 * KIB, 3);
-    int fd _close_ = file();
+    _free_ uint8_t *data = noise(64 * KIB, 3);
+    _close_ int fd = file();
     put(fd, data, 64 * KIB, 128 * KIB);
     put(fd, "x", 1, 256 * KIB);
     struct { uint8_t runs[16]; uint64_t offset, size; } run = { .offset = 0, .size = 128 * KIB };
@@ -290,7 +290,7 @@ static void the_digest_is_the_one_that_the_header_defines(void **state) {
     run.size = 64 * KIB;
     runs = plain_digest(&run, sizeof(run));
     struct { uint8_t data[16], runs[16]; uint64_t size; } all = { .size = 256 * KIB + 1 };
-    uint8_t *rest _free_ = malloc(64 * KIB + 1);
+    _free_ uint8_t *rest = malloc(64 * KIB + 1);
     memcpy(rest, data, 64 * KIB);
     rest[64 * KIB] = 'x';
     memcpy(all.data, plain_digest(rest, 64 * KIB + 1).bytes, 16);
@@ -303,7 +303,7 @@ static void the_digest_is_the_one_that_the_header_defines(void **state) {
 static void a_cancelled_copy_says_so_and_gives_no_answer(void **state) {
     (void)state;
     const volatile sig_atomic_t cancel = 1;
-    int from _close_ = file(), to _close_ = file();
+    _close_ int from = file(), to = file();
     put(from, "x", 1, 64 * MIB);
     uint64_t size = 77;
     struct copy_options options = { .cancel = &cancel };
@@ -332,9 +332,9 @@ static void cancel_now(void *data, uint64_t bytes) {
 static void a_copy_is_cancelled_while_it_runs(void **state) {
     (void)state;
     for (int digest = 0; digest < 2; digest++) {
-        int from _close_ = file(), to _close_ = file();
+        _close_ int from = file(), to = file();
         assert_int_equal(posix_fallocate(from, 0, 64 * MIB), 0);
-        uint8_t *data _free_ = noise(MIB, 1);
+        _free_ uint8_t *data = noise(MIB, 1);
         for (int i = 0; i < 64; i++)
             put(from, data, MIB, i * MIB);
         struct seen seen = {0};
@@ -351,8 +351,8 @@ static void progress_adds_up_to_the_bytes_copied(void **state) {
     static const size_t sizes[] = { 0, 3, 300 * KIB, 9 * MIB + 1 };
     for (size_t i = 0; i < ELEMENTS(sizes); i++) {
         for (int digest = 0; digest < 2; digest++) {
-            uint8_t *data _free_ = noise(sizes[i] + 1, 9);
-            int from _close_ = file(), to _close_ = file();
+            _free_ uint8_t *data = noise(sizes[i] + 1, 9);
+            _close_ int from = file(), to = file();
             put(from, data, sizes[i], 0);
             struct seen seen = {0};
             struct copy_options options = { .want_digest = digest, .progress = see, .data = &seen };
@@ -375,8 +375,8 @@ static void grow(void *data, uint64_t bytes) {
 
 static void a_growing_file_does_not_keep_the_copy_going(void **state) {
     (void)state;
-    int from _close_ = file(), to _close_ = file();
-    uint8_t *data _free_ = noise(3 * MIB, 1);
+    _close_ int from = file(), to = file();
+    _free_ uint8_t *data = noise(3 * MIB, 1);
     put(from, data, 3 * MIB, 0);
     struct seen seen = { .grow = from };
     struct copy_options options = { .no_reflink = true, .progress = grow, .data = &seen };
@@ -394,8 +394,8 @@ static void cut_short(void *data, uint64_t bytes) {
 static void a_file_cut_short_meanwhile_gives_what_was_read(void **state) {
     (void)state;
     for (int digest = 0; digest < 2; digest++) {
-        int from _close_ = file(), to _close_ = file();
-        uint8_t *data _free_ = noise(12 * MIB, 1);
+        _close_ int from = file(), to = file();
+        _free_ uint8_t *data = noise(12 * MIB, 1);
         put(from, data, 12 * MIB, 0);
         struct seen seen = { .grow = from };
         struct copy_options options = { .no_reflink = true, .want_digest = digest, .progress = cut_short, .data = &seen };
@@ -411,8 +411,8 @@ static void a_file_cut_short_meanwhile_gives_what_was_read(void **state) {
 
 static void a_full_disk_is_an_error(void **state) {
     (void)state;
-    int from _close_ = file();
-    int to _close_ = open("/dev/full", O_RDWR | O_CLOEXEC);
+    _close_ int from = file();
+    _close_ int to = open("/dev/full", O_RDWR | O_CLOEXEC);
     if (to < 0) {
         print_message("skipped: there is no /dev/full\n");
         skip();
@@ -428,8 +428,8 @@ static void content_goes_from_one_file_system_to_another(void **state) {
         skip();
     }
     for (int digest = 0; digest < 2; digest++) {
-        uint8_t *data _free_ = noise(5 * MIB, 2);
-        int from _close_ = file_in("/dev/shm"), to _close_ = file();
+        _free_ uint8_t *data = noise(5 * MIB, 2);
+        _close_ int from = file_in("/dev/shm"), to = file();
         put(from, data, 5 * MIB, 3 * MIB);
         assert_int_equal(ftruncate(from, 10 * MIB), 0);
         struct digest of;
@@ -450,7 +450,7 @@ static int reopen(int fd, int flags) {
 
 /* Of a file that only `fd`, read-only, has open. */
 static int cold_file(const char *dir) {
-    int writer _close_ = file_in(dir);
+    _close_ int writer = file_in(dir);
     put(writer, "content", 7, 0);
     int fd = reopen(writer, O_RDONLY);
     assert_true(fd >= 0);
@@ -458,9 +458,9 @@ static int cold_file(const char *dir) {
 }
 
 static void assert_hotness_in(const char *dir) {
-    int fd _close_ = cold_file(dir);
+    _close_ int fd = cold_file(dir);
     assert_int_equal(copy_is_hot(fd), 0);
-    int reader _close_ = reopen(fd, O_RDONLY);
+    _close_ int reader = reopen(fd, O_RDONLY);
     assert_true(reader >= 0);
     assert_int_equal(copy_is_hot(fd), 0);
     int writer = reopen(fd, O_RDWR);
@@ -486,7 +486,7 @@ static bool is_on_overlayfs(int fd) {
 
 static void a_file_is_hot_while_it_can_be_written_also_by_a_mapping_alone(void **state) {
     (void)state;
-    int fd _close_ = file();
+    _close_ int fd = file();
     if (is_on_overlayfs(fd)) {
         print_message("skipped: on overlayfs every file is hot\n");
         skip();
@@ -537,9 +537,9 @@ static void a_mapping_that_overlayfs_hides_is_hot(void **state) {
 
 static void what_may_not_be_asked_is_hot(void **state) {
     (void)state;
-    int fd _close_ = file();               /* open for writing by ourselves */
+    _close_ int fd = file();               /* open for writing by ourselves */
     assert_int_equal(copy_is_hot(fd), 1);
-    int place _close_ = reopen(fd, O_PATH);
+    _close_ int place = reopen(fd, O_PATH);
     assert_int_equal(copy_is_hot(place), 1);
     assert_int_equal(copy_is_hot(-1), 1);
 }
@@ -558,7 +558,7 @@ static void *open_and_close(void *data) {
 
 static void asking_survives_somebody_opening_the_file_meanwhile(void **state) {
     (void)state;
-    int fd _close_ = cold_file(temporary());
+    _close_ int fd = cold_file(temporary());
     struct opener opener = { .fd = fd };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, open_and_close, &opener), 0);

@@ -24,7 +24,7 @@ static struct dirs *tree(void **state, unsigned budget) {
 }
 
 static unsigned open_descriptors(void) {
-    DIR *dir _closedir_ = opendir("/proc/self/fd");
+    _closedir_ DIR *dir = opendir("/proc/self/fd");
     assert_non_null(dir);
     unsigned count = 0;
     while (readdir(dir))
@@ -33,7 +33,7 @@ static unsigned open_descriptors(void) {
 }
 
 static void assert_identity(struct dir *dir, ino_t ino) {
-    struct dir_pinned at _pinned_ = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     struct stat stat;
     assert_true(at.fd >= 0);
     assert_int_equal(fstat(at.fd, &stat), 0);
@@ -41,7 +41,7 @@ static void assert_identity(struct dir *dir, ino_t ino) {
 }
 
 static ino_t inode_of(struct dir *dir) {
-    struct dir_pinned at _pinned_ = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     struct stat stat;
     assert_true(at.fd >= 0);
     assert_int_equal(fstat(at.fd, &stat), 0);
@@ -75,14 +75,14 @@ static void the_root_is_the_directory_that_was_given(void **state) {
 static void making_says_whether_it_was_there(void **state) {
     struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *dir _dir_ = dir_child(dirs_root(dirs), "made"), *file _dir_ = dir_child(dirs_root(dirs), "file");
+    _dir_ struct dir *dir = dir_child(dirs_root(dirs), "made"), *file = dir_child(dirs_root(dirs), "file");
     assert_int_equal(dir_pin(dir), -ENOENT);
     assert_int_equal(dir_make(dir), 1);
     assert_int_equal(dir_make(dir), 0);
     struct stat stat;
     assert_int_equal(fstatat(temp->fd, "made", &stat, 0), 0);
     assert_int_equal(stat.st_mode & 07777, 0700);
-    int fd _close_ = openat(temp->fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    _close_ int fd = openat(temp->fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(dir_make(file), -ENOTDIR);
     assert_int_equal(dir_pin(file), -ENOTDIR);
@@ -92,7 +92,7 @@ static void a_symlink_is_not_followed(void **state) {
     struct tempdir *temp = *state;
     assert_int_equal(symlinkat("/", temp->fd, "link"), 0);
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *dir _dir_ = dir_child(dirs_root(dirs), "link"), *below _dir_ = dir_child(dir, "etc");
+    _dir_ struct dir *dir = dir_child(dirs_root(dirs), "link"), *below = dir_child(dir, "etc");
     assert_true(dir_pin(dir) < 0);
     assert_true(dir_pin(below) < 0);
     assert_int_equal(dir_make(dir), -ENOTDIR);
@@ -102,7 +102,7 @@ static void four_thousand_levels_need_sixteen_descriptors(void **state) {
     unsigned before = open_descriptors();
     {
         _dirs_ struct dirs *dirs = tree(state, 16);
-        struct dir *deepest _dir_ = make_chain(dirs, 4000);
+        _dir_ struct dir *deepest = make_chain(dirs, 4000);
         ino_t ino = inode_of(deepest);
         assert_true(open_descriptors() <= before + 1 + 16);
         for (struct dir *i = deepest; i; i = dir_parent(i))
@@ -114,7 +114,7 @@ static void four_thousand_levels_need_sixteen_descriptors(void **state) {
         for (struct dir *i = deepest; i; i = dir_parent(i), levels++)
             assert_true(inode_of(i) > 0);
         assert_int_equal(levels, 4001);
-        struct buf path _buf_ = {0};
+        _buf_ struct buf path = {0};
         dir_path(deepest, "name", &path);
         assert_int_equal(path.failed, 0);
         assert_int_equal(path.size, 4000 * 2 + 4);
@@ -124,12 +124,12 @@ static void four_thousand_levels_need_sixteen_descriptors(void **state) {
 
 static void paths_are_those_from_the_root(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *a _dir_ = dir_child(dirs_root(dirs), "a"), *b _dir_ = dir_child(a, "bee");
+    _dir_ struct dir *a = dir_child(dirs_root(dirs), "a"), *b = dir_child(a, "bee");
     static const struct { const char *name, *root, *deep; } cases[] = {
         { NULL, "", "a/bee" }, { "x", "x", "a/bee/x" },
     };
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
-        struct buf root _buf_ = {0}, deep _buf_ = {0};
+        _buf_ struct buf root = {0}, deep = {0};
         buf_str(&root, "");
         dir_path(dirs_root(dirs), cases[i].name, &root);
         dir_path(b, cases[i].name, &deep);
@@ -171,8 +171,8 @@ static void the_budget_holds_and_what_is_pinned_stays(void **state) {
 
 static void the_same_directory_is_opened_once(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *dir _dir_ = make_chain(dirs, 1);
-    struct dir_pinned a _pinned_ = dir_pinned(dir), b _pinned_ = dir_pinned(dir);
+    _dir_ struct dir *dir = make_chain(dirs, 1);
+    _pinned_ struct dir_pinned a = dir_pinned(dir), b = dir_pinned(dir);
     assert_true(a.fd >= 0);
     assert_int_equal(a.fd, b.fd);
 }
@@ -181,7 +181,7 @@ static void push_out(struct dirs *dirs) {
     for (int i = 0; i < 10; i++) {
         char name[16];
         (void)snprintf(name, sizeof(name), "other%d", i);
-        struct dir *dir _dir_ = dir_child(dirs_root(dirs), name);
+        _dir_ struct dir *dir = dir_child(dirs_root(dirs), name);
         assert_true(dir_make(dir) >= 0);
         assert_true(inode_of(dir) > 0);
     }
@@ -190,7 +190,7 @@ static void push_out(struct dirs *dirs) {
 static void a_directory_replaced_after_eviction_is_stale(void **state) {
     struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a"), *below _dir_ = dir_child(dir, "b");
+    _dir_ struct dir *dir = dir_child(dirs_root(dirs), "a"), *below = dir_child(dir, "b");
     assert_int_equal(dir_make(dir), 1);
     assert_int_equal(dir_make(below), 1);
     assert_true(inode_of(below) > 0);
@@ -218,7 +218,7 @@ static void a_directory_replaced_after_eviction_is_stale(void **state) {
 static void forgetting_a_pinned_directory_waits_for_the_unpin(void **state) {
     struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a");
+    _dir_ struct dir *dir = dir_child(dirs_root(dirs), "a");
     assert_int_equal(dir_make(dir), 1);
     int fd = dir_pin(dir);
     assert_true(fd >= 0);
@@ -263,7 +263,7 @@ static void a_failure_leaves_nothing_pinned_or_open(void **state) {
     unsigned before = open_descriptors();
     {
         _dirs_ struct dirs *dirs = tree(state, 8);
-        struct dir *a _dir_ = make_chain(dirs, 3), *gone _dir_ = dir_child(a, "gone"), *below _dir_ = dir_child(gone, "x");
+        _dir_ struct dir *a = make_chain(dirs, 3), *gone = dir_child(a, "gone"), *below = dir_child(gone, "x");
         for (int i = 0; i < 100; i++)
             assert_int_equal(dir_pin(below), -ENOENT);
         assert_true(open_descriptors() <= before + 1 + 8);
@@ -278,7 +278,7 @@ static void a_directory_without_read_permission_is_still_held(void **state) {
         skip();
     }
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *dir _dir_ = dir_child(dirs_root(dirs), "a"), *below _dir_ = dir_child(dir, "b");
+    _dir_ struct dir *dir = dir_child(dirs_root(dirs), "a"), *below = dir_child(dir, "b");
     assert_int_equal(dir_make(dir), 1);
     assert_int_equal(dir_make(below), 1);
     dir_forget(dir);
@@ -296,10 +296,10 @@ static void *walk(void *data) {
         struct dir *dir = walker->deepest;
         for (unsigned i = 0; i < up; i++)
             dir = dir_parent(dir);
-        struct dir_pinned at _pinned_ = dir_pinned(dir_ref(dir));
+        _pinned_ struct dir_pinned at = dir_pinned(dir_ref(dir));
         struct stat stat;
         walker->failed += at.fd < 0 || fstat(at.fd, &stat) < 0 || !S_ISDIR(stat.st_mode);
-        struct dir *child _dir_ = dir_child(dir, "d");
+        _dir_ struct dir *child = dir_child(dir, "d");
         walker->failed += !child;
         (void)dir_unref(dir);
     }
@@ -308,7 +308,7 @@ static void *walk(void *data) {
 
 static void threads_share_a_tree(void **state) {
     _dirs_ struct dirs *dirs = tree(state, 8);
-    struct dir *deepest _dir_ = make_chain(dirs, 100);
+    _dir_ struct dir *deepest = make_chain(dirs, 100);
     struct walker walkers[4];
     pthread_t threads[ELEMENTS(walkers)];
     for (unsigned i = 0; i < ELEMENTS(walkers); i++) {

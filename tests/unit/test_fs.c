@@ -23,7 +23,7 @@
 #include <sys/wait.h>
 
 static void make_file(int dirfd, const char *name, const char *content) {
-    int fd _close_ = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    _close_ int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(fs_write_all(fd, content, strlen(content)), 0);
 }
@@ -38,7 +38,7 @@ static bool exists(int dirfd, const char *name) {
 
 static unsigned count_entries(int dirfd) {
     int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir _closedir_ = fdopendir(fd);
+    _closedir_ DIR *dir = fdopendir(fd);
     assert_non_null(dir);
     unsigned count = 0;
     while (readdir(dir))
@@ -54,13 +54,13 @@ static void opening_beneath_goes_through_directories(void **state) {
     make_file(tempdir_at(state), "a/b/c", "content");
     static const char *const paths[] = { "a/b/c", "a//b/./c", "./a/b/c" };
     for (size_t i = 0; i < ELEMENTS(paths); i++) {
-        int fd _close_ = fs_open_beneath(tempdir_at(state), paths[i], O_RDONLY, 0);
+        _close_ int fd = fs_open_beneath(tempdir_at(state), paths[i], O_RDONLY, 0);
         assert_true(fd >= 0);
         assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
     }
-    int root _close_ = fs_open_beneath(tempdir_at(state), "", O_RDONLY | O_DIRECTORY, 0);
+    _close_ int root = fs_open_beneath(tempdir_at(state), "", O_RDONLY | O_DIRECTORY, 0);
     assert_true(fs_same_file(root, tempdir_at(state)));
-    int made _close_ = fs_open_beneath(tempdir_at(state), "a/new", O_WRONLY | O_CREAT | O_EXCL, 0640);
+    _close_ int made = fs_open_beneath(tempdir_at(state), "a/new", O_WRONLY | O_CREAT | O_EXCL, 0640);
     assert_true(made >= 0);
     assert_int_equal(fs_open_beneath(tempdir_at(state), "a/none", O_RDONLY, 0), -ENOENT);
     assert_int_equal(fs_open_beneath(tempdir_at(state), "a/b/c/d", O_RDONLY, 0), -ENOTDIR);
@@ -83,8 +83,8 @@ static void a_path_longer_than_path_max_is_opened(void **state) {
     char name[201];
     memset(name, 'n', 200);
     name[200] = '\0';
-    struct buf path _buf_ = {0};
-    int fd _close_ = dup(tempdir_at(state));
+    _buf_ struct buf path = {0};
+    _close_ int fd = dup(tempdir_at(state));
     for (int i = 0; i < 60; i++) {
         make_dir(fd, name);
         int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -95,7 +95,7 @@ static void a_path_longer_than_path_max_is_opened(void **state) {
         buf_char(&path, '/');
     }
     assert_true(path.size > 2 * PATH_MAX);
-    int opened _close_ = fs_open_beneath(tempdir_at(state), path.data, O_RDONLY | O_DIRECTORY, 0);
+    _close_ int opened = fs_open_beneath(tempdir_at(state), path.data, O_RDONLY | O_DIRECTORY, 0);
     assert_true(opened >= 0);
     assert_true(fs_same_file(opened, fd));
     assert_int_equal(symlinkat(name, fd, "link"), 0);
@@ -107,7 +107,7 @@ static void a_path_longer_than_path_max_is_opened(void **state) {
 
 static void a_file_is_read_whole_or_not_at_all(void **state) {
     make_file(tempdir_at(state), "file", "0123456789");
-    struct buf content _buf_ = {0};
+    _buf_ struct buf content = {0};
     buf_str(&content, "before:");
     assert_int_equal(fs_read_file(tempdir_at(state), "file", 9, &content), -EFBIG);
     assert_int_equal(fs_read_file(tempdir_at(state), "none", 9, &content), -ENOENT);
@@ -119,15 +119,15 @@ static void a_file_is_read_whole_or_not_at_all(void **state) {
 
 static void a_fifo_is_refused_instead_of_waited_for(void **state) {
     assert_int_equal(mkfifoat(tempdir_at(state), "fifo", 0600), 0);
-    struct buf content _buf_ = {0};
+    _buf_ struct buf content = {0};
     assert_int_equal(fs_read_file(tempdir_at(state), "fifo", 9, &content), -EINVAL);
 }
 
 static void a_file_is_replaced_with_its_mode_and_nothing_else_is_left(void **state) {
     make_file(tempdir_at(state), "file", "old");
-    int old _close_ = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
+    _close_ int old = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
     assert_int_equal(fs_replace_file(tempdir_at(state), "file", "new content", 11, 0604), 0);
-    struct buf content _buf_ = {0};
+    _buf_ struct buf content = {0};
     assert_int_equal(fs_read_file(tempdir_at(state), "file", 100, &content), 0);
     assert_string_equal(content.data, "new content");
     struct stat stat;
@@ -137,7 +137,7 @@ static void a_file_is_replaced_with_its_mode_and_nothing_else_is_left(void **sta
     assert_int_equal(read(old, was, 3), 3);
     assert_string_equal(was, "old");
     assert_int_equal(count_entries(tempdir_at(state)), 1);
-    int place _close_ = openat(tempdir_at(state), ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _close_ int place = openat(tempdir_at(state), ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(fs_replace_file(place, "other", "", 0, 0600), 0);
     make_dir(tempdir_at(state), "dir");
     assert_int_equal(fs_replace_file(tempdir_at(state), "dir", "", 0, 0600), -EISDIR);
@@ -148,8 +148,8 @@ static void the_same_file_is_known_by_two_descriptors(void **state) {
     make_file(tempdir_at(state), "a", "");
     make_file(tempdir_at(state), "b", "");
     assert_int_equal(linkat(tempdir_at(state), "a", tempdir_at(state), "link", 0), 0);
-    int a _close_ = openat(tempdir_at(state), "a", O_RDONLY | O_CLOEXEC), b _close_ = openat(tempdir_at(state), "b", O_PATH | O_CLOEXEC);
-    int link _close_ = openat(tempdir_at(state), "link", O_PATH | O_CLOEXEC);
+    _close_ int a = openat(tempdir_at(state), "a", O_RDONLY | O_CLOEXEC), b = openat(tempdir_at(state), "b", O_PATH | O_CLOEXEC);
+    _close_ int link = openat(tempdir_at(state), "link", O_PATH | O_CLOEXEC);
     assert_true(fs_same_file(a, link));
     assert_false(fs_same_file(a, b));
     assert_false(fs_same_file(a, -1));
@@ -208,7 +208,7 @@ static void directories_without_permissions_are_removed(void **state) {
 }
 
 static void a_deep_tree_needs_few_descriptors(void **state) {
-    int fd _close_ = dup(tempdir_at(state));
+    _close_ int fd = dup(tempdir_at(state));
     for (int i = 0; i < 5000; i++) {
         make_dir(fd, "d");
         make_file(fd, "after", "");
@@ -231,7 +231,7 @@ static void a_deep_tree_needs_few_descriptors(void **state) {
 
 static void a_wide_tree_is_removed(void **state) {
     make_dir(tempdir_at(state), "wide");
-    int fd _close_ = openat(tempdir_at(state), "wide", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _close_ int fd = openat(tempdir_at(state), "wide", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (int i = 0; i < 20000; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "%d", i);
@@ -250,7 +250,7 @@ static void a_wide_tree_is_removed(void **state) {
 static void an_immutable_file_is_reported(void **state) {
     make_dir(tempdir_at(state), "tree");
     make_file(tempdir_at(state), "tree/file", "");
-    int fd _close_ = openat(tempdir_at(state), "tree/file", O_RDONLY | O_CLOEXEC);
+    _close_ int fd = openat(tempdir_at(state), "tree/file", O_RDONLY | O_CLOEXEC);
     int flags = 0;
     if (ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0)
         flags = 0;
@@ -272,7 +272,7 @@ static int remove_over_a_mount(int dirfd, const char *path) {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
         || mount("none", mounted, "tmpfs", 0, NULL) < 0)
         return 77;
-    int fd _close_ = openat(dirfd, "tree/mounted/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    _close_ int fd = openat(dirfd, "tree/mounted/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return 1;
     if (fs_remove_tree(dirfd, "tree") != -EBUSY)
@@ -324,7 +324,7 @@ static void the_clock_is_that_of_the_file_system(void **state) {
     assert_true(after.tv_sec > stat.st_ctim.tv_sec
                 || (after.tv_sec == stat.st_ctim.tv_sec && after.tv_nsec >= stat.st_ctim.tv_nsec));
     assert_int_equal(count_entries(tempdir_at(state)), 1);
-    int file _close_ = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
+    _close_ int file = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
     assert_int_equal(fs_now(file, &after), -ENOTDIR);
 }
 
@@ -338,7 +338,7 @@ static void fine_timestamps_are_found_only_where_they_are(void **state) {
         skip();
     }
     make_file(tempdir_at(state), "file", "x");
-    int fd _close_ = openat(tempdir_at(state), "file", O_RDWR | O_CLOEXEC);
+    _close_ int fd = openat(tempdir_at(state), "file", O_RDWR | O_CLOEXEC);
     struct statx before, after;
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(fs_statx(fd, "", &before), 0);
@@ -351,13 +351,13 @@ static void fine_timestamps_are_found_only_where_they_are(void **state) {
 /* Who writes. */
 
 static void assert_writers(const struct stat *stat, const char *expected) {
-    struct buf who _buf_ = {0};
+    _buf_ struct buf who = {0};
     fs_who_writes(stat, &who);
     assert_string_equal(who.data ? who.data : "", expected);
 }
 
 static void who_writes_is_told_by_descriptor_and_by_mapping(void **state) {
-    struct buf own _buf_ = {0};
+    _buf_ struct buf own = {0};
     assert_int_equal(fs_read_file(AT_FDCWD, "/proc/self/comm", 64, &own), 0);
     char expected[128];
     (void)snprintf(expected, sizeof(expected), "%d (%.*s)", (int)getpid(), (int)own.size - 1, own.data);
@@ -365,7 +365,7 @@ static void who_writes_is_told_by_descriptor_and_by_mapping(void **state) {
     struct stat stat;
     assert_int_equal(fstatat(tempdir_at(state), "file", &stat, 0), 0);
     assert_writers(&stat, "");
-    int reader _close_ = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
+    _close_ int reader = openat(tempdir_at(state), "file", O_RDONLY | O_CLOEXEC);
     assert_true(reader >= 0);
     assert_writers(&stat, "");
     int writer = openat(tempdir_at(state), "file", O_RDWR | O_CLOEXEC);

@@ -66,7 +66,7 @@ static void assert_applies(int dirfd, const char *name, const struct meta *meta)
     unsigned missing = 0xff;
     assert_int_equal(meta_apply(dirfd, name, meta, 0, &missing), 0);
     assert_int_equal(missing, 0);
-    struct meta now _meta_ = read_meta(dirfd, name, -1);
+    _meta_ struct meta now = read_meta(dirfd, name, -1);
     now.size = meta->size;
     assert_int_equal(meta_differs(meta, &now), 0);
     assert_true(meta_equal(meta, &now));
@@ -75,14 +75,14 @@ static void assert_applies(int dirfd, const char *name, const struct meta *meta)
 /* Reading. */
 
 static void a_file_is_read_with_its_xattrs_sorted(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     assert_int_equal(write(fd, "12345", 5), 5);
     set_xattr(fd, "user.b", "2");
     set_xattr(fd, "user.a", "one");
     set_xattr(fd, "user.c", "");
-    struct meta by_fd _meta_ = read_meta(tempdir_at(state), "file", fd), by_name _meta_ = read_meta(tempdir_at(state), "file", -1);
-    struct meta itself _meta_ = read_meta(fd, "", -1);
+    _meta_ struct meta by_fd = read_meta(tempdir_at(state), "file", fd), by_name = read_meta(tempdir_at(state), "file", -1);
+    _meta_ struct meta itself = read_meta(fd, "", -1);
     assert_int_equal(by_fd.size, 5);
     assert_true(S_ISREG(by_fd.mode));
     assert_null(by_fd.target);
@@ -95,26 +95,26 @@ static void a_file_is_read_with_its_xattrs_sorted(void **state) {
 }
 
 static void a_place_holder_descriptor_is_read_too(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     set_xattr(fd, "user.a", "one");
-    int place _close_ = openat(tempdir_at(state), "file", O_PATH | O_CLOEXEC);
-    struct meta meta _meta_ = read_meta(place, "", -1);
+    _close_ int place = openat(tempdir_at(state), "file", O_PATH | O_CLOEXEC);
+    _meta_ struct meta meta = read_meta(place, "", -1);
     assert_int_equal(meta_xattr_count(&meta), 1);
 }
 
 static void a_symlink_has_its_target_and_not_the_xattrs_of_what_it_points_to(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     set_xattr(fd, "user.a", "one");
     assert_int_equal(symlinkat("file", tempdir_at(state), "link"), 0);
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "link", -1);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "link", -1);
     assert_string_equal(meta.target, "file");
     assert_int_equal(meta.size, 4);
     assert_int_equal(meta_xattr_count(&meta), 0);
     assert_null(meta.xattrs);
-    int place _close_ = openat(tempdir_at(state), "link", O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    struct meta itself _meta_ = read_meta(place, "", -1);
+    _close_ int place = openat(tempdir_at(state), "link", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    _meta_ struct meta itself = read_meta(place, "", -1);
     assert_true(meta_equal(&meta, &itself));
 }
 
@@ -127,7 +127,7 @@ static void a_long_target_is_read_whole(void **state) {
     assert_int_equal(fs_statx(tempdir_at(state), "link", &stat), 0);
     static const uint64_t told[] = { 0, 1, 998, 999, 5000 };
     for (size_t i = 0; i < ELEMENTS(told); i++) {
-        struct meta meta _meta_ = {0};
+        _meta_ struct meta meta = {0};
         stat.stx_size = told[i];           /* as when the link is replaced meanwhile */
         assert_int_equal(meta_read(tempdir_at(state), "link", -1, &stat, &meta), 0);
         assert_string_equal(meta.target, target);
@@ -138,14 +138,14 @@ static void a_long_target_is_read_whole(void **state) {
 static void fifos_and_directories_have_no_size(void **state) {
     assert_int_equal(mkfifoat(tempdir_at(state), "fifo", 0600), 0);
     assert_int_equal(mkdirat(tempdir_at(state), "dir", 0700), 0);
-    struct meta fifo _meta_ = read_meta(tempdir_at(state), "fifo", -1), dir _meta_ = read_meta(tempdir_at(state), "dir", -1);
+    _meta_ struct meta fifo = read_meta(tempdir_at(state), "fifo", -1), dir = read_meta(tempdir_at(state), "dir", -1);
     assert_int_equal(fifo.size, 0);
     assert_int_equal(dir.size, 0);
     assert_true(S_ISFIFO(fifo.mode) && S_ISDIR(dir.mode));
 }
 
 static void large_values_and_long_lists_are_read(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     unsigned made = 0;
     char name[200], value[1500];
@@ -156,7 +156,7 @@ static void large_values_and_long_lists_are_read(void **state) {
             break;
     }
     made += fsetxattr(fd, "user.large", value, sizeof(value), 0) == 0;
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "file", fd);
     assert_true(made >= 5);
     assert_int_equal(meta_xattr_count(&meta), made);
 }
@@ -206,10 +206,10 @@ static void each_difference_has_its_own_bit(void **state) {
 
 static void a_copy_is_equal_and_its_own(void **state) {
     (void)state;
-    struct meta meta _meta_ = { .mode = S_IFLNK | 0777, .target = strdup("target"), .size = 6 };
+    _meta_ struct meta meta = { .mode = S_IFLNK | 0777, .target = strdup("target"), .size = 6 };
     meta.xattrs = memcpy(malloc(8), "\1\0\1\0\0\0xy", 8);
     meta.xattrs_size = 8;
-    struct meta copy _meta_ = {0};
+    _meta_ struct meta copy = {0};
     assert_int_equal(meta_copy(&copy, &meta), 0);
     assert_true(meta_equal(&meta, &copy));
     assert_ptr_not_equal(meta.target, copy.target);
@@ -225,7 +225,7 @@ static struct fingerprint fingerprint(int dirfd, const char *name) {
 }
 
 static void a_fingerprint_tells_every_change(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     struct fingerprint before = fingerprint(tempdir_at(state), "file"), again = fingerprint(tempdir_at(state), "file");
     assert_true(fingerprint_equal(&before, &again));
     assert_int_equal(write(fd, "x", 1), 1);
@@ -252,7 +252,7 @@ static void the_size_of_a_directory_is_its_birth(void **state) {
 /* Applying. */
 
 static void mode_times_and_xattrs_are_applied(void **state) {
-    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
+    _close_ int from = open_file(tempdir_at(state), "from"), to = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.same", "same");
     set_xattr(from, "user.other", "new");
@@ -265,7 +265,7 @@ static void mode_times_and_xattrs_are_applied(void **state) {
     assert_int_equal(futimens(from, times), 0);
     struct stat before, after;
     assert_int_equal(fstat(to, &before), 0);
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     assert_applies(tempdir_at(state), "to", &meta);
     assert_xattr(to, "user.extra", NULL);
     assert_int_equal(fstat(to, &after), 0);
@@ -275,48 +275,48 @@ static void mode_times_and_xattrs_are_applied(void **state) {
 }
 
 static void an_open_file_and_a_place_holder_are_changed_as_well(void **state) {
-    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
+    _close_ int from = open_file(tempdir_at(state), "from"), to = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
     assert_int_equal(fchmod(from, 0604), 0);
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     assert_applies(to, "", &meta);
     make_file(tempdir_at(state), "place");
-    int place _close_ = openat(tempdir_at(state), "place", O_PATH | O_CLOEXEC);
+    _close_ int place = openat(tempdir_at(state), "place", O_PATH | O_CLOEXEC);
     assert_applies(place, "", &meta);
     assert_int_equal(mkdirat(tempdir_at(state), "dir", 0700), 0);
-    int dir _close_ = openat(tempdir_at(state), "dir", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _close_ int dir = openat(tempdir_at(state), "dir", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     meta.mode = S_IFDIR | 01775;
     meta.size = 0;
     assert_applies(dir, "", &meta);
 }
 
 static void times_are_left_alone_when_asked(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _close_ int fd = open_file(tempdir_at(state), "file");
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "file", fd);
     meta.mtime.tv_sec -= 1000;
     assert_int_equal(meta_apply(fd, "", &meta, META_NO_TIMES, NULL), 0);
-    struct meta now _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _meta_ struct meta now = read_meta(tempdir_at(state), "file", fd);
     assert_int_equal(meta_differs(&meta, &now), SNAP_WHAT_TIME);
 }
 
 static void a_symlink_is_changed_and_not_what_it_points_to(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     assert_int_equal(symlinkat("file", tempdir_at(state), "link"), 0);
-    struct meta file _meta_ = read_meta(tempdir_at(state), "file", fd), link _meta_ = read_meta(tempdir_at(state), "link", -1);
+    _meta_ struct meta file = read_meta(tempdir_at(state), "file", fd), link = read_meta(tempdir_at(state), "link", -1);
     link.mtime = (struct timespec){ 1000000000, 1 };
     assert_applies(tempdir_at(state), "link", &link);
-    struct meta after _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _meta_ struct meta after = read_meta(tempdir_at(state), "file", fd);
     assert_true(meta_equal(&file, &after));
     assert_int_equal(meta_apply(tempdir_at(state), "link", &file, 0, NULL), -EINVAL);
 }
 
 static void a_read_only_file_gets_its_xattrs(void **state) {
-    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
+    _close_ int from = open_file(tempdir_at(state), "from"), to = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
     set_xattr(to, "user.b", "b");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     meta.mode = S_IFREG | 0444;
     assert_int_equal(fchmod(to, 0), 0);
     unsigned missing = 1;
@@ -340,10 +340,10 @@ static void need_acls(int fd) {
 }
 
 static void an_acl_goes_there_and_back(void **state) {
-    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
-    struct meta plain _meta_ = read_meta(tempdir_at(state), "to", to);
+    _close_ int from = open_file(tempdir_at(state), "from"), to = open_file(tempdir_at(state), "to");
+    _meta_ struct meta plain = read_meta(tempdir_at(state), "to", to);
     need_acls(from);
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     assert_int_equal(meta_xattr_count(&meta), 1);
     assert_int_equal(meta.mode & 0777, 0760);
     assert_applies(tempdir_at(state), "to", &meta);
@@ -355,15 +355,15 @@ static void an_acl_goes_there_and_back(void **state) {
 static void default_acls_go_with_directories(void **state) {
     assert_int_equal(mkdirat(tempdir_at(state), "from", 0750), 0);
     assert_int_equal(mkdirat(tempdir_at(state), "to", 0700), 0);
-    int from _close_ = openat(tempdir_at(state), "from", O_RDONLY | O_CLOEXEC);
+    _close_ int from = openat(tempdir_at(state), "from", O_RDONLY | O_CLOEXEC);
     need_acls(from);
     assert_int_equal(fsetxattr(from, "system.posix_acl_default", acl, sizeof(acl), 0), 0);
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     assert_int_equal(meta_xattr_count(&meta), 2);
     assert_applies(tempdir_at(state), "to", &meta);
     /* What is made below inherits an ACL, and loses it when its own metadata has none. */
     make_file(from, "inherits");
-    struct meta none _meta_ = read_meta(from, "inherits", -1);
+    _meta_ struct meta none = read_meta(from, "inherits", -1);
     assert_int_equal(meta_xattr_count(&none), 1);
     meta_done(&none);
     make_file(tempdir_at(state), "plain");
@@ -375,8 +375,8 @@ static void default_acls_go_with_directories(void **state) {
 static void owner_and_set_id_bits_are_kept_together(void **state) {
     if (geteuid() != 0)
         skip_because("only root gives files away");
-    int fd _close_ = open_file(tempdir_at(state), "file");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _close_ int fd = open_file(tempdir_at(state), "file");
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "file", fd);
     meta.uid = 12345;
     meta.gid = 23456;
     meta.mode = S_IFREG | 06755;
@@ -389,10 +389,10 @@ static void a_capability_survives_the_change_of_owner(void **state) {
     if (geteuid() != 0)
         skip_because("only root sets capabilities");
     static const uint8_t capability[] = { 1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
-    int from _close_ = open_file(tempdir_at(state), "from");
+    _close_ int from = open_file(tempdir_at(state), "from");
     if (fsetxattr(from, "security.capability", capability, sizeof(capability), 0) < 0)
         skip_because("no capabilities on this file system");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     assert_int_equal(meta_xattr_count(&meta), 1);
     meta.uid = 12345;
     make_file(tempdir_at(state), "to");
@@ -405,7 +405,7 @@ static void device_nodes_and_trusted_xattrs_are_for_root(void **state) {
         skip_because("only root makes device nodes");
     if (mknodat(tempdir_at(state), "device", S_IFBLK | 0600, makedev(7, 300)) < 0)
         skip_because("device nodes are refused here");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "device", -1);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "device", -1);
     assert_int_equal(meta.rdev_major, 7);
     assert_int_equal(meta.rdev_minor, 300);
     meta.mode = S_IFBLK | 0640;
@@ -415,7 +415,7 @@ static void device_nodes_and_trusted_xattrs_are_for_root(void **state) {
     (void)snprintf(path, sizeof(path), "%s/link", ((struct tempdir *)*state)->path);
     if (lsetxattr(path, "trusted.a", "t", 1, 0) < 0)
         skip_because("no trusted xattrs on symlinks here");
-    struct meta link _meta_ = read_meta(tempdir_at(state), "link", -1);
+    _meta_ struct meta link = read_meta(tempdir_at(state), "link", -1);
     assert_int_equal(meta_xattr_count(&link), 1);
     assert_int_equal(symlinkat("device", tempdir_at(state), "copy"), 0);
     assert_applies(tempdir_at(state), "copy", &link);
@@ -461,7 +461,7 @@ static void what_is_refused_is_told_or_left_out_of_the_store(void **state) {
 }
 
 static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state) {
-    int from _close_ = open_file(tempdir_at(state), "from"), to _close_ = open_file(tempdir_at(state), "to");
+    _close_ int from = open_file(tempdir_at(state), "from"), to = open_file(tempdir_at(state), "to");
     need_user_xattrs(from);
     set_xattr(from, "user.a", "a");
     set_xattr(from, "user.overlay.opaque", "theirs");
@@ -469,7 +469,7 @@ static void the_store_escapes_the_overlay_xattrs_of_the_project(void **state) {
     set_xattr(to, "user.overlay.opaque", "ours");
     set_xattr(to, "user.overlay.overlay.redirect", "old");
     set_xattr(to, "user.extra", "x");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "from", from);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "from", from);
     unsigned missing = 1;
     for (int i = 0; i < 2; i++) {
         assert_int_equal(meta_apply(tempdir_at(state), "to", &meta, META_STORE, &missing), 0);
@@ -498,19 +498,19 @@ static void the_layer_format_knows_its_own_xattrs(void **state) {
 }
 
 static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
+    _close_ int fd = open_file(tempdir_at(state), "file");
     need_user_xattrs(fd);
     enum { SIZE = 60000 };
-    char *value _free_ = calloc(1, SIZE);
+    _free_ char *value = calloc(1, SIZE);
     bool fits = fsetxattr(fd, "user.large", value, SIZE, 0) == 0;
     if (fits)
         skip_because("this file system takes an xattr of 60 000 bytes");
-    struct buf packed _buf_ = {0};
+    _buf_ struct buf packed = {0};
     buf_u16(&packed, 10);
     buf_u32(&packed, SIZE);
     buf_str(&packed, "user.large");
     buf_add(&packed, value, SIZE);
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "file", fd);
     meta.xattrs_size = packed.size;
     meta.xattrs = buf_take(&packed);
     unsigned missing = 0;
@@ -519,8 +519,8 @@ static void an_xattr_too_large_for_the_file_system_is_missing_and_no_full_disk(v
 }
 
 static void a_damaged_record_of_xattrs_is_refused(void **state) {
-    int fd _close_ = open_file(tempdir_at(state), "file");
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "file", fd);
+    _close_ int fd = open_file(tempdir_at(state), "file");
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "file", fd);
     meta.xattrs_size = 12;
     meta.xattrs = memcpy(malloc(12), "\6\0\377\377\0\0user.a", 12);
     assert_int_equal(meta_apply(fd, "", &meta, 0, NULL), -EINVAL);
@@ -528,7 +528,7 @@ static void a_damaged_record_of_xattrs_is_refused(void **state) {
 }
 
 static void what_is_not_there_is_an_error_and_not_missing(void **state) {
-    struct meta meta _meta_ = read_meta(tempdir_at(state), "", -1);
+    _meta_ struct meta meta = read_meta(tempdir_at(state), "", -1);
     unsigned missing = 77;
     assert_int_equal(meta_apply(tempdir_at(state), "none", &meta, 0, &missing), -ENOENT);
     assert_int_equal(meta_apply(-1, "", &meta, 0, &missing), -EBADF);

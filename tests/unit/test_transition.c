@@ -109,7 +109,7 @@ static void expect(struct scratch *scratch, const char *want) {
 }
 
 static void expect_text(struct scratch *scratch, const char *path, const char *text) {
-    struct buf content _buf_ = {0};
+    _buf_ struct buf content = {0};
     int r = fs_read_file(scratch->root, path, 4096, &content);
     if (!text)
         assert_int_equal(r, -ENOENT);
@@ -775,7 +775,7 @@ static void somebody_elses_change_between_a_kill_and_its_recovery_stays(void **s
     unsigned nth = 1;
     do {
         assert_true(killed_at(scratch, nth++, verb_rollback));
-        struct buf text _buf_ = {0};
+        _buf_ struct buf text = {0};
         assert_int_equal(fs_read_file(scratch->root, "f1", 16, &text), 0);
         if (text.data[0] == '1')
             break;
