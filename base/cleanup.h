@@ -23,6 +23,6 @@
 
 static inline void free_ptr(void *where) { free(*(void **)where); }
 static inline void closedir_ptr(DIR **dir) { if (*dir) closedir(*dir); }
-/* Keeps errno; returns -1, for fd = close_fd_(fd). */
+/* Keeps errno; returns -1, for fd = fd_close(fd). */
 static inline int fd_close(int fd) { if (fd >= 0) { int saved = errno; (void)close(fd); errno = saved; } return -1; }
 static inline void close_fd(int *fd) { *fd = fd_close(*fd); }

@@ -30,7 +30,7 @@ int dir_pin(struct dir *dir);
 void dir_unpin(struct dir *dir);
 struct dir_pinned { struct dir *dir; int fd; };
 static inline void dir_unpin_pinned(struct dir_pinned *pinned) { if (pinned->dir && pinned->fd >= 0) dir_unpin(pinned->dir); }
-/* struct dir_pinned _pinned_ at = dir_pinned(dir); if (at.fd < 0) ... */
+/* _pinned_ struct dir_pinned at = dir_pinned(dir); if (at.fd < 0) ... */
 #define _pinned_ _cleanup_(dir_unpin_pinned)
 static inline struct dir_pinned dir_pinned(struct dir *dir) { return (struct dir_pinned){ .dir = dir, .fd = dir_pin(dir) }; }
 

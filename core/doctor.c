@@ -69,7 +69,7 @@ static bool is_mounted_over(int fd, uint64_t mount) {
 }
 
 static int count_in(struct dir *dir, uint64_t mount, struct pile *pile, uint64_t *count) {
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0 || is_mounted_over(at.fd, mount))
         return 0;
     ++*count;

@@ -199,7 +199,7 @@ static int shareable(struct scan *scan, unsigned links, int64_t *base) {
 }
 
 static int capture_first(struct scan *scan, struct member *member, int64_t base, struct captured *ret, unsigned *ret_links) {
-    struct dir_pinned _pinned_ at = dir_pinned(member->dir->at);
+    _pinned_ struct dir_pinned at = dir_pinned(member->dir->at);
     if (at.fd < 0)
         return 1;
     struct statx stat;

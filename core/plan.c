@@ -895,7 +895,7 @@ static int builder_init(struct builder *builder) {
 }
 
 int plan_make(struct snap_project *project, const struct plan_request *request, struct plan **ret, struct snap_err *err) {
-    struct plan _plan_ *plan = calloc(1, sizeof(*plan));
+    _plan_ struct plan *plan = calloc(1, sizeof(*plan));
     if (!plan)
         return err_nomem(err);
     _builder_ struct builder builder = { .request = request, .project = project, .store = project->store, .plan = plan,

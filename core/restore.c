@@ -520,8 +520,8 @@ static int run(struct snap_project *project, const struct wanted *wanted, const 
 SNAP_API int snap_restore(struct snap_project *project, const char *spec, const char *dest, bool overwrite,
                           struct snap_rollback_result *ret, struct snap_err *err) {
     struct timespec start, end;
-    struct snapshot _snapshot_ *snapshot = NULL;
-    struct object _object_ *object = NULL;
+    _snapshot_ struct snapshot *snapshot = NULL;
+    _object_ struct object *object = NULL;
     _free_ char *path = NULL;
     struct spot spot = { .parent = -1 };
     struct snap_rollback_result result = {0};
@@ -565,7 +565,7 @@ static int meant_object(struct snap_project *project, const struct op *meant, ch
 
 static int count_changes(struct restoring *restoring, const struct op *meant, const char *name, uint64_t *ret, struct snap_err *err) {
     _paths_ char **paths = NULL;
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     int r = meant_object(restoring->project, meant, &paths, &object, err);
     if (r < 0 || !exists(restoring->dest.parent, name))
         return r;
@@ -667,7 +667,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
 
 int restore_redo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     _paths_ char **paths = NULL;
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     struct spot spot = { .parent = -1 };
     int r = meant_object(project, meant, &paths, &object, err);
     if (r < 0)
@@ -762,7 +762,7 @@ static int recover_undo(struct restoring *restoring, const struct op *target, in
 
 int restore_recover(struct snap_project *project, struct op *op, struct snap_err *err) {
     _restoring_ struct restoring restoring = { .project = project, .store = project->store, .dest = { .parent = -1 } };
-    struct op _op_ *target = NULL;
+    _op_ struct op *target = NULL;
     int r = op->target ? op_get(project->store, op->target, &target, err) : 0;
     if (r < 0)
         return r;

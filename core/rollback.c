@@ -87,8 +87,8 @@ static void count_row(struct snap_rollback_result *result, const struct change_r
 
 static int dry_run(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
                    snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct scan _scan_ *scan = NULL;
-    struct changes _changes_ changes = {0};
+    _scan_ struct scan *scan = NULL;
+    _changes_ struct changes changes = {0};
     uint64_t failed = project->failed;
     int r = scan_look(project, &scan, err);
     if (r < 0 || (r = changes_between(project, snapshot_point(target), index_newest(INDEX_PROJECT_LINE), scan, options->paths,
@@ -130,7 +130,7 @@ static int roll_back(struct snap_project *project, const struct snapshot *target
         return (int)newest;
     struct transition_request request = { .kind = "rollback", .before = newest, .after = target->public.number,
                                           .paths = options->paths, .force = options->force };
-    struct changes _changes_ changes = {0};
+    _changes_ struct changes changes = {0};
     struct point from = { INDEX_PROJECT_LINE, newest };
     if (fn && (r = changes_between(project, from, snapshot_point(target), NULL, options->paths, CHANGES_TIMES, &changes, err)) < 0)
         return r;
@@ -146,7 +146,7 @@ SNAP_API int snap_rollback(struct snap_project *project, const struct snap_rollb
                            snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
     struct timespec start;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    struct snapshot _snapshot_ *target = NULL;
+    _snapshot_ struct snapshot *target = NULL;
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
     int r = find_target(project, options->to, &target, err);

@@ -262,7 +262,7 @@ static int stage_known(struct seal *seal, struct row *row, struct dir *stage, st
     if (r < 0 || (r = index_content(seal->scan->store, entry->after->content, &content, err)) < 0)
         return r;
     name = content.name;
-    struct dir_pinned _pinned_ at = dir_pinned(stage);
+    _pinned_ struct dir_pinned at = dir_pinned(stage);
     if (at.fd < 0)
         return at.fd;
     bool own = entry->after->id >= seal->scan->first_object;
@@ -297,7 +297,7 @@ static int link_to_first(struct seal *seal, const struct row *first, struct dir 
 }
 
 static int stage_whiteout(struct dir *stage, const char *name) {
-    struct dir_pinned _pinned_ at = dir_pinned(stage);
+    _pinned_ struct dir_pinned at = dir_pinned(stage);
     return at.fd < 0 ? at.fd : layer_whiteout(at.fd, name);
 }
 

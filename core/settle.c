@@ -112,7 +112,7 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir) {
         return 0;
     int64_t parent = dir->to_parent ? dir->to_parent->id : 0;
     const char *name = dir->to_parent ? dir->to_name : "";
-    struct object _object_ *looked_up = NULL;
+    _object_ struct object *looked_up = NULL;
     const struct object *object = object_of(dir);
     struct live_entry known = {0};
     int r = 0;

@@ -379,7 +379,7 @@ static int begin(struct work *work, const struct transition_request *request, st
 
 /* Where the project stands after going to `number`: the next snapshot's parent. Safety snapshots are nobody's. */
 static int set_parent(struct work *work, int64_t number, struct snap_err *err) {
-    struct snapshot _snapshot_ *snapshot = NULL;
+    _snapshot_ struct snapshot *snapshot = NULL;
     int r = index_snapshot(work->store, number, &snapshot, err);
     if (r <= 0)
         return r;
@@ -545,7 +545,7 @@ int transition_run(struct snap_project *project, const struct transition_request
 static int found_by_index(struct work *work, struct plan_dir *dir, struct snap_err *err) {
     if (dir->touched || !dir->in_from || !dir->in_to)
         return 0;
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     int64_t parent = dir->from_parent ? dir->from_parent->id : 0;
     int r = index_lookup(work->store, dir->context ? work->ground : work->from, parent, dir->from_parent ? dir->from_name : "", &object, err);
     if (r <= 0)
@@ -636,7 +636,7 @@ static int forget(struct work *work, const char *state, struct snap_err *err) {
 static int request_of(struct snap_project *project, const struct op *op, char **paths, struct transition_request *ret, struct snap_err *err) {
     *ret = (struct transition_request){ .kind = op->kind, .before = op->before, .after = op->after, .target = op->target,
                                         .paths = (const char *const *)paths };
-    struct op _op_ *target = NULL;
+    _op_ struct op *target = NULL;
     int r = op->target && state_of_target(op->kind) ? op_get(project->store, op->target, &target, err) : 0;
     if (r <= 0)
         return r;
@@ -689,7 +689,7 @@ static int finish(struct snap_project *project, struct op *op, struct snap_err *
 }
 
 static int recover(struct snap_project *project, struct op *op, struct snap_err *err) {
-    struct op _op_ *target = NULL;
+    _op_ struct op *target = NULL;
     int r = op->target && state_of_target(op->kind) ? op_get(project->store, op->target, &target, err) : 0;
     if (r < 0)
         return r;
@@ -705,7 +705,7 @@ static int recover(struct snap_project *project, struct op *op, struct snap_err 
 
 int transition_recover(struct snap_project *project, struct snap_err *err) {
     for (;;) {
-        struct op _op_ *op = NULL;
+        _op_ struct op *op = NULL;
         int r = op_unfinished(project->store, &op, err);
         if (r <= 0 || (r = recover(project, op, err)) < 0)
             return r;

@@ -47,7 +47,7 @@ static int refuse_undo(const struct op *op, struct snap_err *err) {
 }
 
 static int find_undo(struct snap_project *project, int64_t id, struct op **ret, struct snap_err *err) {
-    struct op _op_ *op = NULL;
+    _op_ struct op *op = NULL;
     int r = id ? op_get(project->store, id, &op, err) : op_undo_candidate(project->store, &op, err);
     if (r < 0)
         return r;
@@ -82,7 +82,7 @@ static const char *or_empty(const char *text) {
 
 /* A safe change: the name that the operation left must still be there, unless forced. */
 static int check_name(struct snap_project *project, int64_t number, const char *left, bool force, struct snap_err *err) {
-    struct snapshot _snapshot_ *snapshot = NULL;
+    _snapshot_ struct snapshot *snapshot = NULL;
     int r = index_snapshot(project->store, number, &snapshot, err);
     if (r < 0)
         return r;
@@ -193,7 +193,7 @@ static int need_lock(struct snap_project *project, struct snap_err *err) {
 }
 
 SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct op _op_ *meant = NULL;
+    _op_ struct op *meant = NULL;
     int r = need_lock(project, err);
     if (r < 0 || (r = find_undo(project, operation, &meant, err)) < 0)
         return r;
@@ -201,7 +201,7 @@ SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool for
 }
 
 SNAP_API int snap_redo(struct snap_project *project, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct op _op_ *meant = NULL;
+    _op_ struct op *meant = NULL;
     int r = need_lock(project, err);
     if (r < 0 || (r = find_redo(project, &meant, err)) < 0)
         return r;

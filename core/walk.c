@@ -408,7 +408,7 @@ static void visited(const struct scan *scan, struct scan_dir *dir) {
 static int look_at_slice(struct pool *pool, struct task *task) {
     struct scan *scan = task->scan;
     struct scan_dir *dir = task->dir;
-    struct dir_pinned _pinned_ at = dir_pinned(dir->at);
+    _pinned_ struct dir_pinned at = dir_pinned(dir->at);
     if (at.fd < 0) {
         if (!went_away(at.fd))
             return at.fd;
@@ -475,7 +475,7 @@ static int visit(struct pool *pool, struct task *task) {
     int r = hook("scan.visit", dir_name(dir->at));
     if (r < 0)
         return r;
-    struct dir_pinned _pinned_ at = dir_pinned(dir->at);
+    _pinned_ struct dir_pinned at = dir_pinned(dir->at);
     if (at.fd >= 0)
         r = dir->listed ? recall_children(dir) : list_children(dir, at.fd);
     else

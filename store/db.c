@@ -104,7 +104,7 @@ static int translate(sqlite3 *connection, const char *path, int result, struct s
         result = sqlite3_extended_errcode(connection);
     int code = code_of(connection, result);
     const char *words = connection ? sqlite3_errmsg(connection) : sqlite3_errstr(result);
-    struct buf _buf_ space = {0};
+    _buf_ struct buf space = {0};
     const char *shown = show(path, &space);
     if ((result & 0xff) == SQLITE_IOERR || (result & 0xff) == SQLITE_CANTOPEN)
         err_errno(err, code, "cannot use the database '%s/store.db': %s", shown, words);
@@ -203,7 +203,7 @@ static int check_version(struct db *db, const char *path, int *ret_version, stru
         result = read_number(db->connection, "PRAGMA user_version", &version);
     if (result != SQLITE_OK)
         return translate(db->connection, path, result, err);
-    struct buf _buf_ space = {0};
+    _buf_ struct buf space = {0};
     const char *shown = show(path, &space);
     if (application != SCHEMA_APPLICATION_ID) {
         err_set(err, -EUCLEAN, "'%s/store.db' is not a database of snapctl", shown);
@@ -269,7 +269,7 @@ static int build(sqlite3 *connection) {
 }
 
 int db_create(int dirfd, const char *name, struct snap_err *err) {
-    int _close_ fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    _close_ int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(err, -errno, "cannot create the database");
     sqlite3 *connection = NULL;
@@ -419,7 +419,7 @@ int db_step(struct db_statement *statement, struct snap_err *err) {
 }
 
 int db_run(struct store *store, struct snap_err *err, const char *sql, const char *types, ...) {
-    struct db_statement _statement_ statement = {0};
+    _statement_ struct db_statement statement = {0};
     va_list args;
     va_start(args, types);
     int code = bind_all(&statement, store, err, sql, types, &args, SQLITE_STATIC);

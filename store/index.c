@@ -116,7 +116,7 @@ static bool is_consistent(const struct object *object) {
 }
 
 int object_row(struct db_statement *row, int column, struct object *ret, struct snap_err *err) {
-    struct object _cleanup_(object_done) object = { .id = db_int(row, column) };
+    _cleanup_(object_done) struct object object = { .id = db_int(row, column) };
     bool failed = object.id <= 0;
     object.dir = positive_row(row, column + 1, &failed);
     int r = meta_row(row, column + 2, &object.meta, &failed);
@@ -156,7 +156,7 @@ int name_row(struct db_statement *row, int column, int64_t dir, struct buf *name
 
 int content_row(struct db_statement *row, struct content *ret, struct snap_err *err) {
     struct content content = { .id = db_int(row, 0) };
-    struct buf _buf_ name = {0};
+    _buf_ struct buf name = {0};
     bool failed = false;
     size_t at;
     content.layer = positive_row(row, 1, &failed);
@@ -179,7 +179,7 @@ static void make_public(struct snapshot *snapshot) {
 }
 
 int snapshot_row(struct db_statement *row, struct snapshot **ret, struct snap_err *err) {
-    struct snapshot _snapshot_ *snapshot = calloc(1, sizeof(*snapshot));
+    _snapshot_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (!snapshot)
         return err_nomem(err);
     bool failed = false;

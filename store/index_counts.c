@@ -55,7 +55,7 @@ static uint64_t set_size(const struct set *set) {
 struct window { int64_t line, before, at, after; };
 
 static int find_window(struct store *store, const struct snapshot *snapshot, struct window *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int64_t number = snapshot->public.number;
     int r = db_bind(&row, store, err, "SELECT (SELECT max(id) FROM snapshot WHERE line = ?1 AND id < ?2),"
                     " coalesce((SELECT min(id) FROM snapshot WHERE line = ?1 AND id > ?2), " NEVER_SQL ")", "ii",
@@ -69,7 +69,7 @@ static int find_window(struct store *store, const struct snapshot *snapshot, str
 
 /* Contents of rows that no other snapshot of the line shows. */
 static int read_own(struct store *store, const struct window *window, struct set *own, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT o.content, o.size FROM entry e INDEXED BY entry_by_born CROSS JOIN object o"
                     " ON o.id = e.object WHERE e.line = ?1 AND e.born > ?2 AND e.born <= ?3 AND e.died > ?3 AND e.died <= ?4"
                     " AND o.content IS NOT NULL", "iiii", window->line, window->before, window->at, window->after);
@@ -115,13 +115,13 @@ static int count_row(struct tally *tally, struct db_statement *row) {
 }
 
 int index_counts(struct store *store, const struct snapshot *snapshot, struct snap_counts *ret, struct snap_err *err) {
-    struct tally _cleanup_(tally_done) tally = {0};
+    _cleanup_(tally_done) struct tally tally = {0};
     int r = find_window(store, snapshot, &tally.window, err);
     if (r == 0)
         r = read_own(store, &tally.window, &tally.own, err);
     if (r < 0)
         return r;
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     r = db_bind(&row, store, err, "SELECT e.line, e.born, e.died, e.object, o.mode, o.size, o.flags, o.content"
                 " FROM entry e CROSS JOIN object o ON o.id = e.object", "");
     while (r >= 0 && (r = db_step(&row, err)) > 0)

@@ -42,7 +42,7 @@ static int read_sides(struct sides *sides, struct db_statement *row, bool after,
 
 /* Born between and still there at the end: what is there after. */
 static int read_born(struct sides *sides, struct store *store, int64_t line, int64_t a, int64_t b, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT dir, name, object FROM entry INDEXED BY entry_by_born"
                     " WHERE line = ?1 AND born > ?2 AND born <= ?3 AND died > ?3", "iii", line, a, b);
     return r < 0 ? r : read_sides(sides, &row, true, err);
@@ -50,7 +50,7 @@ static int read_born(struct sides *sides, struct store *store, int64_t line, int
 
 /* Died between and there at the beginning: what was there before. */
 static int read_died(struct sides *sides, struct store *store, int64_t line, int64_t a, int64_t b, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT dir, name, object FROM entry INDEXED BY entry_by_died"
                     " WHERE line = ?1 AND died > ?2 AND died <= ?3 AND died < " NEVER_SQL " AND born <= ?2", "iii", line, a, b);
     return r < 0 ? r : read_sides(sides, &row, false, err);
@@ -92,7 +92,7 @@ static int tell(const struct sides *sides, bool swapped, index_change_fn fn, voi
 int index_diff(struct store *store, struct point from, struct point to, index_change_fn fn, void *data, struct snap_err *err) {
     if (from.line != to.line)
         return err_set(err, -EINVAL, "snapshots of two lines cannot be compared by what happened between them");
-    struct sides _cleanup_(sides_done) sides = {0};
+    _cleanup_(sides_done) struct sides sides = {0};
     bool swapped = from.snap > to.snap;
     int64_t a = MIN(from.snap, to.snap), b = MAX(from.snap, to.snap);
     int r = a == b ? 0 : read_born(&sides, store, from.line, a, b, err);

@@ -98,7 +98,7 @@ static void history_done(struct history *history) {
 /* The directories that were called so, in one that was in place in `within`. */
 static int read_dirs_at(struct history *history, const struct span *within, const char *name, size_t size, struct spans *ret,
                         struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, history->store, err, "SELECT id, born, died FROM dir INDEXED BY dir_by_place"
                     " WHERE line = ? AND parent = ? AND name = ?", "iib", history->line, within->what, name, size);
     return r < 0 ? r : read_spans(ret, &row, within, err);
@@ -106,7 +106,7 @@ static int read_dirs_at(struct history *history, const struct span *within, cons
 
 /* From directories to those of the next component. */
 static int step_down(struct history *history, struct spans *spans, const char *name, size_t size, struct snap_err *err) {
-    struct spans _cleanup_(spans_done) next = {0};
+    _cleanup_(spans_done) struct spans next = {0};
     for (size_t i = 0; i < spans->count; i++) {
         int r = read_dirs_at(history, &spans->at[i], name, size, &next, err);
         if (r < 0)
@@ -141,10 +141,10 @@ static int add_changes(struct numbers *numbers, struct spans *entries) {
 
 /* The path's own entry. */
 static int read_own(struct history *history, const char *name, size_t size, struct snap_err *err) {
-    struct spans _cleanup_(spans_done) entries = {0};
+    _cleanup_(spans_done) struct spans entries = {0};
     for (size_t i = 0; i < history->parents.count; i++) {
         const struct span *within = &history->parents.at[i];
-        struct db_statement _statement_ row = {0};
+        _statement_ struct db_statement row = {0};
         int r = db_bind(&row, history->store, err, "SELECT object, born, died FROM entry WHERE line = ? AND dir = ? AND name = ?",
                         "iib", history->line, within->what, name, size);
         if (r == 0)
@@ -157,7 +157,7 @@ static int read_own(struct history *history, const char *name, size_t size, stru
 
 /* What was born or died in a directory while it was at or below the path; its directories come next. */
 static int read_within(struct history *history, const struct span *within, struct snap_err *err) {
-    struct db_statement _statement_ row = {0}, dirs = {0};
+    _statement_ struct db_statement row = {0}, dirs = {0};
     int r = db_bind(&row, history->store, err, "SELECT born, died FROM entry WHERE line = ? AND dir = ?", "ii",
                     history->line, within->what);
     while (r >= 0 && (r = db_step(&row, err)) > 0) {
@@ -187,7 +187,7 @@ static int read_below(struct history *history, const char *name, size_t size, st
 }
 
 int index_history(struct store *store, int64_t line, const char *path, int64_t **ret, size_t *ret_count, struct snap_err *err) {
-    struct history _cleanup_(history_done) history = { .store = store, .line = line };
+    _cleanup_(history_done) struct history history = { .store = store, .line = line };
     const char *name = "";
     size_t size = 0;
     int r = spans_add(&history.parents, (struct span){ .what = 0, .born = 1, .died = NEVER }) < 0 ? err_nomem(err) : 0;

@@ -7,7 +7,7 @@
 
 /* The object at a place: > 0, 0 absent, negative errno. */
 static int64_t entry_at(struct store *store, struct point at, int64_t dir, const char *name, size_t size, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT died, object FROM entry WHERE line = ? AND dir = ? AND name = ? AND born <= ?"
                     " ORDER BY born DESC LIMIT 1", "iibi", at.line, dir, name, size, at.snap);
     if (r == 0)
@@ -47,7 +47,7 @@ int index_lookup(struct store *store, struct point at, int64_t dir, const char *
 }
 
 int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " OBJECT_COLUMNS " FROM object o WHERE o.id = ?", "i", id);
     if (r == 0)
         r = db_step(&row, err);
@@ -55,7 +55,7 @@ int index_object(struct store *store, int64_t id, struct object **ret, struct sn
         return r;
     if (r == 0)
         return index_damaged(err, "the index is damaged: object %lld is missing", (long long)id);
-    struct object _object_ *object = calloc(1, sizeof(*object));
+    _object_ struct object *object = calloc(1, sizeof(*object));
     if (!object)
         return err_nomem(err);
     r = object_row(&row, 0, object, err);
@@ -66,7 +66,7 @@ int index_object(struct store *store, int64_t id, struct object **ret, struct sn
 }
 
 int index_content(struct store *store, int64_t id, struct content *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE id = ?", "i", id);
     if (r == 0)
         r = db_step(&row, err);
@@ -76,7 +76,7 @@ int index_content(struct store *store, int64_t id, struct content *ret, struct s
 }
 
 int index_content_with(struct store *store, const struct digest *digest, uint64_t size, struct content *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE xxh128 = ? AND size = ? LIMIT 1", "bi",
                     digest->bytes, sizeof(digest->bytes), (int64_t)size);
     if (r == 0)
@@ -89,7 +89,7 @@ int index_content_with(struct store *store, const struct digest *digest, uint64_
 
 /* The identity of a directory's object, 0 of anything else. */
 static int64_t identity_of(struct store *store, int64_t object, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT dir FROM object WHERE id = ?", "i", object);
     if (r == 0)
         r = db_step(&row, err);
@@ -125,7 +125,7 @@ int index_resolve(struct store *store, struct point at, const char *path, int64_
     int64_t found = walk(store, at, path, &place, err);
     if (found <= 0)
         return (int)found;
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     int r = ret ? index_object(store, place.object, &object, err) : 0;
     if (r < 0)
         return r;
@@ -172,7 +172,7 @@ static int listing_add(struct listing *listing, struct db_statement *row, int64_
 }
 
 static int read_listing(struct listing *listing, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = entries_at(&row, store, at, dir, err);
     while (r >= 0 && (r = db_step(&row, err)) > 0)
         r = listing_add(listing, &row, dir, err);
@@ -180,7 +180,7 @@ static int read_listing(struct listing *listing, struct store *store, struct poi
 }
 
 int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err) {
-    struct listing _cleanup_(listing_done) listing = {0};
+    _cleanup_(listing_done) struct listing listing = {0};
     int r = read_listing(&listing, store, at, dir, err);
     for (size_t i = 0; i < listing.count && r == 0; i++)
         r = fn(data, listing.names.data + listing.rows[i].name, &listing.rows[i].object);
@@ -192,7 +192,7 @@ int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, v
 #define LINKS_AT " FROM link WHERE object = ?1 AND line = ?2 AND born <= ?3 AND died > ?3"
 
 int64_t index_links(struct store *store, struct point at, int64_t object, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT max(count(*), 1)" LINKS_AT, "iii", object, at.line, at.snap);
     if (r == 0)
         r = db_step(&row, err);
@@ -200,10 +200,10 @@ int64_t index_links(struct store *store, struct point at, int64_t object, struct
 }
 
 int index_names(struct store *store, struct point at, int64_t object, name_fn fn, void *data, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT dir, name" LINKS_AT " ORDER BY dir, name", "iii", object, at.line, at.snap);
     while (r == 0 && (r = db_step(&row, err)) > 0) {
-        struct buf _buf_ name = {0};
+        _buf_ struct buf name = {0};
         size_t start;
         r = name_row(&row, 1, db_int(&row, 0), &name, &start, err);
         if (r == 0)
@@ -215,8 +215,8 @@ int index_names(struct store *store, struct point at, int64_t object, name_fn fn
 /* Where a directory lies. */
 
 int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *ret_parent, char **ret_name, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
-    struct buf _buf_ name = {0};
+    _statement_ struct db_statement row = {0};
+    _buf_ struct buf name = {0};
     size_t start;
     int r = dir_at(&row, store, at, dir, err);
     if (r <= 0)
@@ -235,7 +235,7 @@ enum { LEVELS_MAX = 1 << 20 };             /* more is a circle */
 /* Names from the directory up to the root's, each with its NUL. */
 static int climb(struct store *store, struct point at, int64_t dir, struct buf *names, struct snap_err *err) {
     for (int level = 0; dir != INDEX_ROOT; level++) {
-        struct db_statement _statement_ row = {0};
+        _statement_ struct db_statement row = {0};
         size_t start;
         int r = dir_at(&row, store, at, dir, err);
         if (r <= 0)
@@ -251,7 +251,7 @@ static int climb(struct store *store, struct point at, int64_t dir, struct buf *
 }
 
 int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err) {
-    struct buf _buf_ names = {0};
+    _buf_ struct buf names = {0};
     int r = climb(store, at, dir, &names, err);
     if (r <= 0)
         return r;

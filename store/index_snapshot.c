@@ -11,13 +11,13 @@ static int one_snapshot(struct db_statement *row, struct snapshot **ret, struct 
 }
 
 int index_snapshot(struct store *store, int64_t number, struct snapshot **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE id = ?", "i", number);
     return r < 0 ? r : one_snapshot(&row, ret, err);
 }
 
 int index_snapshot_named(struct store *store, const char *name, struct snapshot **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE name = ?", "s", name);
     return r < 0 ? r : one_snapshot(&row, ret, err);
 }
@@ -25,7 +25,7 @@ int index_snapshot_named(struct store *store, const char *name, struct snapshot 
 int index_latest(struct store *store, int64_t line, uint64_t back, struct snapshot **ret, struct snap_err *err) {
     if (back > INT64_MAX)
         return 0;
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE line = ? AND flags & ? = 0"
                     " ORDER BY id DESC LIMIT 1 OFFSET ?", "iii",
                     line, (int64_t)(SNAPSHOT_AUTO | SNAPSHOT_HIDDEN), (int64_t)back);
@@ -33,7 +33,7 @@ int index_latest(struct store *store, int64_t line, uint64_t back, struct snapsh
 }
 
 int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT id FROM snapshot WHERE line = ? ORDER BY id DESC LIMIT 1", "i", line);
     if (r == 0)
         r = db_step(&row, err);
@@ -41,11 +41,11 @@ int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *
 }
 
 int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE line = ? AND flags & ? = 0"
                     " ORDER BY id DESC", "ii", line, (int64_t)SNAPSHOT_HIDDEN);
     while (r >= 0) {
-        struct snapshot _snapshot_ *snapshot = NULL;
+        _snapshot_ struct snapshot *snapshot = NULL;
         r = one_snapshot(&row, &snapshot, err);
         if (r <= 0)
             break;
@@ -58,7 +58,7 @@ int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *dat
 
 /* -EEXIST: another snapshot has it. */
 static int check_name_free(struct store *store, const char *name, int64_t number, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT id FROM snapshot WHERE name = ? AND id <> ?", "si", name, number);
     if (r == 0)
         r = db_step(&row, err);
@@ -88,7 +88,7 @@ int index_change_snapshot(struct store *store, int64_t number, const char *name,
     int r = name_or_null(name) ? check_name_free(store, name, number, err) : 0;
     if (r < 0)
         return r;
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     r = db_bind(&row, store, err, "UPDATE snapshot SET flags = (flags & ~?2) | ?3, name = CASE WHEN ?4 THEN ?5 ELSE name END"
                 " WHERE id = ?1 RETURNING id", "iiiis", number, (int64_t)clear_flags, (int64_t)set_flags,
                 (int64_t)(name != NULL), name_or_null(name));

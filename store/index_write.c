@@ -6,7 +6,7 @@
 
 /* No object's number may be one that a directory ever had as its identity: that outlives the object which began it. */
 int index_next_ids(struct store *store, struct index_ids *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err,
         "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'snapshot'), 0), coalesce((SELECT max(id) FROM snapshot), 0)),"
         " max(1, coalesce((SELECT max(id) FROM object), 0),"
@@ -31,7 +31,7 @@ int index_add_content(struct store *store, const struct content *content, struct
 int index_add_object(struct store *store, const struct object *object, struct snap_err *err) {
     const struct meta *meta = &object->meta;
     bool digested = S_ISREG(meta->mode) && !(object->flags & OBJECT_UNREAD);
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "INSERT INTO object(id, dir, mode, uid, gid, size, mtime_sec, mtime_nsec, rdev, flags, content,"
                     " target, xattrs, xxh128) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?)", "iiiiiiiiiiinbb",
                     object->id, object->dir, (int64_t)meta->mode, (int64_t)meta->uid, (int64_t)meta->gid, (int64_t)meta->size,
@@ -49,7 +49,7 @@ struct row { int64_t born, died, object, identity; unsigned flags; };
 
 /* 1 found, 0 = nothing ever was there. */
 static int read_latest(const struct place *place, struct row *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, place->store, err, "SELECT e.born, e.died, e.object, o.dir, o.flags FROM entry e"
                     " LEFT JOIN object o ON o.id = e.object WHERE e.line = ? AND e.dir = ? AND e.name = ?"
                     " ORDER BY e.born DESC LIMIT 1", "iin", place->line, place->dir, place->name);
@@ -82,7 +82,7 @@ static int end_link(const struct place *place, const struct row *row, struct sna
 
 /* The directory's latest place: 1 = it is this one, 2 = it is another one, 0 = it has none. *ret_born: since when. */
 static int read_dir(const struct place *place, int64_t identity, int64_t *ret_born, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, place->store, err, "SELECT born, died, parent = ? AND name = ? FROM dir WHERE line = ? AND id = ?"
                     " ORDER BY born DESC LIMIT 1", "inii", place->dir, place->name, place->line, identity);
     if (r == 0)
@@ -204,7 +204,7 @@ static int check_newest(struct store *store, const struct snapshot *snapshot, st
 }
 
 int index_drop_newest(struct store *store, int64_t number, struct snap_err *err) {
-    struct snapshot _snapshot_ *snapshot = NULL;
+    _snapshot_ struct snapshot *snapshot = NULL;
     int r = index_snapshot(store, number, &snapshot, err);
     if (r == 0)
         return err_set(err, -ENOENT, "there is no snapshot %lld", (long long)number);

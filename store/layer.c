@@ -181,7 +181,7 @@ struct dir *stage_dir(struct stage *stage, int64_t id) {
 
 int stage_create(struct stage *stage, struct dir *dir, const char *name, mode_t mode) {
     (void)stage;
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
     int fd = openat(at.fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
@@ -198,7 +198,7 @@ static int make_node(int dirfd, const char *name, const struct meta *meta) {
 }
 
 int stage_make_special(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta) {
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
     int result = make_node(at.fd, name, meta);
@@ -210,10 +210,10 @@ int stage_make_special(struct stage *stage, struct dir *dir, const char *name, c
 
 int stage_link(struct stage *stage, struct dir *from_dir, const char *from, struct dir *dir, const char *name) {
     (void)stage;
-    struct dir_pinned _pinned_ source = dir_pinned(from_dir);
+    _pinned_ struct dir_pinned source = dir_pinned(from_dir);
     if (source.fd < 0)
         return source.fd;
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
     return linkat(source.fd, from, at.fd, name, 0) < 0 ? -errno : 0;
@@ -221,7 +221,7 @@ int stage_link(struct stage *stage, struct dir *from_dir, const char *from, stru
 
 int stage_remove(struct stage *stage, struct dir *dir, const char *name) {
     (void)stage;
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
     if (unlinkat(at.fd, name, 0) == 0)
@@ -240,7 +240,7 @@ static struct meta storable(const struct meta *meta, mode_t stored) {
 
 int stage_apply(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta) {
     (void)stage;
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
     struct stat stat;
@@ -282,7 +282,7 @@ static int finish_dir(int fd, const struct meta *meta, bool opaque, const char *
 }
 
 static int move_dir(struct stage *stage, struct dir *dir, int64_t parent, const char *name) {
-    struct dir_pinned _pinned_ flat = dir_pinned(dirs_root(stage->dirs));
+    _pinned_ struct dir_pinned flat = dir_pinned(dirs_root(stage->dirs));
     if (flat.fd < 0)
         return flat.fd;
     if (parent == 0)
@@ -290,7 +290,7 @@ static int move_dir(struct stage *stage, struct dir *dir, int64_t parent, const 
     _dir_ struct dir *above = stage_dir(stage, parent);
     if (!above)
         return -errno;
-    struct dir_pinned _pinned_ to = dir_pinned(above);
+    _pinned_ struct dir_pinned to = dir_pinned(above);
     if (to.fd < 0)
         return to.fd;
     return renameat(flat.fd, dir_name(dir), to.fd, name) < 0 ? -errno : 0;
@@ -302,7 +302,7 @@ int stage_place_dir(struct stage *stage, int64_t id, int64_t parent, const char 
     _dir_ struct dir *dir = stage_dir(stage, id);
     if (!dir)
         return -errno;
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return at.fd;
     int result = move_dir(stage, dir, parent, name);

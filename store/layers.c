@@ -293,7 +293,7 @@ static const char *wrong_with(const struct stat *stat, const struct content *con
 }
 
 static int open_file(struct dir *dir, const struct content *content, struct snap_err *err) {
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return cannot_open(err, at.fd, content, dir, "lies in what is no directory");
     _close_ int fd = openat(at.fd, content->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -337,7 +337,7 @@ int layers_content_differs(struct layers *layers, int64_t id, struct snap_err *e
 }
 
 static int link_file(struct dir *dir, const struct content *content, int dirfd, const char *name, struct snap_err *err) {
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return cannot_open(err, at.fd, content, dir, "lies in what is no directory");
     struct stat stat;

@@ -102,10 +102,10 @@ static int connect(struct live *live, int64_t *ret_damaged) {
 }
 
 int live_load(struct store *store, struct live **ret, struct snap_err *err) {
-    struct live _live_ *live = calloc(1, sizeof(*live));
+    _live_ struct live *live = calloc(1, sizeof(*live));
     if (!live)
         return err_nomem(err);
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int64_t dir = 0;
     int r = db_bind(&row, store, err, "SELECT dir, first, data FROM live ORDER BY dir, first", "");
     while (r >= 0 && (r = db_step(&row, err)) > 0) {
@@ -152,7 +152,7 @@ int live_next(const struct live *live, struct live_iter *iter) {
 }
 
 int live_find(struct store *store, int64_t dir, const char *name, struct live_entry *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT data FROM live WHERE dir = ? AND first <= ? ORDER BY first DESC LIMIT 1", "in", dir, name);
     if (r == 0)
         r = db_step(&row, err);
@@ -160,7 +160,7 @@ int live_find(struct store *store, int64_t dir, const char *name, struct live_en
         return r;
     size_t size = 0;
     const void *data = db_blob(&row, 0, &size);
-    struct part_entries _part_ entries = {0};
+    _part_ struct part_entries entries = {0};
     r = part_read(dir, data, size, &entries, err);
     if (r < 0)
         return r;

@@ -71,8 +71,8 @@ static void read_record(struct bufread *reader, struct live_entry *ret) {
 }
 
 size_t part_pack(const struct live_entry *entries, size_t count, size_t limit, struct buf *out) {
-    struct buf _buf_ records = {0};
-    struct buf _buf_ names = {0};
+    _buf_ struct buf records = {0};
+    _buf_ struct buf names = {0};
     uint8_t head[2 * NUMBER_MAX], record[RECORD_MAX];
     size_t packed = 0;
     for (; packed < count && !names.failed; packed++) {
@@ -159,7 +159,7 @@ int part_read(int64_t dir, const void *data, size_t size, struct part_entries *r
     struct part part;
     if (part_open(data, size, &part) < 0)
         return part_damaged(dir, err);
-    struct part_entries _part_ entries = {
+    _part_ struct part_entries entries = {
         .at = calloc(part.count + 1, sizeof(*entries.at)),     /* room for one that is to be put in */
         .count = part.count,
         .names = malloc(part.names_size + 1),

@@ -20,7 +20,7 @@ static int stored_row(struct db_statement *row, int64_t dir, struct stored *ret,
     const char *key = db_blob(row, 0, &key_size);
     if (!key || memchr(key, '\0', key_size) || !db_blob(row, 1, &size))
         return part_damaged(dir, err);
-    struct stored _cleanup_(stored_done) stored = { .key = db_text(row, 0), .data = db_text(row, 1), .size = size };
+    _cleanup_(stored_done) struct stored stored = { .key = db_text(row, 0), .data = db_text(row, 1), .size = size };
     if (!stored.key || !stored.data)
         return err_nomem(err);
     *ret = stored;
@@ -45,7 +45,7 @@ static int write_part(struct store *store, int64_t dir, const char *key, const s
 /* Puts entries where `old` stands, or stood nothing: as one part under its key, or as several of equal size. */
 static int write_run(struct store *store, int64_t dir, const struct stored *old, const struct live_entry *entries, size_t count,
                      struct snap_err *err) {
-    struct buf _buf_ packed = {0};
+    _buf_ struct buf packed = {0};
     const char *key = old->data ? old->key : "";
     part_pack(entries, count, SIZE_MAX, &packed);
     size_t parts = packed.size / PART_MAX + 1, limit = packed.size / parts + 1;
@@ -91,7 +91,7 @@ static int parts_add(struct parts *parts, struct db_statement *row, int64_t dir,
 }
 
 static int read_parts(struct parts *parts, struct store *store, int64_t dir, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT first, data FROM live WHERE dir = ? ORDER BY first", "i", dir);
     while (r >= 0 && (r = db_step(&row, err)) > 0)
         r = parts_add(parts, &row, dir, err);
@@ -104,7 +104,7 @@ static bool worth_keeping(const struct parts *parts) {
 }
 
 int live_write_dir(struct store *store, int64_t dir, const struct live_entry *entries, size_t count, struct snap_err *err) {
-    struct parts _cleanup_(parts_done) parts = {0};
+    _cleanup_(parts_done) struct parts parts = {0};
     int r = read_parts(&parts, store, dir, err);
     if (r < 0)
         return r;
@@ -128,14 +128,14 @@ int live_write_dir(struct store *store, int64_t dir, const struct live_entry *en
 /* One record: the part that it belongs to. 1 found, 0 the directory has none. */
 static int read_part(struct store *store, int64_t dir, const char *name, struct stored *ret, struct part_entries *ret_entries,
                      struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT first, data FROM live WHERE dir = ? AND first <= ? ORDER BY first DESC LIMIT 1",
                     "in", dir, name);
     if (r == 0)
         r = db_step(&row, err);
     if (r <= 0)
         return r;
-    struct stored _cleanup_(stored_done) stored = {0};
+    _cleanup_(stored_done) struct stored stored = {0};
     r = stored_row(&row, dir, &stored, err);
     if (r == 0)
         r = part_read(dir, stored.data, stored.size, ret_entries, err);
@@ -151,8 +151,8 @@ static bool is_at(const struct part_entries *entries, size_t at, const char *nam
 }
 
 int live_put(struct store *store, int64_t dir, const struct live_entry *entry, struct snap_err *err) {
-    struct stored _cleanup_(stored_done) stored = {0};
-    struct part_entries _part_ entries = {0};
+    _cleanup_(stored_done) struct stored stored = {0};
+    _part_ struct part_entries entries = {0};
     int r = read_part(store, dir, entry->name, &stored, &entries, err);
     if (r < 0)
         return r;
@@ -168,14 +168,14 @@ int live_put(struct store *store, int64_t dir, const struct live_entry *entry, s
 }
 
 static int has_more_parts(struct store *store, int64_t dir, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT 1 FROM live WHERE dir = ? AND first > x'' LIMIT 1", "i", dir);
     return r < 0 ? r : db_step(&row, err);
 }
 
 int live_remove(struct store *store, int64_t dir, const char *name, struct snap_err *err) {
-    struct stored _cleanup_(stored_done) stored = {0};
-    struct part_entries _part_ entries = {0};
+    _cleanup_(stored_done) struct stored stored = {0};
+    _part_ struct part_entries entries = {0};
     int r = read_part(store, dir, name, &stored, &entries, err);
     if (r <= 0)
         return r;
@@ -239,8 +239,8 @@ static int reset_add(struct reset *reset, struct db_statement *row, struct snap_
 }
 
 int live_reset(struct store *store, struct snap_err *err) {
-    struct reset _cleanup_(reset_done) reset = {0};
-    struct db_statement _statement_ row = {0};
+    _cleanup_(reset_done) struct reset reset = {0};
+    _statement_ struct db_statement row = {0};
     int r = db_run(store, err, "DELETE FROM live", "");
     if (r == 0)
         r = db_bind(&row, store, err, "SELECT e.dir, e.name, e.object, o.dir, o.flags FROM entry e CROSS JOIN object o"

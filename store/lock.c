@@ -44,7 +44,7 @@ static void read_holder(int fd, struct buf *ret) {
 }
 
 static int held_by_another(int fd, struct snap_err *err) {
-    struct buf _buf_ holder = {0};
+    _buf_ struct buf holder = {0};
     read_holder(fd, &holder);
     if (holder.size > 0 && !holder.failed)
         err_set(err, -EBUSY, "the store is locked by pid %s", holder.data);
@@ -76,7 +76,7 @@ static int take(int fd, enum store_lock how, const volatile sig_atomic_t *cancel
 
 /* Best effort: without the text the next one only learns less. The line goes in at once, so that nobody reads half of it. */
 static void write_holder(int fd, const char *command) {
-    struct buf _buf_ text = {0};
+    _buf_ struct buf text = {0};
     buf_fmt(&text, "%ld %.*s", (long)getpid(), TEXT_MAX / 2, command ? command : "snapctl");
     for (size_t i = 0; i < text.size; i++)
         if (text.data[i] == '\n')
@@ -90,7 +90,7 @@ static void write_holder(int fd, const char *command) {
 
 int lock_take(int run_fd, enum store_lock how, const char *command, const volatile sig_atomic_t *cancel, int *ret_fd, struct snap_err *err) {
     for (;;) {
-        int _close_ fd = open_lock(run_fd, err);
+        _close_ int fd = open_lock(run_fd, err);
         if (fd < 0)
             return fd;
         int code = take(fd, how, cancel, err);

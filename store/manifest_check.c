@@ -68,7 +68,7 @@ static int check_file(struct check *check, const struct manifest_entry *entry, s
     const struct object *object = entry->object;
     if (entry->content_layer || !object->content)
         return 0;
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return wrong_or_failed(check, at.fd, dir, entry->name);
     struct stat stat;
@@ -83,7 +83,7 @@ static int check_file(struct check *check, const struct manifest_entry *entry, s
 
 /* What could not be made stands there as an empty file. */
 static int check_special(struct check *check, const struct manifest_entry *entry, struct dir *dir) {
-    struct dir_pinned _pinned_ at = dir_pinned(dir);
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
     if (at.fd < 0)
         return wrong_or_failed(check, at.fd, dir, entry->name);
     struct stat stat;
@@ -95,7 +95,7 @@ static int check_special(struct check *check, const struct manifest_entry *entry
 }
 
 static int check_dir(struct check *check, const struct manifest_entry *entry, struct dir *node) {
-    struct dir_pinned _pinned_ at = dir_pinned(node);
+    _pinned_ struct dir_pinned at = dir_pinned(node);
     return at.fd < 0 ? wrong_or_failed(check, at.fd, dir_parent(node), entry->in ? entry->name : "") : 0;
 }
 

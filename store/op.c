@@ -79,7 +79,7 @@ static bool lost(struct db_statement *row, int column, const char *text) {
 }
 
 static int read_op(struct db_statement *row, struct op **ret, struct snap_err *err) {
-    struct op _op_ *op = calloc(1, sizeof(*op));
+    _op_ struct op *op = calloc(1, sizeof(*op));
     if (!op)
         return err_nomem(err);
     op->id = db_int(row, 0);
@@ -104,7 +104,7 @@ static int read_one(struct db_statement *row, struct op **ret, struct snap_err *
 }
 
 int op_get(struct store *store, int64_t id, struct op **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.id = ?", "i", id);
     return code < 0 ? code : read_one(&row, ret, err);
 }
@@ -117,8 +117,8 @@ static int not_begun(const struct op *op, struct snap_err *err) {
 }
 
 int op_unfinished(struct store *store, struct op **ret, struct snap_err *err) {
-    struct op _op_ *op = NULL;
-    struct db_statement _statement_ row = {0};
+    _op_ struct op *op = NULL;
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.state = 'begun' ORDER BY o.id LIMIT 1", "");
     if (code >= 0)
         code = read_one(&row, &op, err);
@@ -131,10 +131,10 @@ int op_unfinished(struct store *store, struct op **ret, struct snap_err *err) {
 }
 
 int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o ORDER BY o.id DESC", "");
     while (code >= 0) {
-        struct op _op_ *op = NULL;
+        _op_ struct op *op = NULL;
         if ((code = read_one(&row, &op, err)) <= 0)
             break;
         code = fn(data, op);
@@ -173,7 +173,7 @@ static int read_strings(struct db_statement *row, char ***ret, struct snap_err *
 }
 
 int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT path FROM operation_path WHERE operation = ? ORDER BY rowid", "i", id);
     return code < 0 ? code : read_strings(&row, ret, err);
 }
@@ -181,7 +181,7 @@ int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err)
 /* Which one is meant. */
 
 int op_undo_candidate(struct store *store, struct op **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.state = 'done' AND o.kind IN " UNDOABLE
                        " ORDER BY o.id DESC LIMIT 1", "");
     return code < 0 ? code : read_one(&row, ret, err);
@@ -189,7 +189,7 @@ int op_undo_candidate(struct store *store, struct op **ret, struct snap_err *err
 
 /* What was undone last comes back first, as in an editor; whoever did something new after that undo has left that way. */
 int op_redo_candidate(struct store *store, struct op **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err,
                        "WITH undo AS (SELECT target, max(id) AS id FROM operation"
                        "  WHERE kind = 'undo' AND state IN ('begun', 'done') GROUP BY target)"
@@ -207,7 +207,7 @@ int op_add_temporary(struct store *store, int64_t id, const char *path, struct s
 }
 
 int op_temporaries(struct store *store, int64_t id, char ***ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT path FROM temporary WHERE operation = ? ORDER BY rowid", "i", id);
     return code < 0 ? code : read_strings(&row, ret, err);
 }

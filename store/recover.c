@@ -51,23 +51,23 @@ static int read_boot(struct buf *ret, struct snap_err *err) {
 
 /* 1 = snapshots were committed without a flush, and the machine went down since. */
 static int went_down(struct store *store, struct snap_err *err) {
-    char _free_ *then = NULL;
+    _free_ char *then = NULL;
     int code = store_fact(store, UNSYNCED, &then, err);
     if (code <= 0)
         return code;
-    struct buf _buf_ now = {0};
+    _buf_ struct buf now = {0};
     code = read_boot(&now, err);
     return code < 0 ? code : !now.data || strcmp(then, now.data) != 0;
 }
 
 int store_mark_unsynced(struct store *store, struct snap_err *err) {
-    struct buf _buf_ boot = {0};
+    _buf_ struct buf boot = {0};
     int code = read_boot(&boot, err);
     return code < 0 ? code : store_set_fact(store, UNSYNCED, boot.data, err);
 }
 
 int store_mark_synced(struct store *store, struct snap_err *err) {
-    char _free_ *boot = NULL;
+    _free_ char *boot = NULL;
     int code = store_fact(store, UNSYNCED, &boot, err);
     if (code <= 0)
         return code;
@@ -106,7 +106,7 @@ static int next_in_work(struct store *store, DIR *dir, const char **ret_name, st
 }
 
 static int work_is_used(struct store *store, struct snap_err *err) {
-    DIR _closedir_ *dir = NULL;
+    _closedir_ DIR *dir = NULL;
     const char *name;
     int code = open_work(store, &dir, err);
     return code < 0 ? code : next_in_work(store, dir, &name, err);
@@ -136,7 +136,7 @@ static int unrecorded_layer(struct store *store, int64_t *ret, struct snap_err *
 
 int store_recovery_needed(struct store *store, struct snap_err *err) {
     int64_t layer;
-    char _free_ *dropped = NULL;
+    _free_ char *dropped = NULL;
     int code = work_is_used(store, err);
     if (code == 0)
         code = unrecorded_layer(store, &layer, err);
@@ -150,7 +150,7 @@ int store_recovery_needed(struct store *store, struct snap_err *err) {
 /* Leftovers. */
 
 static int empty_work(struct store *store, const struct teller *teller, struct snap_err *err) {
-    DIR _closedir_ *dir = NULL;
+    _closedir_ DIR *dir = NULL;
     const char *name;
     size_t removed = 0, before;
     int code = open_work(store, &dir, err);
@@ -173,7 +173,7 @@ static int empty_work(struct store *store, const struct teller *teller, struct s
 
 /* Content may lie in the layer of a snapshot that was removed: it is needed as long as anything shows it. */
 static int is_named(struct store *store, int64_t layer, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT EXISTS (SELECT 1 FROM snapshot WHERE layer = ?1)"
                        " OR EXISTS (SELECT 1 FROM content WHERE layer = ?1)", "i", layer);
     if (code < 0 || (code = db_step(&row, err)) <= 0)
@@ -225,7 +225,7 @@ static int set_fact_alone(struct store *store, const char *key, const char *valu
 
 /* The directories go after the commit that forgot their snapshots, never before. */
 static int remove_dropped(struct store *store, struct snap_err *err) {
-    char _free_ *layers = NULL;
+    _free_ char *layers = NULL;
     int code = store_fact(store, DROPPED, &layers, err);
     if (code <= 0)
         return code;
@@ -258,7 +258,7 @@ static void doubt_done(struct doubt *doubt) {
 }
 
 static int read_doubtful(struct store *store, const char *sql, int64_t value, struct doubt *ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, sql, "i", value);
     while (code >= 0 && (code = db_step(&row, err)) > 0) {
         struct doubtful *all = reallocarray(ret->all, ret->count + 1, sizeof(*all));
@@ -302,7 +302,7 @@ static int correct_parent(struct store *store, int64_t first, struct snap_err *e
 
 /* `doomed`: all from the first torn one on, ascending. In the transaction. */
 static int drop_snapshots(struct store *store, const struct doubt *doomed, struct snap_err *err) {
-    struct buf _buf_ layers = {0};
+    _buf_ struct buf layers = {0};
     int code = correct_parent(store, doomed->all[0].number, err);
     for (size_t i = doomed->count; i > 0 && code == 0; i--) {
         buf_fmt(&layers, "%s%lld", layers.size ? " " : "", (long long)doomed->all[i - 1].layer);

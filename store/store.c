@@ -94,7 +94,7 @@ static int flush_directory(int fd, const char *path, struct snap_err *err) {
 
 /* A directory that we may write to but not read cannot be flushed; then the whole file system is. */
 static int flush_name(int parent, const char *name, const char *path, struct snap_err *err) {
-    int _close_ fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _close_ int fd = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
         return flush_directory(fd, path, err);
     fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -103,10 +103,10 @@ static int flush_name(int parent, const char *name, const char *path, struct sna
 
 /* Makes `path` and what leads to it. The last name is not opened: open_directory does so, following no link. */
 static int make_directories(const char *path, struct snap_err *err) {
-    char _free_ *upto = strdup(path);
+    _free_ char *upto = strdup(path);
     if (!upto)
         return err_nomem(err);
-    int _close_ parent = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _close_ int parent = open(*path == '/' ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     for (char *name = upto + strspn(upto, "/"), *next; *name; name = next) {
         if (parent < 0)
             return err_path(err, -errno, path, "reach the store");
@@ -136,7 +136,7 @@ static bool is_our_name(const char *name) {
 /* A directory that somebody uses for something else does not become a store. */
 static int check_unused(int fd, const char *path, struct snap_err *err) {
     int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR _closedir_ *dir = copy < 0 ? NULL : fdopendir(copy);
+    _closedir_ DIR *dir = copy < 0 ? NULL : fdopendir(copy);
     if (!dir) {
         int code = -errno;
         fd_close(copy);
@@ -191,19 +191,19 @@ static int make_database(int fd, int work, const char *path, struct snap_err *er
 }
 
 int store_create(const char *given, struct snap_err *err) {
-    char _free_ *path = copy_path(given);
+    _free_ char *path = copy_path(given);
     if (!path)
         return err_nomem(err);
     int code = make_directories(path, err);
     if (code < 0)
         return code;
-    int _close_ fd = open_directory(path, err);
+    _close_ int fd = open_directory(path, err);
     if (fd < 0)
         return fd;
     if ((code = check_ours(fd, path, err)) < 0 || (code = check_unused(fd, path, err)) < 0 ||
         (code = make_folders(fd, path, err)) < 0)
         return code;
-    int _close_ work = openat(fd, folder_names[WORK], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int work = openat(fd, folder_names[WORK], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (work < 0)
         return err_path(err, -errno, path, "open the work area of the store");
     return make_database(fd, work, path, err);
@@ -301,7 +301,7 @@ int store_flush(struct store *store, struct snap_err *err) {
 /* Facts. */
 
 int store_fact(struct store *store, const char *key, char **ret, struct snap_err *err) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT value FROM meta WHERE key = ?", "s", key);
     if (code < 0 || (code = db_step(&row, err)) <= 0)
         return code;

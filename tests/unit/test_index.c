@@ -114,7 +114,7 @@ static void a_snapshot_comes_back_as_it_was_added(void **state) {
         .number = 5, .parent = 4, .created = { -3, 999999999 }, .name = "n", .message = "m", .added = 1, .changed = 2,
         .deleted = 3, .bytes = UINT64_C(1) << 40 } };
     OK(index_add_snapshot(fixture->store, &row, &err));
-    struct snapshot _snapshot_ *got = NULL;
+    _snapshot_ struct snapshot *got = NULL;
     assert_int_equal(index_snapshot(fixture->store, 5, &got, &err), 1);
     assert_int_equal(got->layer, 7);
     assert_int_equal(got->flags, row.flags);
@@ -127,7 +127,7 @@ static void a_snapshot_comes_back_as_it_was_added(void **state) {
     assert_string_equal(got->public.message, "m");
     assert_int_equal(got->public.added + got->public.changed * 10 + got->public.deleted * 100, 321);
     assert_int_equal(got->public.bytes, UINT64_C(1) << 40);
-    struct snapshot _snapshot_ *named = NULL;
+    _snapshot_ struct snapshot *named = NULL;
     assert_int_equal(index_snapshot_named(fixture->store, "n", &named, &err), 1);
     assert_int_equal(named->public.number, 5);
     assert_int_equal(index_snapshot(fixture->store, 6, &got, &err), 0);
@@ -135,7 +135,7 @@ static void a_snapshot_comes_back_as_it_was_added(void **state) {
 }
 
 static int64_t latest(struct fixture *fixture, uint64_t back) {
-    struct snapshot _snapshot_ *got = NULL;
+    _snapshot_ struct snapshot *got = NULL;
     OK(index_latest(fixture->store, LINE, back, &got, &err));
     return got ? got->public.number : 0;
 }
@@ -163,7 +163,7 @@ static int note_number(void *data, const struct snapshot *snapshot) {
 
 static void snapshots_are_listed_newest_first_until_told_to_stop(void **state) {
     struct fixture *fixture = *state;
-    struct buf _buf_ seen = {0};
+    _buf_ struct buf seen = {0};
     for (int i = 0; i < 5; i++)
         snapshot(fixture);
     OK(index_change_snapshot(fixture->store, 4, NULL, SNAPSHOT_HIDDEN, 0, &err));
@@ -173,7 +173,7 @@ static void snapshots_are_listed_newest_first_until_told_to_stop(void **state) {
 
 static void a_name_belongs_to_one_snapshot(void **state) {
     struct fixture *fixture = *state;
-    struct snapshot _snapshot_ *got = NULL;
+    _snapshot_ struct snapshot *got = NULL;
     snapshot(fixture);
     snapshot(fixture);
     OK(index_change_snapshot(fixture->store, 1, "release", 0, 0, &err));
@@ -207,7 +207,7 @@ static void every_kind_of_object_comes_back_as_it_was_added(void **state) {
     for (size_t i = 0; i < ELEMENTS(objects); i++)
         OK(index_add_object(fixture->store, &objects[i], &err));
     for (size_t i = 0; i < ELEMENTS(objects); i++) {
-        struct object _object_ *got = NULL;
+        _object_ struct object *got = NULL;
         OK(index_object(fixture->store, objects[i].id, &got, &err));
         assert_true(meta_equal(&got->meta, &objects[i].meta));
         assert_int_equal(got->meta.size, objects[i].meta.size);
@@ -268,7 +268,7 @@ static void damaged_rows_are_told_as_damage(void **state) {
 
 static void a_circle_of_directories_is_damage(void **state) {
     struct fixture *fixture = *state;
-    struct buf _buf_ path = {0};
+    _buf_ struct buf path = {0};
     OK(db_exec(fixture->store, "INSERT INTO dir VALUES (1, 5, 1, 9223372036854775807, 6, x'61'),"
                " (1, 6, 1, 9223372036854775807, 5, x'62')", &err));
     assert_int_equal(index_dir_path(fixture->store, POINT(1), 5, &path, &err), -EUCLEAN);
@@ -315,7 +315,7 @@ static void an_object_born_again_or_dead_twice_changes_nothing(void **state) {
     died(fixture, INDEX_ROOT, "f");
     born(fixture, INDEX_ROOT, "f", &file);
     size_t count;
-    int64_t _free_ *numbers = NULL;
+    _free_ int64_t *numbers = NULL;
     OK(index_history(fixture->store, LINE, "f", &numbers, &count, &err));
     assert_int_equal(count, 1);
     died(fixture, INDEX_ROOT, "f");
@@ -384,7 +384,7 @@ static void paths_go_down_and_come_back_up(void **state) {
     enum { DEPTH = 4000 };
     snapshot(fixture);
     root(fixture);
-    struct buf _buf_ path = {0};
+    _buf_ struct buf path = {0};
     int64_t dir = INDEX_ROOT;
     for (int i = 0; i < DEPTH; i++) {
         struct object object = add_dir(fixture, 0);
@@ -392,12 +392,12 @@ static void paths_go_down_and_come_back_up(void **state) {
         dir = object.dir;
         buf_str(&path, i ? "/deep" : "deep");
     }
-    struct buf _buf_ got = {0};
+    _buf_ struct buf got = {0};
     assert_int_equal(index_dir_path(fixture->store, POINT(1), dir, &got, &err), 1);
     assert_string_equal(got.data, path.data);
     int64_t parent;
-    char _free_ *name = NULL;
-    struct object _object_ *object = NULL;
+    _free_ char *name = NULL;
+    _object_ struct object *object = NULL;
     assert_int_equal(index_resolve(fixture->store, POINT(1), path.data, &parent, &name, &object, &err), 1);
     assert_int_equal(object->dir, dir);
     assert_string_equal(name, "deep");
@@ -406,7 +406,7 @@ static void paths_go_down_and_come_back_up(void **state) {
     assert_int_equal(index_resolve(fixture->store, POINT(1), "", &parent, NULL, NULL, &err), 1);
     assert_int_equal(parent, 0);
     size_t count;
-    int64_t _free_ *numbers = NULL;
+    _free_ int64_t *numbers = NULL;
     OK(index_history(fixture->store, LINE, "", &numbers, &count, &err));
     assert_int_equal(count, 1);
 }
@@ -511,7 +511,7 @@ static void the_number_of_a_dropped_snapshot_is_not_used_again(void **state) {
 static void counts_tell_what_only_one_snapshot_holds(void **state) {
     struct fixture *fixture = *state;
     struct snap_counts counts = {0};
-    struct snapshot _snapshot_ *second = NULL;
+    _snapshot_ struct snapshot *second = NULL;
     snapshot(fixture);
     root(fixture);
     struct object stays = add_file(fixture, 1, 0), goes = add_file(fixture, 10, 0);
@@ -738,8 +738,8 @@ static void path_of(struct model *model, struct tree *tree, const struct placed 
 static void check_directory(struct model *model, int64_t number, int64_t identity) {
     struct tree *tree = &model->trees[number];
     struct placed *placed = find_dir(model, tree, identity);
-    struct buf _buf_ expected = {0};
-    struct buf _buf_ got = {0};
+    _buf_ struct buf expected = {0};
+    _buf_ struct buf got = {0};
     char where[64] = "", path[ENTRIES * 2];
     if (placed)
         snprintf(where, sizeof(where), "%lld:%.1s", (long long)placed->dir, placed->name == '.' ? "" : &placed->name);
@@ -769,7 +769,7 @@ static void check_entry(struct model *model, int64_t number, const struct placed
     struct tree *tree = &model->trees[number];
     struct store *store = model->fixture->store;
     const struct object *object = &model->objects[placed->object];
-    struct object _object_ *got = NULL;
+    _object_ struct object *got = NULL;
     char path[ENTRIES * 2];
     int64_t links = 0, names = 0;
     path_of(model, tree, placed, path);
@@ -785,7 +785,7 @@ static void check_entry(struct model *model, int64_t number, const struct placed
 static void check_counts(struct model *model, int64_t number) {
     struct tree *tree = &model->trees[number];
     struct snap_counts counts;
-    struct snapshot _snapshot_ *row = NULL;
+    _snapshot_ struct snapshot *row = NULL;
     uint64_t dirs = 0, bytes = 0;
     for (size_t i = 0; i < tree->count; i++) {
         const struct object *object = &model->objects[tree->at[i].object];
@@ -863,9 +863,9 @@ static void show_path(struct model *model, int64_t number, const char *path, str
 }
 
 static void check_history(struct model *model, const char *path) {
-    struct buf _buf_ before = {0};
-    struct buf _buf_ after = {0};
-    int64_t _free_ *numbers = NULL;
+    _buf_ struct buf before = {0};
+    _buf_ struct buf after = {0};
+    _free_ int64_t *numbers = NULL;
     size_t count = 0, at = 0;
     OK(index_history(model->fixture->store, LINE, path, &numbers, &count, &err));
     for (int64_t number = 1; number <= model->fixture->snapshot; number++) {
@@ -888,18 +888,18 @@ static void dump(struct store *store, struct buf *ret) {
         "SELECT group_concat(id) FROM object", "SELECT group_concat(id) FROM content", "SELECT group_concat(id) FROM snapshot",
     };
     for (size_t i = 0; i < ELEMENTS(tables); i++) {
-        struct db_statement _statement_ row = {0};
+        _statement_ struct db_statement row = {0};
         OK(db_bind(&row, store, &err, tables[i], ""));
         assert_int_equal(db_step(&row, &err), 1);
-        char _free_ *text = db_text(&row, 0);
+        _free_ char *text = db_text(&row, 0);
         buf_str(ret, text ? text : "");
         buf_char(ret, '\n');
     }
 }
 
 static void drop_and_compare(struct model *model) {
-    struct buf _buf_ before = {0};
-    struct buf _buf_ after = {0};
+    _buf_ struct buf before = {0};
+    _buf_ struct buf after = {0};
     struct fixture *fixture = model->fixture;
     struct tree now = model->now;
     int64_t object = fixture->object, content = fixture->content;
@@ -978,12 +978,12 @@ static int ignore_name(void *data, int64_t dir, const char *name) {
 
 static void ask_everything(struct fixture *fixture) {
     struct store *store = fixture->store;
-    struct snapshot _snapshot_ *found = NULL;
-    struct object _object_ *object = NULL;
-    struct buf _buf_ path = {0};
+    _snapshot_ struct snapshot *found = NULL;
+    _object_ struct object *object = NULL;
+    _buf_ struct buf path = {0};
     struct content content = {0};
     struct index_ids ids;
-    int64_t _free_ *numbers = NULL;
+    _free_ int64_t *numbers = NULL;
     size_t count;
     int seen = 0;
     OK(index_newest_number(store, LINE, &err));
@@ -1003,7 +1003,7 @@ static void ask_everything(struct fixture *fixture) {
 
 static void no_question_about_a_point_reads_a_whole_table(void **state) {
     struct fixture *fixture = *state;
-    struct buf _buf_ traced = {0};
+    _buf_ struct buf traced = {0};
     sqlite3_trace_v2(store_db(fixture->store), SQLITE_TRACE_STMT, note_sql, &traced);
     snapshot(fixture);
     root(fixture);
@@ -1024,7 +1024,7 @@ static void no_question_about_a_point_reads_a_whole_table(void **state) {
     sqlite3_trace_v2(store_db(fixture->store), 0, NULL, NULL);
     int statements = 0;
     for (const char *sql = traced.data; sql < traced.data + traced.size; sql += strlen(sql) + 1, statements++) {
-        struct buf _buf_ explain = {0};
+        _buf_ struct buf explain = {0};
         sqlite3_stmt *plan = NULL;
         buf_fmt(&explain, "EXPLAIN QUERY PLAN %s", sql);
         assert_int_equal(sqlite3_prepare_v2(store_db(fixture->store), explain.data, -1, &plan, NULL), SQLITE_OK);

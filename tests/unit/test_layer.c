@@ -324,7 +324,7 @@ static void the_kernel_understands_the_marks(void **state) {
     struct meta meta = meta_of(S_IFDIR | 0755);
     put(stage, 10, "shown", "text");
     _dir_ struct dir *root = stage_dir(stage, INDEX_ROOT);
-    struct dir_pinned _pinned_ at = dir_pinned(root);
+    _pinned_ struct dir_pinned at = dir_pinned(root);
     assert_int_equal(layer_whiteout(at.fd, "gone"), 0);
     assert_int_equal(stage_place_dir(stage, 10, INDEX_ROOT, "dir", &meta, true, NULL), 0);
     place_dir(stage, INDEX_ROOT, 0, "");

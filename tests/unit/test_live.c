@@ -45,7 +45,7 @@ static int teardown(void **state) {
 }
 
 static int64_t ask(struct fixture *fixture, const char *sql) {
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     OK(db_bind(&row, fixture->store, &err, sql, ""));
     assert_int_equal(db_step(&row, &err), 1);
     return db_int(&row, 0);
@@ -66,7 +66,7 @@ static const struct live_entry extremes[] = {
 
 static void records_come_back_as_they_were_written(void **state) {
     struct fixture *fixture = *state;
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     OK(live_write_dir(fixture->store, 7, extremes, ELEMENTS(extremes), &err));
     OK(live_load(fixture->store, &live, &err));
     const struct live_dir *dir = live_dir(live, 7);
@@ -83,7 +83,7 @@ static void records_come_back_as_they_were_written(void **state) {
 
 static void an_empty_index_has_nothing(void **state) {
     struct fixture *fixture = *state;
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     struct live_entry found;
     struct live_iter iter = {0};
     OK(live_load(fixture->store, &live, &err));
@@ -99,7 +99,7 @@ static void an_empty_index_has_nothing(void **state) {
 
 static void directories_are_given_one_after_the_other(void **state) {
     struct fixture *fixture = *state;
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     int64_t sum = 0;
     for (int64_t dir = 300; dir > 0; dir--)
         OK(live_write_dir(fixture->store, dir, extremes, 1 + (size_t)dir % ELEMENTS(extremes), &err));
@@ -195,7 +195,7 @@ static void make_names(struct model *model) {
 }
 
 static void check(struct model *model, struct fixture *fixture) {
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     OK(live_load(fixture->store, &live, &err));
     for (size_t dir = 0; dir < DIRS; dir++) {
         const struct live_dir *got = live_dir(live, (int64_t)dir + 1);
@@ -221,7 +221,7 @@ static void check_one(struct model *model, struct fixture *fixture, size_t dir, 
 }
 
 static void write_whole(struct model *model, struct fixture *fixture, size_t dir) {
-    struct live_entry _free_ *entries = calloc(NAMES, sizeof(*entries));
+    _free_ struct live_entry *entries = calloc(NAMES, sizeof(*entries));
     size_t count = 0;
     unsigned density = pick(model, 5), changes = pick(model, 20);
     for (size_t i = 0; i < NAMES; i++) {
@@ -260,7 +260,7 @@ static void step(struct model *model, struct fixture *fixture, unsigned bias) {
 
 static void random_changes_leave_what_the_model_has(void **state) {
     struct fixture *fixture = *state;
-    struct model _free_ *model = calloc(1, sizeof(*model));
+    _free_ struct model *model = calloc(1, sizeof(*model));
     for (unsigned seed = 1; seed <= 4; seed++) {
         memset(model, 0, sizeof(*model));
         make_names(model);
@@ -280,7 +280,7 @@ static void the_first_part_stays_until_the_directory_is_empty(void **state) {
     enum { COUNT = 200 };
     char (*names)[24];
     struct live_entry *entries = numbered(COUNT, &names);
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     OK(live_write_dir(fixture->store, 1, entries, COUNT, &err));
     for (size_t i = 0; i < COUNT - 1; i++)
         OK(live_remove(fixture->store, 1, entries[i].name, &err));
@@ -299,7 +299,7 @@ static void the_first_part_stays_until_the_directory_is_empty(void **state) {
 /* Damage. */
 
 static void every_verb_meets(struct fixture *fixture) {
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     struct live_entry found = {0};
     int r = live_load(fixture->store, &live, &err);
     assert_true(r == 0 || r == -EUCLEAN);
@@ -317,17 +317,17 @@ static void every_verb_meets(struct fixture *fixture) {
 
 static void a_part_of_random_bytes_is_never_read_beyond(void **state) {
     struct fixture *fixture = *state;
-    struct buf _buf_ whole = {0};
+    _buf_ struct buf whole = {0};
     struct model model = { .seed = 5 };
     part_pack(extremes, ELEMENTS(extremes), SIZE_MAX, &whole);
     for (int i = 0; i < 4000; i++) {
         /* a copy of just this size, so that a checker sees a read past its end */
         size_t size = i % 4 ? whole.size : pick(&model, (unsigned)whole.size);
-        uint8_t _free_ *bytes = malloc(size + !size);
+        _free_ uint8_t *bytes = malloc(size + !size);
         memcpy(bytes, whole.data, size);
         for (unsigned flips = i % 4 ? 1 + pick(&model, 3) : 0; flips > 0 && size; flips--)
             bytes[pick(&model, (unsigned)size)] = (uint8_t)pick(&model, 256);
-        struct part_entries _part_ entries = {0};
+        _part_ struct part_entries entries = {0};
         int r = part_read(7, bytes, size, &entries, &err);
         assert_true(r == 0 || r == -EUCLEAN);
         if (i % 10)
@@ -364,7 +364,7 @@ static void damage_is_told(void **state) {
         assert_int_equal(err.failure, SNAP_FAILURE_DAMAGE);
         assert_null(live);
     }
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     OK(db_exec(fixture->store, "DELETE FROM live; INSERT INTO live VALUES (1, x'', x'01026100" ZEROS "')", &err));
     OK(live_load(fixture->store, &live, &err));
     assert_int_equal(live_dir(live, 1)->count, 1);
@@ -374,7 +374,7 @@ static void damage_is_told(void **state) {
 
 static void resetting_gives_every_newest_entry_without_a_fingerprint(void **state) {
     struct fixture *fixture = *state;
-    struct live _live_ *live = NULL;
+    _live_ struct live *live = NULL;
     struct object root = { .id = 2, .dir = INDEX_ROOT, .meta.mode = S_IFDIR }, dir = { .id = 3, .dir = 3, .meta.mode = S_IFDIR },
         file = { .id = 4, .flags = OBJECT_UNREAD | OBJECT_LINKED, .meta.mode = S_IFREG }, *objects[] = { &root, &dir, &file };
     struct snapshot snapshot = { .line = INDEX_PROJECT_LINE, .layer = 1, .public.number = 1 };

@@ -47,7 +47,7 @@ static int64_t did(const char *kind) {
 
 /* What the two commands do: the candidate's id, 0 = nothing to do. */
 static int64_t undo(void) {
-    struct op _op_ *op = NULL;
+    _op_ struct op *op = NULL;
     int code = op_undo_candidate(store, &op, &err);
     assert_true(code >= 0);
     if (code == 0)
@@ -58,7 +58,7 @@ static int64_t undo(void) {
 }
 
 static int64_t redo(void) {
-    struct op _op_ *op = NULL;
+    _op_ struct op *op = NULL;
     int code = op_redo_candidate(store, &op, &err);
     assert_true(code >= 0);
     if (code == 0)
@@ -212,7 +212,7 @@ static void an_operation_is_read_as_it_was_written(void **state) {
     const char *const paths[] = { "", "a\nb", "\xff\xfe", NULL };
     assert_int_equal(op_begin(store, &op, paths, &err), 0);
     assert_true(op.id > 0);
-    struct op _op_ *found = NULL;
+    _op_ struct op *found = NULL;
     assert_int_equal(op_get(store, op.id, &found, &err), 1);
     assert_string_equal(found->kind, "restore");
     assert_string_equal(found->state, "begun");
@@ -236,7 +236,7 @@ static void ends_and_texts_may_be_set_later(void **state) {
     int64_t id = begin("rollback", "begun", 0);
     assert_int_equal(op_set_ends(store, id, 7, 8, &err), 0);
     assert_int_equal(op_set_texts(store, id, NULL, "new", &err), 0);
-    struct op _op_ *op = NULL;
+    _op_ struct op *op = NULL;
     assert_int_equal(op_get(store, id, &op, &err), 1);
     assert_true(op->before == 7 && op->after == 8);
     assert_null(op->old_text);

@@ -83,7 +83,7 @@ static void assert_in(const char *dir, const struct place *chosen) {
 static void the_state_directory_is_taken_on_the_same_file_system(void **state) {
     (void)state;
     make("project");
-    struct place _place_ chosen = choose("project");
+    _place_ struct place chosen = choose("project");
     assert_in(path_of("state/snapctl"), &chosen);
     assert_true(chosen.same_file_system);
     assert_false(chosen.inside);
@@ -95,9 +95,9 @@ static void every_path_has_a_name_of_its_own(void **state) {
     make("a/x");
     make("b");
     make("b/x");
-    struct place _place_ one = choose("a/x");
-    struct place _place_ two = choose("b/x");
-    struct place _place_ again = choose("a/x");
+    _place_ struct place one = choose("a/x");
+    _place_ struct place two = choose("b/x");
+    _place_ struct place again = choose("a/x");
     assert_string_not_equal(one.path, two.path);
     assert_string_equal(one.path, again.path);
 }
@@ -105,7 +105,7 @@ static void every_path_has_a_name_of_its_own(void **state) {
 static void odd_names_make_plain_ones(void **state) {
     (void)state;
     make("\xff\n ..;");
-    struct place _place_ chosen = choose("\xff\n ..;");
+    _place_ struct place chosen = choose("\xff\n ..;");
     for (const char *c = strrchr(chosen.path, '/') + 1; *c; c++)
         assert_true(*c > ' ' && *c < 0x7f && *c != ';');
 }
@@ -115,7 +115,7 @@ static void the_top_of_another_file_system_is_taken(void **state) {
     mount_other();
     make("other/deep");
     make("other/deep/project");
-    struct place _place_ chosen = choose("other/deep/project");
+    _place_ struct place chosen = choose("other/deep/project");
     assert_in(shared("other"), &chosen);
     assert_true(chosen.same_file_system);
     assert_false(chosen.inside);
@@ -131,7 +131,7 @@ static void a_trap_at_the_top_is_passed_by(void **state) {
     make("other/deep/project");
     make("other/trap");
     assert_return_code(symlink("trap", shared("other")), errno);
-    struct place _place_ chosen = choose("other/deep/project");
+    _place_ struct place chosen = choose("other/deep/project");
     assert_in(shared("other/deep"), &chosen);
 }
 
@@ -142,7 +142,7 @@ static void a_directory_that_others_may_enter_is_passed_by(void **state) {
     make("other/deep/project");
     assert_return_code(mkdir(shared("other"), 0755), errno);
     assert_return_code(chmod(shared("other"), 0755), errno);
-    struct place _place_ chosen = choose("other/deep/project");
+    _place_ struct place chosen = choose("other/deep/project");
     assert_in(shared("other/deep"), &chosen);
 }
 
@@ -153,14 +153,14 @@ static void a_directory_of_somebody_else_is_passed_by(void **state) {
     make("other/deep/project");
     assert_return_code(mkdir(shared("other"), 0700), errno);
     assert_return_code(chown(shared("other"), 65534, 65534), errno);
-    struct place _place_ chosen = choose("other/deep/project");
+    _place_ struct place chosen = choose("other/deep/project");
     assert_in(shared("other/deep"), &chosen);
 }
 
 static void the_root_of_a_mount_holds_its_own_store(void **state) {
     (void)state;
     mount_other();
-    struct place _place_ chosen = choose("other");
+    _place_ struct place chosen = choose("other");
     assert_in(shared("other"), &chosen);
     assert_true(chosen.inside);
     assert_true(chosen.same_file_system);
@@ -172,7 +172,7 @@ static void where_nothing_fits_the_state_directory_is_taken_from_afar(void **sta
     make("other/project");
     make("other/trap");
     assert_return_code(symlink("trap", shared("other")), errno);
-    struct place _place_ chosen = choose("other/project");
+    _place_ struct place chosen = choose("other/project");
     assert_in(path_of("state/snapctl"), &chosen);
     assert_false(chosen.same_file_system);
     assert_false(chosen.inside);
@@ -183,7 +183,7 @@ static void a_state_directory_in_the_project_is_avoided(void **state) {
     mount_other();
     make("other/home");
     setenv("XDG_STATE_HOME", path_of("other/home/.local/state"), 1);
-    struct place _place_ chosen = choose("other/home");
+    _place_ struct place chosen = choose("other/home");
     assert_in(shared("other"), &chosen);
     assert_false(chosen.inside);
 }
@@ -195,7 +195,7 @@ static void a_state_directory_in_the_project_is_taken_if_nothing_else_is(void **
     make("other/trap");
     assert_return_code(symlink("trap", shared("other")), errno);
     setenv("XDG_STATE_HOME", path_of("other/home/.local/state"), 1);
-    struct place _place_ chosen = choose("other/home");
+    _place_ struct place chosen = choose("other/home");
     assert_in(path_of("other/home/.local/state/snapctl"), &chosen);
     assert_true(chosen.inside);
     assert_true(chosen.same_file_system);

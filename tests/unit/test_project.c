@@ -129,7 +129,7 @@ static void where_there_is_no_project_reading_says_so(void **state) {
 
 static void the_first_use_makes_a_project(void **state) {
     (void)state;
-    struct snap_project _project_ *project = open_at("p", WRITE_CREATE);
+    _project_ struct snap_project *project = open_at("p", WRITE_CREATE);
     const struct snap_project_info *info = snap_project_info(project);
     assert_string_equal(info->root, path_of("p"));
     assert_string_equal(info->inside, "");
@@ -148,7 +148,7 @@ static int first_operation(void *data, const struct op *op) {
 static void making_a_project_is_an_operation(void **state) {
     (void)state;
     _free_ char *kind = NULL;
-    struct snap_project _project_ *project = open_at("p", WRITE_CREATE);
+    _project_ struct snap_project *project = open_at("p", WRITE_CREATE);
     assert_int_equal(op_list(project->store, first_operation, &kind, &err), 0);
     assert_string_equal(kind, "init");
 }
@@ -157,7 +157,7 @@ static void it_is_found_from_below(void **state) {
     (void)state;
     create("p");
     make("p/sub/deeper");
-    struct snap_project _project_ *project = open_at("p/sub/deeper", SNAP_OPEN_READ);
+    _project_ struct snap_project *project = open_at("p/sub/deeper", SNAP_OPEN_READ);
     assert_string_equal(snap_project_info(project)->root, path_of("p"));
     assert_string_equal(snap_project_info(project)->inside, "sub/deeper");
     assert_false(store_locked(project->store));
@@ -167,7 +167,7 @@ static void it_is_found_through_a_symlink(void **state) {
     (void)state;
     create("p");
     assert_return_code(symlinkat("p/sub", fd, "link"), errno);
-    struct snap_project _project_ *project = open_at("link", SNAP_OPEN_READ);
+    _project_ struct snap_project *project = open_at("link", SNAP_OPEN_READ);
     assert_string_equal(snap_project_info(project)->root, path_of("p"));
     assert_string_equal(snap_project_info(project)->inside, "sub");
 }
@@ -179,16 +179,16 @@ static void the_innermost_project_is_meant(void **state) {
     assert_int_equal(try_init("p/sub", 0, &inner), 1);
     assert_string_equal(snap_project_info(inner)->root, path_of("p/sub"));
     snap_project_close(inner);
-    struct snap_project _project_ *project = open_at("p/sub", SNAP_OPEN_WRITE);
+    _project_ struct snap_project *project = open_at("p/sub", SNAP_OPEN_WRITE);
     assert_string_equal(snap_project_info(project)->root, path_of("p/sub"));
-    struct snap_project _project_ *outer = open_at("p", SNAP_OPEN_WRITE);
+    _project_ struct snap_project *outer = open_at("p", SNAP_OPEN_WRITE);
     assert_string_not_equal(snap_project_info(project)->store, snap_project_info(outer)->store);
 }
 
 static void first_use_below_a_project_means_that_project(void **state) {
     (void)state;
     create("p");
-    struct snap_project _project_ *project = open_at("p/sub", WRITE_CREATE);
+    _project_ struct snap_project *project = open_at("p/sub", WRITE_CREATE);
     assert_string_equal(snap_project_info(project)->root, path_of("p"));
 }
 
@@ -306,7 +306,7 @@ static void a_bind_mount_is_the_same_project(void **state) {
     create("p");
     make("bound");
     mount_or_skip("p", "bound", MS_BIND);
-    struct snap_project _project_ *project = open_at("bound/sub", WRITE_CREATE);
+    _project_ struct snap_project *project = open_at("bound/sub", WRITE_CREATE);
     assert_string_equal(snap_project_info(project)->root, path_of("p"));
     assert_string_equal(snap_project_info(project)->inside, "sub");
     assert_int_equal(snap_project_path(project, "../x", &typed, &err), 0);
@@ -422,7 +422,7 @@ static void a_project_gets_no_second_store_by_accident(void **state) {
 
 static void a_store_in_the_project_is_left_out(void **state) {
     (void)state;
-    struct snap_project _project_ *project = open_with_store("p", "p/sub/.store", WRITE_CREATE);
+    _project_ struct snap_project *project = open_with_store("p", "p/sub/.store", WRITE_CREATE);
     assert_non_null(project);
     assert_true(snap_project_info(project)->store_inside);
     assert_string_equal(project_store_inside(project), "sub/.store");
@@ -442,7 +442,7 @@ static void the_root_of_a_mount_holds_its_store_and_leaves_it_out(void **state) 
     char own[40];
     make("m");
     mount_or_skip(NULL, "m", 0);
-    struct snap_project _project_ *project = open_at("m", WRITE_CREATE);
+    _project_ struct snap_project *project = open_at("m", WRITE_CREATE);
     snprintf(own, sizeof(own), ".snapctl-%u", (unsigned)geteuid());
     assert_true(snap_project_info(project)->store_inside);
     assert_string_equal(project_store_inside(project), own);
@@ -453,11 +453,11 @@ static void the_root_of_a_mount_holds_its_store_and_leaves_it_out(void **state) 
 
 static void writers_exclude_each_other_and_readers_do_not_wait(void **state) {
     (void)state;
-    struct snap_project _project_ *writer = open_at("p", WRITE_CREATE);
+    _project_ struct snap_project *writer = open_at("p", WRITE_CREATE);
     assert_non_null(writer);
     assert_refused("p", SNAP_OPEN_WRITE, SNAP_FAILURE_LOCKED, "locked by pid");
     assert_non_null(strstr(err.message, "snapctl test"));
-    struct snap_project _project_ *reader = open_at("p", SNAP_OPEN_READ);
+    _project_ struct snap_project *reader = open_at("p", SNAP_OPEN_READ);
     assert_non_null(reader);
     assert_false(store_locked(reader->store));
 }
@@ -495,11 +495,11 @@ static void a_reader_cleans_up_after_a_command_that_was_killed(void **state) {
 
 static void a_reader_leaves_a_running_command_alone(void **state) {
     (void)state;
-    struct snap_project _project_ *writer = open_at("p", WRITE_CREATE);
+    _project_ struct snap_project *writer = open_at("p", WRITE_CREATE);
     assert_non_null(writer);
     run("cd state/snapctl/p-* && mkdir -p work/7/dirs");
     told[0] = '\0';
-    struct snap_project _project_ *reader = open_at("p", SNAP_OPEN_READ);
+    _project_ struct snap_project *reader = open_at("p", SNAP_OPEN_READ);
     assert_non_null(reader);
     assert_string_equal(told, "");
     run("ls state/snapctl/p-*/work | grep -q 7");
@@ -525,7 +525,7 @@ static void typed_paths_become_paths_of_the_project(void **state) {
     };
     create("p");
     assert_return_code(symlinkat("p/sub", fd, "link"), errno);
-    struct snap_project _project_ *project = open_at("p/sub", SNAP_OPEN_READ);
+    _project_ struct snap_project *project = open_at("p/sub", SNAP_OPEN_READ);
     for (size_t i = 0; i < ELEMENTS(cases); i++) {
         _free_ char *path = NULL;
         int result = snap_project_path(project, cases[i].typed, &path, &err);

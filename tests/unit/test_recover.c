@@ -67,14 +67,14 @@ static bool there(const char *name) {
 }
 
 static int64_t number_of(int64_t number) {
-    struct snapshot _snapshot_ *found = NULL;
+    _snapshot_ struct snapshot *found = NULL;
     int code = index_snapshot(store, number, &found, &err);
     OK(code);
     return code ? found->public.number : 0;
 }
 
 static unsigned flags_of(int64_t number) {
-    struct snapshot _snapshot_ *found = NULL;
+    _snapshot_ struct snapshot *found = NULL;
     assert_int_equal(index_snapshot(store, number, &found, &err), 1);
     return found->flags;
 }
@@ -101,10 +101,10 @@ static void write_layer(struct taken *taken, const char *text) {
     int64_t layer = taken->snapshot.layer;
     OK(mkdirat(store_layers_fd(store), in_layer(layer, ""), 0700));
     OK(mkdirat(store_layers_fd(store), in_layer(layer, "/tree"), 0700));
-    int _close_ fd = write_file(in_layer(layer, "/tree/f"), text, strlen(text));
+    _close_ int fd = write_file(in_layer(layer, "/tree/f"), text, strlen(text));
     OK(copy_digest(fd, &options, NULL, &taken->content.digest));
     taken->file.digest = taken->content.digest;
-    struct buf _buf_ manifest = {0};
+    _buf_ struct buf manifest = {0};
     manifest_begin(&manifest, &taken->snapshot);
     manifest_add(&manifest, &(struct manifest_entry){ .in = 0, .name = "", .object = &taken->root });
     manifest_add(&manifest, &(struct manifest_entry){ .in = INDEX_ROOT, .name = "f", .object = &taken->file });
@@ -161,7 +161,7 @@ static void lose_power(void) {
 }
 
 static bool fact_is_set(const char *key) {
-    char _free_ *value = NULL;
+    _free_ char *value = NULL;
     int code = store_fact(store, key, &value, &err);
     OK(code);
     return code > 0;
@@ -169,7 +169,7 @@ static bool fact_is_set(const char *key) {
 
 static const char *state_of_take(int64_t number) {
     static char state[32];
-    struct op _op_ *op = NULL;
+    _op_ struct op *op = NULL;
     assert_int_equal(op_get(store, number, &op, &err), 1);
     snprintf(state, sizeof(state), "%s", op->state);
     return state;
@@ -305,7 +305,7 @@ static void what_is_whole_after_a_power_loss_stays(void **state) {
 }
 
 static void tear(int64_t layer) {
-    int _close_ fd = openat(store_layers_fd(store), in_layer(layer, "/tree/f"), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    _close_ int fd = openat(store_layers_fd(store), in_layer(layer, "/tree/f"), O_WRONLY | O_TRUNC | O_CLOEXEC);
     OK(fd);
 }
 
@@ -320,13 +320,13 @@ static void expect_one_and_two(void) {
     assert_int_equal(manifest_check_layer(store, 2, true, &err), 1);
     assert_int_equal(flags_of(2), 0);
     assert_false(fact_is_set("unsynced") || fact_is_set("dropped"));
-    struct object _object_ *object = NULL;
+    _object_ struct object *object = NULL;
     assert_int_equal(index_lookup(store, index_newest(INDEX_PROJECT_LINE), INDEX_ROOT, "f", &object, &err), 1);
     assert_int_equal(object->meta.size, strlen("two"));
     struct live_entry live;
     assert_int_equal(live_find(store, INDEX_ROOT, "f", &live, &err), 1);
     assert_int_equal(live.object, object->id);
-    char _free_ *parent = NULL;
+    _free_ char *parent = NULL;
     assert_int_equal(store_fact(store, "project.parent", &parent, &err), 1);
     assert_string_equal(parent, "2");
 }
@@ -379,7 +379,7 @@ static void what_was_undoable_by_a_dropped_snapshot_is_no_more(void **state) {
     OK(op_begin(store, &tag, NULL, &err));
     OK(store_commit(store, true, &err));
     recover();
-    struct op _op_ *candidate = NULL;
+    _op_ struct op *candidate = NULL;
     assert_int_equal(op_undo_candidate(store, &candidate, &err), 1);
     assert_int_equal(candidate->id, kept.id);
 }

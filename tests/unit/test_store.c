@@ -60,7 +60,7 @@ static void set(struct store *store, const char *key, const char *value, bool du
 }
 
 static bool has(struct store *store, const char *key, const char *value) {
-    char _free_ *found = NULL;
+    _free_ char *found = NULL;
     int code = store_fact(store, key, &found, &err);
     assert_true(code >= 0);
     return code > 0 && strcmp(found, value) == 0;
@@ -86,7 +86,7 @@ static void write_file(const char *name, const char *text, size_t size) {
 }
 
 static int opening(void) {
-    struct store _cleanup_(store_closep) *store = NULL;
+    _cleanup_(store_closep) struct store *store = NULL;
     memset(&err, 0, sizeof(err));
     return store_open(path, &store, &err);
 }
@@ -96,7 +96,7 @@ static int opening(void) {
 static void a_new_store_is_for_its_owner_alone(void **state) {
     (void)state;
     mode_t before = umask(0);
-    struct store _cleanup_(store_closep) *store = made();
+    _cleanup_(store_closep) struct store *store = made();
     umask(before);
     assert_int_equal(mode_of(path), 0700);
     assert_int_equal(mode_of(inside("layers")), 0700);
@@ -190,11 +190,11 @@ static void a_store_of_another_user_is_refused(void **state) {
 
 static void a_store_lies_as_deep_as_its_owner_likes(void **state) {
     (void)state;
-    char _free_ *deep = malloc(2048);
+    _free_ char *deep = malloc(2048);
     size_t size = (size_t)sprintf(deep, "%s", where);
     while (size < 1500)
         size += (size_t)sprintf(deep + size, "/a directory of a long name, as some people like them to be");
-    struct store _cleanup_(store_closep) *store = NULL;
+    _cleanup_(store_closep) struct store *store = NULL;
     if (store_create(deep, &err) < 0 || store_open(deep, &store, &err) < 0)
         fail_msg("%s", err.message);
     assert_int_equal(store_lock(store, STORE_LOCK_TRY, "test", NULL, &err), 0);
@@ -270,8 +270,8 @@ static void a_truncated_database_fails_and_never_crashes(void **state) {
     assert_int_equal(stat(inside("store.db"), &whole), 0);
     for (off_t size = whole.st_size; size >= 0; size -= 4096 + 1000) {
         assert_int_equal(truncate(inside("store.db"), size), 0);
-        struct store _cleanup_(store_closep) *cut = NULL;
-        char _free_ *value = NULL;
+        _cleanup_(store_closep) struct store *cut = NULL;
+        _free_ char *value = NULL;
         int code = store_open(path, &cut, &err);
         if (code == 0)
             code = store_fact(cut, "key 2999", &value, &err);
@@ -316,20 +316,20 @@ static void a_missing_table_is_damage(void **state) {
     (void)state;
     store_close(made());
     run_sql("DROP TABLE meta");
-    struct store _cleanup_(store_closep) *store = NULL;
+    _cleanup_(store_closep) struct store *store = NULL;
     assert_int_equal(store_open(path, &store, &err), 0);
-    char _free_ *value = NULL;
+    _free_ char *value = NULL;
     assert_int_equal(store_fact(store, "key", &value, &err), -EUCLEAN);
     assert_int_equal(err.failure, SNAP_FAILURE_DAMAGE);
 }
 
 static void the_schema_is_what_sqlite_calls_whole(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = made();
-    struct db_statement _statement_ row = {0};
+    _cleanup_(store_closep) struct store *store = made();
+    _statement_ struct db_statement row = {0};
     assert_int_equal(db_bind(&row, store, &err, "PRAGMA integrity_check", ""), 0);
     assert_int_equal(db_step(&row, &err), 1);
-    char _free_ *text = db_text(&row, 0);
+    _free_ char *text = db_text(&row, 0);
     assert_string_equal(text, "ok");
 }
 
@@ -354,7 +354,7 @@ static void a_migration_takes_every_step_or_none(void **state) {
 static void there_is_no_way_from_a_schema_without_a_step(void **state) {
     (void)state;
     static const char *const way[] = { NULL, "CREATE TABLE two(x)" };
-    struct store _cleanup_(store_closep) *store = locked();
+    _cleanup_(store_closep) struct store *store = locked();
     assert_int_equal(schema_migrate_by(store, way, 0, 2, &err), -EPROTONOSUPPORT);
     assert_int_equal(schema_migrate_by(store, way, -5, 2, &err), -EPROTONOSUPPORT);
 }
@@ -380,13 +380,13 @@ static void facts_are_set_changed_and_removed(void **state) {
 static void one_statement_may_be_used_while_it_is_used(void **state) {
     (void)state;
     static const char sql[] = "WITH RECURSIVE n(x) AS (VALUES (?) UNION ALL SELECT x + 1 FROM n LIMIT 3) SELECT x FROM n";
-    struct store _cleanup_(store_closep) *store = made();
+    _cleanup_(store_closep) struct store *store = made();
     int64_t sum = 0;
     for (int round = 0; round < 3; round++) {
-        struct db_statement _statement_ outer = {0};
+        _statement_ struct db_statement outer = {0};
         assert_int_equal(db_bind(&outer, store, &err, sql, "i", (int64_t)10), 0);
         while (db_step(&outer, &err) > 0) {
-            struct db_statement _statement_ inner = {0};
+            _statement_ struct db_statement inner = {0};
             assert_int_equal(db_bind(&inner, store, &err, sql, "i", (int64_t)100), 0);
             while (db_step(&inner, &err) > 0)
                 sum += db_int(&outer, 0) * db_int(&inner, 0);
@@ -397,8 +397,8 @@ static void one_statement_may_be_used_while_it_is_used(void **state) {
 
 static void values_come_back_as_they_went(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = made();
-    struct db_statement _statement_ row = {0};
+    _cleanup_(store_closep) struct store *store = made();
+    _statement_ struct db_statement row = {0};
     assert_int_equal(db_bind(&row, store, &err, "SELECT ?, ?, ?, ?, ?, ?, ?, typeof(?), typeof(?)", "isbnnsbns", INT64_MIN, "text",
                              "a\0b", (size_t)3, "na\xffme", "", (const char *)NULL, (const void *)"", (size_t)0, "name", "text"), 0);
     assert_int_equal(db_step(&row, &err), 1);
@@ -406,7 +406,7 @@ static void values_come_back_as_they_went(void **state) {
     assert_true(db_int(&row, 0) == INT64_MIN);
     assert_memory_equal(db_blob(&row, 2, &size), "a\0b", 3);
     assert_int_equal(size, 3);
-    char _free_ *text = db_text(&row, 1), _free_ *name = db_text(&row, 3), _free_ *empty = db_text(&row, 4),
+    _free_ char *text = db_text(&row, 1), _free_ *name = db_text(&row, 3), _free_ *empty = db_text(&row, 4),
          _free_ *null = db_text(&row, 5), _free_ *type = db_text(&row, 7), _free_ *other = db_text(&row, 8);
     assert_string_equal(text, "text");
     assert_string_equal(name, "na\xffme");
@@ -421,7 +421,7 @@ static void values_come_back_as_they_went(void **state) {
 
 static void a_second_row_of_one_key_is_told_from_damage(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = locked();
+    _cleanup_(store_closep) struct store *store = locked();
     assert_int_equal(store_begin(store, &err), 0);
     assert_int_equal(db_run(store, &err, "INSERT INTO meta VALUES (?, ?)", "ss", "key", "value"), 0);
     assert_int_equal(db_run(store, &err, "INSERT INTO meta VALUES (?, ?)", "ss", "key", "value"), -EEXIST);
@@ -436,13 +436,13 @@ static void a_second_row_of_one_key_is_told_from_damage(void **state) {
 
 static void writing_needs_the_lock(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = made();
+    _cleanup_(store_closep) struct store *store = made();
     assert_int_equal(store_begin(store, &err), -ENOLCK);
 }
 
 static void transactions_do_not_nest(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = locked();
+    _cleanup_(store_closep) struct store *store = locked();
     assert_int_equal(store_begin(store, &err), 0);
     assert_true(store_begin(store, &err) < 0);
     assert_int_equal(store_commit(store, false, &err), 0);
@@ -451,7 +451,7 @@ static void transactions_do_not_nest(void **state) {
 
 static void a_transaction_that_sqlite_took_back_is_not_committed(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = locked();
+    _cleanup_(store_closep) struct store *store = locked();
     assert_int_equal(store_begin(store, &err), 0);
     assert_int_equal(store_set_fact(store, "key", "value", &err), 0);
     assert_int_equal(db_exec(store, "ROLLBACK", &err), 0);
@@ -477,7 +477,7 @@ static void what_is_aborted_or_closed_was_never_there(void **state) {
 
 static void readers_see_the_last_commit_and_wait_for_nobody(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *writer = locked(), _cleanup_(store_closep) *reader = NULL;
+    _cleanup_(store_closep) struct store *writer = locked(), _cleanup_(store_closep) *reader = NULL;
     assert_int_equal(store_open(path, &reader, &err), 0);
     set(writer, "key", "one", true);
     assert_int_equal(store_begin(writer, &err), 0);
@@ -517,7 +517,7 @@ static void a_commit_without_a_flush_survives_a_kill_and_nothing_less_does(void 
     store_close(made());
     in_child(set_only);
     in_child(set_and_commit);
-    struct store _cleanup_(store_closep) *store = NULL;
+    _cleanup_(store_closep) struct store *store = NULL;
     assert_int_equal(store_open(path, &store, &err), 0);
     assert_false(has(store, "only set", "value"));
     assert_true(has(store, "committed", "value"));
@@ -536,7 +536,7 @@ static int count_flushes(const char *point, const char *what) {
 
 static void only_a_durable_commit_flushes(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = locked();
+    _cleanup_(store_closep) struct store *store = locked();
     set(store, "first", "begins the log", false);
     flushes = flush_result = 0;
     hook_function = count_flushes;
@@ -575,7 +575,7 @@ static off_t log_size(void) {
 }
 
 static void fill(struct store *store, const char *key, size_t size) {
-    char _free_ *value = malloc(size + 1);
+    _free_ char *value = malloc(size + 1);
     memset(value, 'v', size);
     value[size] = '\0';
     assert_int_equal(store_set_fact(store, key, value, &err), 0);
@@ -598,7 +598,7 @@ static void a_long_log_is_emptied_by_who_flushes_anyway(void **state) {
 
 static void a_reader_keeps_the_log_from_being_emptied_but_not_the_commit(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *writer = locked(), _cleanup_(store_closep) *reader = NULL;
+    _cleanup_(store_closep) struct store *writer = locked(), _cleanup_(store_closep) *reader = NULL;
     set(writer, "key", "old", true);
     assert_int_equal(store_open(path, &reader, &err), 0);
     assert_int_equal(db_exec(reader, "BEGIN", &err), 0);
@@ -633,7 +633,7 @@ static void a_journal_mode_that_somebody_changed_costs_time_and_nothing_else(voi
 
 static void the_second_is_told_who_is_first(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *first = made(), _cleanup_(store_closep) *second = NULL;
+    _cleanup_(store_closep) struct store *first = made(), _cleanup_(store_closep) *second = NULL;
     assert_int_equal(store_lock(first, STORE_LOCK_TRY, "snapctl take -m \"a\nb\033\"", NULL, &err), 0);
     assert_int_equal(store_lock(first, STORE_LOCK_TRY, "again", NULL, &err), 0);
     assert_int_equal(store_open(path, &second, &err), 0);
@@ -650,7 +650,7 @@ static void the_second_is_told_who_is_first(void **state) {
 
 static void a_name_that_is_nobodys_is_not_told(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *first = locked(), _cleanup_(store_closep) *second = NULL;
+    _cleanup_(store_closep) struct store *first = locked(), _cleanup_(store_closep) *second = NULL;
     assert_int_equal(store_open(path, &second, &err), 0);
     static const char *const texts[] = { "", "nonsense", "-5 x\n", "99999999999999999999 x\n", "4194305 gone\n", "12" };
     for (size_t i = 0; i < ELEMENTS(texts); i++) {
@@ -679,7 +679,7 @@ static void whoever_waits_gets_the_lock_of_one_who_dies(void **state) {
     }
     close(go[0]);
     assert_int_equal(read(ready[0], &c, 1), 1);
-    struct store _cleanup_(store_closep) *store = NULL;
+    _cleanup_(store_closep) struct store *store = NULL;
     assert_int_equal(store_open(path, &store, &err), 0);
     assert_int_equal(store_lock(store, STORE_LOCK_TRY, "test", NULL, &err), -EBUSY);
     close(go[1]);
@@ -699,7 +699,7 @@ static void on_alarm(int signal) {
 
 static void waiting_ends_when_it_is_cancelled(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *first = locked(), _cleanup_(store_closep) *second = NULL;
+    _cleanup_(store_closep) struct store *first = locked(), _cleanup_(store_closep) *second = NULL;
     assert_int_equal(store_open(path, &second, &err), 0);
     struct sigaction action = { .sa_handler = on_alarm }, before;
     struct itimerval often = { { 0, 5000 }, { 0, 5000 } }, never = {0};
@@ -716,7 +716,7 @@ static void waiting_ends_when_it_is_cancelled(void **state) {
 
 static void a_lock_file_that_is_a_link_is_not_followed(void **state) {
     (void)state;
-    struct store _cleanup_(store_closep) *store = made();
+    _cleanup_(store_closep) struct store *store = made();
     char target[160];
     snprintf(target, sizeof(target), "%s/victim", where);
     write_file(target, "precious", 8);

@@ -260,7 +260,7 @@ static void what_changes_meanwhile_is_captured_again(void **state) {
 /* Nothing in the newest entries may lie in a directory that has no place there. */
 static void expect_whole_index(struct scratch *scratch) {
     struct snap_err err = {0};
-    struct db_statement _statement_ row = {0};
+    _statement_ struct db_statement row = {0};
     assert_int_equal(db_bind(&row, scratch->project->store, &err,
         "SELECT count(*) FROM entry e WHERE e.died = 9223372036854775807 AND e.dir > 1 AND NOT EXISTS"
         " (SELECT 1 FROM dir d WHERE d.line = e.line AND d.id = e.dir AND d.died = e.died)", ""), 0);
