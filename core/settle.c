@@ -91,8 +91,8 @@ static int settle_row(struct settler *settler, struct plan_row *row) {
     if (!row->after)
         return put_gone(settler, row->dir->id, row->name);
     if (row->arrives) {
-        if (row->arrives->clone)
-            return live_remove(work->store, row->dir->id, row->name, settler->err);
+        if (row->arrives->clone)              /* a stranger to the next scan, which must miss the one of the newest snapshot */
+            return put_gone(settler, row->dir->id, row->name);
         return 0;                         /* with the directories */
     }
     return settle_entry(settler, row);

@@ -888,6 +888,25 @@ static void a_restore_without_overwriting_displaces_nothing_that_came_meanwhile(
 
 /* Paths that fail alone. */
 
+static void a_copy_of_a_directory_that_moves_on_leaves_nothing_behind(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir q d && echo 1 >q/f");
+    take(scratch);
+    scratch_run(scratch, "mv q d/q");
+    take(scratch);
+    must_roll_back(scratch, "1", "d");
+    must_undo(scratch, 0, false);
+    scratch_run(scratch, "mv d/q e");
+    char number[24], *there = listing(scratch);
+    snprintf(number, sizeof(number), "%lld", (long long)take(scratch));
+    must_roll_back(scratch, "2", NULL);
+    must_roll_back(scratch, number, NULL);
+    char *back = listing(scratch);
+    assert_string_equal(back, there);
+    free(there);
+    free(back);
+}
+
 static void a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo same >a");
@@ -974,6 +993,7 @@ int main(int argc, char **argv) {
         TEST(a_restore_cut_short_in_a_project_that_moved_since_is_finished_or_put_back),
         TEST(what_is_written_while_a_restore_is_undone_is_kept),
         TEST(a_restore_without_overwriting_displaces_nothing_that_came_meanwhile),
+        TEST(a_copy_of_a_directory_that_moves_on_leaves_nothing_behind),
         TEST(a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it),
         TEST(a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done),
     };
