@@ -83,7 +83,6 @@ static int settle_entry(struct settler *settler, struct plan_row *row) {
 
 /* A directory that comes anew has no records of an earlier life. */
 static int settle_row(struct settler *settler, struct plan_row *row) {
-    struct work *work = settler->work;
     if (row->state != PLAN_DONE || !row->dir || row->dir->clone || row->dir->foreign)
         return 0;
     if (!row->dir->in_to)                 /* what was in a directory that went goes with it; one that stays is told of each */
@@ -221,9 +220,9 @@ static int settle_came(struct settler *settler) {
     return 0;
 }
 
-/* The staging directory is on the project's file system. */
+/* The first staging directory is on the project's file system. */
 static int read_clock(struct settler *settler) {
-    int dir = settler->work->staging.root;
+    int dir = settler->work->staging.places->root;
     int r = fs_now(dir, &settler->now);
     if (r < 0)
         return err_errno(settler->err, r, "cannot read the file system's clock");
