@@ -89,11 +89,6 @@ void buf_u32(struct buf *buf, uint32_t value) {
     buf_add(buf, &value, sizeof(value));
 }
 
-void buf_u64(struct buf *buf, uint64_t value) {
-    value = htole64(value);
-    buf_add(buf, &value, sizeof(value));
-}
-
 void buf_clear(struct buf *buf) {
     buf->size = 0;
     if (buf->data)
@@ -138,10 +133,4 @@ uint32_t bufread_u32(struct bufread *reader) {
     uint32_t value = 0;
     read_or_zero(reader, &value, sizeof(value));
     return le32toh(value);
-}
-
-uint64_t bufread_u64(struct bufread *reader) {
-    uint64_t value = 0;
-    read_or_zero(reader, &value, sizeof(value));
-    return le64toh(value);
 }

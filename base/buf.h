@@ -17,7 +17,6 @@ void buf_fmt(struct buf *buf, const char *format, ...) __attribute__((format(pri
 /* Little-endian integers, for packed records. */
 void buf_u16(struct buf *buf, uint16_t value);
 void buf_u32(struct buf *buf, uint32_t value);
-void buf_u64(struct buf *buf, uint64_t value);
 void buf_clear(struct buf *buf);             /* keeps the room */
 char *buf_take(struct buf *buf);             /* hands the string over ("" if nothing was added); NULL if an addition failed */
 void buf_done(struct buf *buf);
@@ -27,5 +26,4 @@ void buf_done(struct buf *buf);
 struct bufread { const uint8_t *at, *end; int failed; };
 uint16_t bufread_u16(struct bufread *reader);
 uint32_t bufread_u32(struct bufread *reader);
-uint64_t bufread_u64(struct bufread *reader);
 const void *bufread_bytes(struct bufread *reader, size_t size);   /* NULL and failed past the end */

@@ -190,11 +190,6 @@ int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, 
     return sync_directory(dirfd);
 }
 
-bool fs_same_file(int a, int b) {
-    struct stat x, y;
-    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 int fs_statx(int dirfd, const char *name, struct statx *ret) {
     int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
     struct statx stat;

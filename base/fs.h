@@ -16,8 +16,6 @@ int fs_write_all(int fd, const void *data, size_t size);
 int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, mode_t mode);
 /* Removes what is there, whatever its type, depth, modes and number; absent is success. Does not cross mounts, follows nothing. */
 int fs_remove_tree(int dirfd, const char *name);
-/* True: stat(2)-equal file of both descriptors. */
-bool fs_same_file(int a, int b);
 struct statx;
 int fs_statx(int dirfd, const char *name, struct statx *ret);    /* AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, META_STATX; "" = dirfd itself */
 int fs_raise_descriptor_limit(void);     /* soft RLIMIT_NOFILE to hard, at most 1 << 20; returns what may be used */
