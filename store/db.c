@@ -115,7 +115,7 @@ static int translate(sqlite3 *connection, const char *path, int result, struct s
     return code;
 }
 
-int db_error(struct store *store, int result, struct snap_err *err) {
+static int db_error(struct store *store, int result, struct snap_err *err) {
     return translate(store_db(store), store_path(store), result, err);
 }
 
@@ -332,6 +332,7 @@ static struct prepared *add(struct store *store, const char *sql, struct snap_er
     return &db->all[db->count++];
 }
 
+/* `sql` must be a string literal: its address is the key. */
 static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret, struct snap_err *err) {
     struct db *db = store_database(store);
     struct prepared *prepared = find(db, sql);
@@ -347,10 +348,6 @@ static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret, str
     db->last = (size_t)(prepared - db->all);
     *ret = prepared->statement;
     return 0;
-}
-
-int db_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, struct snap_err *err) {
-    return prepare(store, sql, ret, err);
 }
 
 void db_release(struct store *store, sqlite3_stmt *statement) {

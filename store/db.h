@@ -22,8 +22,10 @@ int db_commit(struct store *store, bool durable, struct snap_err *err);        /
 void db_rollback(struct store *store);                                         /* nothing if no transaction is open */
 
 /* A statement, prepared once a store and reset for reuse. `sql` must be a string literal: its address is the key.
- * Two uses of one statement at a time (a callback that queries) get two statements. */
-int db_prepare(struct store *store, const char *sql, sqlite3_stmt **ret, struct snap_err *err);
+ * Two uses of one statement at a time (a callback that queries) get two statements.
+ * BUSY/LOCKED -EBUSY, FULL -ENOSPC, IOERR -EIO (errno of the system call if known), NOMEM -ENOMEM, READONLY -EROFS,
+ * a second row of one key -EEXIST, every other constraint, CORRUPT, NOTADB and a missing table -EUCLEAN with
+ * SNAP_FAILURE_DAMAGE; the sentence has SQLite's words. */
 void db_release(struct store *store, sqlite3_stmt *statement);     /* resets, clears bindings, gives it back */
 struct db_statement { struct store *store; sqlite3_stmt *at; };
 static inline void db_statement_done(struct db_statement *statement) { if (statement->at) db_release(statement->store, statement->at); }
@@ -40,10 +42,6 @@ int db_exec(struct store *store, const char *sql, struct snap_err *err);       /
 int64_t db_int(struct db_statement *statement, int column);
 char *db_text(struct db_statement *statement, int column);                     /* strdup; NULL column = NULL; also BLOB names, NUL appended */
 const void *db_blob(struct db_statement *statement, int column, size_t *ret_size);   /* valid until the next step; NULL if NULL */
-/* BUSY/LOCKED -EBUSY, FULL -ENOSPC, IOERR -EIO (errno of the system call if known), NOMEM -ENOMEM, READONLY -EROFS,
- * a second row of one key -EEXIST, every other constraint, CORRUPT, NOTADB and a missing table -EUCLEAN with
- * SNAP_FAILURE_DAMAGE; the sentence has SQLite's words. */
-int db_error(struct store *store, int result, struct snap_err *err);
 
 extern const char schema_sql[];             /* the whole of the newest schema */
 #define SCHEMA_APPLICATION_ID 0x736e6170    /* "snap" */

@@ -88,9 +88,6 @@ int index_names(struct store *store, struct point at, int64_t object, name_fn fn
 int index_history(struct store *store, int64_t line, const char *path, int64_t **ret, size_t *ret_count, struct snap_err *err);
 int index_counts(struct store *store, const struct snapshot *snapshot, struct snap_counts *ret, struct snap_err *err);
 
-/* Content with this digest and size; 0 absent, 1 found (any one); caller frees ret->name. */
-int index_content_with(struct store *store, const struct digest *digest, uint64_t size, struct content *ret, struct snap_err *err);
-
 /* Writing: under the lock, in a transaction. */
 struct index_ids { int64_t snapshot, object, content; };   /* the next free ones */
 int index_next_ids(struct store *store, struct index_ids *ret, struct snap_err *err);

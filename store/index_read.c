@@ -75,18 +75,6 @@ int index_content(struct store *store, int64_t id, struct content *ret, struct s
     return r < 0 ? r : content_row(&row, ret, err);
 }
 
-int index_content_with(struct store *store, const struct digest *digest, uint64_t size, struct content *ret, struct snap_err *err) {
-    _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE xxh128 = ? AND size = ? LIMIT 1", "bi",
-                    digest->bytes, sizeof(digest->bytes), (int64_t)size);
-    if (r == 0)
-        r = db_step(&row, err);
-    if (r <= 0)
-        return r;
-    r = content_row(&row, ret, err);
-    return r < 0 ? r : 1;
-}
-
 /* The identity of a directory's object, 0 of anything else. */
 static int64_t identity_of(struct store *store, int64_t object, struct snap_err *err) {
     _statement_ struct db_statement row = {0};

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COLUMNS "o.id, o.kind, o.state, o.created_sec, o.created_nsec, o.command, o.before, o.after, o.target, o.old_text, o.new_text"
-#define UNDOABLE "('rollback', 'restore', 'tag', 'apply')"
+#define UNDOABLE "('rollback', 'restore', 'tag')"
 
 struct op *op_free(struct op *op) {
     if (!op)
@@ -56,10 +56,6 @@ static int check_met(struct store *store, int code, int64_t id, struct snap_err 
 
 int op_set_state(struct store *store, int64_t id, const char *state, struct snap_err *err) {
     return check_met(store, db_run(store, err, "UPDATE operation SET state = ? WHERE id = ?", "si", state, id), id, err);
-}
-
-int op_set_ends(struct store *store, int64_t id, int64_t before, int64_t after, struct snap_err *err) {
-    return check_met(store, db_run(store, err, "UPDATE operation SET before = ?, after = ? WHERE id = ?", "iii", before, after, id), id, err);
 }
 
 int op_set_texts(struct store *store, int64_t id, const char *old_text, const char *new_text, struct snap_err *err) {

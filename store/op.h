@@ -17,10 +17,9 @@ struct op *op_free(struct op *op);
 DEFINE_CLEANUP(struct op *, op_free)
 #define _op_ _cleanup_(op_freep)
 
-/* Each in an open transaction. op_begin fills op->id; `state` as given. Paths: the pathspecs it is limited to, none = everything. */
+/* Each in an open transaction. op_begin fills op->id, and op->created if it is 0; `state` as given. Paths: the pathspecs it is limited to, none = everything. */
 int op_begin(struct store *store, struct op *op, const char *const *paths, struct snap_err *err);
 int op_set_state(struct store *store, int64_t id, const char *state, struct snap_err *err);
-int op_set_ends(struct store *store, int64_t id, int64_t before, int64_t after, struct snap_err *err);
 int op_set_texts(struct store *store, int64_t id, const char *old_text, const char *new_text, struct snap_err *err);
 
 int op_get(struct store *store, int64_t id, struct op **ret, struct snap_err *err);             /* 0 absent, 1 found */
@@ -28,7 +27,7 @@ int op_unfinished(struct store *store, struct op **ret, struct snap_err *err);  
 int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err);               /* NULL-terminated, the caller frees each and the array; NULL = none */
 typedef int (*op_fn)(void *data, const struct op *op);                                          /* > 0 ends */
 int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err);                   /* newest first */
-/* The newest rollback, restore, tag (or apply) that is done and not undone; 0 none, 1 found. */
+/* The newest rollback, restore or tag that is done and not undone; 0 none, 1 found. */
 int op_undo_candidate(struct store *store, struct op **ret, struct snap_err *err);
 /* The operation that the next redo brings back: undone, and nothing but takes and undos came after; 0 none, 1 found. */
 int op_redo_candidate(struct store *store, struct op **ret, struct snap_err *err);

@@ -18,7 +18,6 @@ const char schema_sql[] =
     "CREATE INDEX snapshot_of_line ON snapshot(line);"
     "CREATE TABLE content(id INTEGER PRIMARY KEY, layer INTEGER NOT NULL, dir INTEGER NOT NULL, name BLOB NOT NULL,"
     " size INTEGER NOT NULL, xxh128 BLOB NOT NULL) STRICT;"
-    "CREATE INDEX content_by_digest ON content(xxh128);"
     "CREATE TABLE object(id INTEGER PRIMARY KEY, dir INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,"
     " gid INTEGER NOT NULL, size INTEGER NOT NULL, mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL,"
     " rdev INTEGER NOT NULL, flags INTEGER NOT NULL, content INTEGER, target BLOB, xattrs BLOB,"

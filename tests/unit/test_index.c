@@ -226,11 +226,6 @@ static void content_is_found_by_digest_and_size(void **state) {
     assert_int_equal(got.layer * 1000 + got.dir * 100 + got.id, 2804);
     assert_string_equal(got.name, content.name);
     free(got.name);
-    assert_int_equal(index_content_with(fixture->store, &content.digest, 99, &got, &err), 0);
-    assert_int_equal(index_content_with(fixture->store, &(struct digest){ { 8 } }, 100, &got, &err), 0);
-    assert_int_equal(index_content_with(fixture->store, &content.digest, 100, &got, &err), 1);
-    assert_int_equal(got.id, 4);
-    free(got.name);
     assert_int_equal(index_content(fixture->store, 5, &got, &err), -EUCLEAN);
 }
 
@@ -991,7 +986,6 @@ static void ask_everything(struct fixture *fixture) {
     OK(index_latest(store, LINE, 0, &found, &err));
     OK(index_next_ids(store, &ids, &err));
     OK(index_resolve(store, POINT(2), "d/f", NULL, NULL, &object, &err));
-    OK(index_content_with(store, &object->digest, 1, &content, &err));
     OK(index_list(store, POINT(1), INDEX_ROOT, count_entry, &seen, &err));
     OK(index_dir_path(store, POINT(1), 3, &path, &err));
     OK(index_diff(store, POINT(1), POINT(2), ignore_change, NULL, &err));
