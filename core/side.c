@@ -115,7 +115,8 @@ static int build_path(struct side *side, int64_t dir, struct buf *ret, struct sn
     return ret->failed ? err_nomem(err) : 1;
 }
 
-int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err) {
+/* The path of a directory: 0 not there, 1 found; borrowed until side_done. */
+static int directory_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err) {
     _buf_ struct buf path = {0};
     if (dir == INDEX_ROOT) {
         *ret = "";
@@ -138,7 +139,7 @@ int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_
 int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err) {
     _buf_ struct buf path = {0};
     const char *above = "";
-    int r = dir ? side_dir_path(side, dir, &above, err) : 1;
+    int r = dir ? directory_path(side, dir, &above, err) : 1;
     if (r < 0)
         return r;
     if (r == 0) {

@@ -16,8 +16,6 @@ struct side {
 void side_init(struct side *side, struct snap_project *project, struct point at, const struct scan *scan);
 void side_done(struct side *side);
 
-/* The path of a directory: 0 not there, 1 found; borrowed until side_done. */
-int side_dir_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err);
 /* The path of an entry in a directory that is there (-EUCLEAN if not); the caller frees. */
 int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err);
 /* What is in a directory, in no order; fn may ask this side. */

@@ -105,7 +105,6 @@ struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *nam
 
 /* walk.c */
 int walk_project(struct scan *scan);
-int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool);
 
 /* capture.c: what one entry is now. Each sets found->{print,object,flags,state} and puts what differs into the delta.
  * 1 = it is no longer what `stat` said: look again; 0; negative errno ends the scan. */

@@ -189,12 +189,3 @@ unsigned text_print_similarity(const struct text_print *a, const struct text_pri
     }
     return (unsigned)(common * 100 / larger);
 }
-
-int text_similarity(struct text_side a, struct text_side b, struct snap_err *err) {
-    _cleanup_(text_print_freep) struct text_print *left = NULL;
-    _cleanup_(text_print_freep) struct text_print *right = NULL;
-    int r = text_print_new(a, &left, err);
-    if (r >= 0)
-        r = text_print_new(b, &right, err);
-    return r < 0 ? r : (int)text_print_similarity(left, right);
-}

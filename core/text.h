@@ -20,4 +20,3 @@ int text_print_new(struct text_side text, struct text_print **ret, struct snap_e
 struct text_print *text_print_free(struct text_print *print);
 DEFINE_CLEANUP(struct text_print *, text_print_free)
 unsigned text_print_similarity(const struct text_print *a, const struct text_print *b);     /* 0 to 100; 100 only if equal by all signs */
-int text_similarity(struct text_side a, struct text_side b, struct snap_err *err);    /* 0 to 100, negative errno; -ENOTSUP: binary */

@@ -271,8 +271,7 @@ static int identify(struct scan *scan, struct scan_dir *parent, struct found *fo
         }
     }
     *ret_base = NULL;
-    int r = enter(scan, scan->next_object++, parent, found->name, ret);
-    return r;
+    return enter(scan, scan->next_object++, parent, found->name, ret);
 }
 
 /* What the directory itself is: its old object, or a new one with the same identity. */
@@ -381,7 +380,7 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
     return S_ISREG(stat.stx_mode) ? capture_regular(scan, dir, dirfd, found) : capture_other(scan, dir, dirfd, found, &stat);
 }
 
-int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool) {
+static int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool) {
     for (unsigned again = 0; again < 8; again++) {
         int r = walk_child(scan, dir, dirfd, found, pool);
         if (r <= 0)
