@@ -286,9 +286,7 @@ static int change_name(struct snap_project *project, const struct snapshot *snap
         .kind = (char *)"tag", .state = (char *)"done", .command = (char *)(project->env.command ? project->env.command : ""),
         .target = snapshot->public.number, .old_text = (char *)snapshot->public.name, .new_text = (char *)name,
     };
-    int r = clock_gettime(CLOCK_REALTIME, &op.created) < 0 ? err_errno(err, -errno, "cannot read the clock") : 0;
-    if (r >= 0)
-        r = index_change_snapshot(project->store, snapshot->public.number, name, 0, 0, err);
+    int r = index_change_snapshot(project->store, snapshot->public.number, name, 0, 0, err);
     return r < 0 ? r : op_begin(project->store, &op, NULL, err);
 }
 

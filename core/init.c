@@ -198,7 +198,6 @@ static int write_facts(struct store *store, const struct registration *row, stru
 static int log_init(const struct search *search, struct store *store, struct snap_err *err) {
     struct op op = { .kind = (char *)"init", .state = (char *)"done",
                      .command = (char *)(search->env->command ? search->env->command : "snapctl init") };
-    clock_gettime(CLOCK_REALTIME, &op.created);
     return op_begin(store, &op, NULL, err);
 }
 

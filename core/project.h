@@ -25,6 +25,8 @@ void project_notice(struct snap_project *project, enum snap_notice kind, const c
 void project_progress(struct snap_project *project, const struct snap_progress *progress);
 bool project_cancelled(const struct snap_project *project);
 int project_cancelled_error(struct snap_err *err);        /* -ECANCELED, SNAP_FAILURE_INTERRUPTED */
+int project_need_lock(const struct snap_project *project, struct snap_err *err);      /* -EPERM if it was opened for reading only */
+double project_seconds(void);                             /* by the monotonic clock: two of them tell how long a verb took */
 int project_layers(struct snap_project *project, struct layers **ret, struct snap_err *err);   /* borrowed */
 /* The path (of the project) that scanning and going back leave out because the store, or the directory of all stores of
  * this user, lies there; NULL = none. */

@@ -480,16 +480,7 @@ static int save_project(struct snap_project *project, const struct spot *dest, i
     int inside = is_within(dest->parent, &root);
     if (inside <= 0 || !exists(dest->parent, dest->name))
         return inside < 0 ? err_path(err, inside, dest->path, "look at") : 0;
-    struct snap_take_result safety = {0};
-    struct take_request take = { .options = { .message = "before restore", .if_changed = true }, .automatic = true };
-    int r = take_run(project, &take, &safety, err);
-    if (r < 0)
-        return r;
-    int64_t newest = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
-    if (newest < 0)
-        return (int)newest;
-    *ret_safety = newest;
-    return 0;
+    return take_safety(project, "before restore", ret_safety, err);
 }
 
 /* dest is taken. */
@@ -517,40 +508,29 @@ static int run(struct snap_project *project, const struct wanted *wanted, const 
     return 0;
 }
 
-SNAP_API int snap_restore(struct snap_project *project, const char *spec, const char *dest, bool overwrite,
-                          struct snap_rollback_result *ret, struct snap_err *err) {
-    struct timespec start, end;
+int snap_restore(struct snap_project *project, const char *spec, const char *dest, bool overwrite,
+                 struct snap_rollback_result *ret, struct snap_err *err) {
+    double start = project_seconds();
     _snapshot_ struct snapshot *snapshot = NULL;
     _object_ struct object *object = NULL;
     _free_ char *path = NULL;
     struct spot spot = { .parent = -1 };
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    if (!store_locked(project->store))
-        return err_set(err, -EPERM, "the project was opened for reading only");
-    int r = tree_spec(project, spec, &snapshot, &path, err);
-    if (r < 0 || (r = tree_find(project, snapshot, path, NULL, NULL, &object, err)) < 0 || (r = spot_typed(project, dest, &spot, err)) < 0)
+    int r = project_need_lock(project, err);
+    if (r < 0 || (r = tree_spec(project, spec, &snapshot, &path, err)) < 0 || (r = tree_find(project, snapshot, path, NULL, NULL, &object, err)) < 0 || (r = spot_typed(project, dest, &spot, err)) < 0)
         return r;
     struct wanted wanted = { .kind = "restore", .snapshot = snapshot->public.number, .path = path };
     if ((r = run(project, &wanted, object, spot, overwrite, NULL, &result, err)) < 0)
         return r;
-    clock_gettime(CLOCK_MONOTONIC, &end);
     result.operation_kind = "restore";
     result.failed = project->failed - failed;
-    result.seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    result.seconds = project_seconds() - start;
     *ret = result;
     return 0;
 }
 
 /* Undoing. */
-
-static void free_paths(char ***paths) {
-    for (char **at = *paths; at && *at; at++)
-        free(*at);
-    free(*paths);
-}
-#define _paths_ __attribute__((cleanup(free_paths)))
 
 /* What the operation restored. */
 static int meant_object(struct snap_project *project, const struct op *meant, char ***ret_paths, struct object **ret, struct snap_err *err) {
@@ -564,7 +544,7 @@ static int meant_object(struct snap_project *project, const struct op *meant, ch
 }
 
 static int count_changes(struct restoring *restoring, const struct op *meant, const char *name, uint64_t *ret, struct snap_err *err) {
-    _paths_ char **paths = NULL;
+    _op_paths_ char **paths = NULL;
     _object_ struct object *object = NULL;
     int r = meant_object(restoring->project, meant, &paths, &object, err);
     if (r < 0 || !exists(restoring->dest.parent, name))
@@ -666,7 +646,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
 }
 
 int restore_redo(struct snap_project *project, const struct op *meant, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
-    _paths_ char **paths = NULL;
+    _op_paths_ char **paths = NULL;
     _object_ struct object *object = NULL;
     struct spot spot = { .parent = -1 };
     int r = meant_object(project, meant, &paths, &object, err);

@@ -7,16 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *empty_if_null(const char *text) {
-    return text ? text : "";
-}
-
-static double seconds_since(const struct timespec *start) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
-}
-
 static int find_target(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     if (spec)
         return catalog_find(project, spec, ret, err);
@@ -108,10 +98,6 @@ static int dry_run(struct snap_project *project, const struct snapshot *target, 
 
 /* Going back. */
 
-static int need_lock(struct snap_project *project, struct snap_err *err) {
-    return store_locked(project->store) ? 0 : err_set(err, -EPERM, "the project was opened for reading only");
-}
-
 static int check_line(const struct snapshot *target, struct snap_err *err) {
     if (target->line == INDEX_PROJECT_LINE)
         return 0;
@@ -120,14 +106,10 @@ static int check_line(const struct snapshot *target, struct snap_err *err) {
 
 static int roll_back(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
                      snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct snap_take_result safety = {0};
-    struct take_request take = { .options = { .message = "before rollback", .if_changed = true }, .automatic = true };
-    int r = take_run(project, &take, &safety, err);
+    int64_t newest;
+    int r = take_safety(project, "before rollback", &newest, err);
     if (r < 0)
         return r;
-    int64_t newest = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
-    if (newest < 0)
-        return (int)newest;
     struct transition_request request = { .kind = "rollback", .before = newest, .after = target->public.number,
                                           .paths = options->paths, .force = options->force };
     _changes_ struct changes changes = {0};
@@ -142,10 +124,9 @@ static int roll_back(struct snap_project *project, const struct snapshot *target
     return 0;
 }
 
-SNAP_API int snap_rollback(struct snap_project *project, const struct snap_rollback_options *options,
-                           snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
-    struct timespec start;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+int snap_rollback(struct snap_project *project, const struct snap_rollback_options *options,
+                  snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
+    double start = project_seconds();
     _snapshot_ struct snapshot *target = NULL;
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
@@ -154,15 +135,15 @@ SNAP_API int snap_rollback(struct snap_project *project, const struct snap_rollb
         return r;
     if (options->dry_run) {
         r = dry_run(project, target, options, fn, data, &result, err);
-    } else if ((r = need_lock(project, err)) == 0) {
+    } else if ((r = project_need_lock(project, err)) == 0) {
         r = roll_back(project, target, options, fn, data, &result, err);
         result.failed = project->failed - failed;
     }
     if (r < 0)
-        return err ? err_wrap(err, "cannot roll '%s' back to snapshot %" PRId64, empty_if_null(project->info.root), target->public.number) : r;
+        return err ? err_wrap(err, "cannot roll '%s' back to snapshot %" PRId64, project->info.root, target->public.number) : r;
     result.to = target->public.number;
     result.operation_kind = "rollback";
-    result.seconds = seconds_since(&start);
+    result.seconds = project_seconds() - start;
     *ret = result;
     return 0;
 }

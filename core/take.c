@@ -12,12 +12,6 @@
 
 #define ROUNDS 3       /* a live tree is not one point in time: what changed meanwhile is captured again */
 
-static double seconds_since(const struct timespec *start) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - start->tv_sec) + (double)(now.tv_nsec - start->tv_nsec) / 1e9;
-}
-
 static int check_name(struct snap_project *project, const char *name, struct snap_err *err) {
     _snapshot_ struct snapshot *other = NULL;
     int r = snap_name_check(name, err);
@@ -73,7 +67,8 @@ static int describe(struct snap_project *project, const struct take_request *req
     snapshot->public.message = strdup(options->message ? options->message : "");
     if (!snapshot->public.name || !snapshot->public.message)
         return err_nomem(err);
-    clock_gettime(CLOCK_REALTIME, &snapshot->public.created);
+    if (clock_gettime(CLOCK_REALTIME, &snapshot->public.created) < 0)
+        return err_errno(err, -errno, "cannot read the clock");
     int r = find_parent(project, &snapshot->public.parent, err);
     if (r == 0)
         *ret = TAKE_PTR(snapshot);
@@ -233,20 +228,29 @@ static int take(struct snap_project *project, const struct take_request *request
 }
 
 int take_run(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err) {
-    struct timespec start;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    double start = project_seconds();
     uint64_t failed = project->failed;
     struct snap_take_result result = {0};
     int r = take(project, request, &result, err);
     if (r < 0)
         return err_wrap(err, "cannot take a snapshot of '%s'", project->info.root);
     result.failed = project->failed - failed;
-    result.seconds = seconds_since(&start);
+    result.seconds = project_seconds() - start;
     *ret = result;
     return 0;
 }
 
-SNAP_API int snap_take(struct snap_project *project, const struct snap_take_options *options, struct snap_take_result *ret,
-                       struct snap_err *err) {
+int take_safety(struct snap_project *project, const char *message, int64_t *ret, struct snap_err *err) {
+    struct snap_take_result result = {0};
+    struct take_request request = { .options = { .message = message, .if_changed = true }, .automatic = true };
+    int r = take_run(project, &request, &result, err);
+    int64_t newest = r < 0 ? r : index_newest_number(project->store, INDEX_PROJECT_LINE, err);
+    if (newest < 0)
+        return (int)newest;
+    *ret = newest;
+    return 0;
+}
+
+int snap_take(struct snap_project *project, const struct snap_take_options *options, struct snap_take_result *ret, struct snap_err *err) {
     return take_run(project, &(struct take_request){ .options = *options }, ret, err);
 }

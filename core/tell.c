@@ -38,6 +38,15 @@ int project_cancelled_error(struct snap_err *err) {
     return err_failure(err, SNAP_FAILURE_INTERRUPTED);
 }
 
+int project_need_lock(const struct snap_project *project, struct snap_err *err) {
+    return store_locked(project->store) ? 0 : err_set(err, -EPERM, "the project was opened for reading only");
+}
+
+double project_seconds(void) {
+    struct timespec now;
+    return clock_gettime(CLOCK_MONOTONIC, &now) < 0 ? 0 : (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 int project_layers(struct snap_project *project, struct layers **ret, struct snap_err *err) {
     if (!project->layers) {
         int r = layers_open(project->store, &project->layers);

@@ -28,7 +28,7 @@ static int list_one(void *data, const struct op *op) {
         .target = is_of_another(op) ? op->target : 0, .undoable = can_be_undone(op) }), 0);
 }
 
-SNAP_API int snap_operations(struct snap_project *project, snap_operation_fn fn, void *data, struct snap_err *err) {
+int snap_operations(struct snap_project *project, snap_operation_fn fn, void *data, struct snap_err *err) {
     struct listing listing = { fn, data };
     return op_list(project->store, list_one, &listing, err);
 }
@@ -122,16 +122,10 @@ static int change_name(struct snap_project *project, const struct op *meant, boo
 
 /* Files. */
 
-static void free_paths(char ***paths) {
-    for (char **at = *paths; at && *at; at++)
-        free(*at);
-    free(*paths);
-}
-
 /* Where the operation left the project, and where it came from; a redo goes the other way. */
 static int change_files(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,
                         struct snap_err *err) {
-    char **paths __attribute__((cleanup(free_paths))) = NULL;
+    _op_paths_ char **paths = NULL;
     int r = op_paths(project->store, meant->id, &paths, err);
     if (r < 0)
         return r;
@@ -140,13 +134,9 @@ static int change_files(struct snap_project *project, const struct op *meant, bo
         .paths = (const char *const *)paths };
     struct snap_rollback_result result = {0};
     if (force) {
-        struct snap_take_result safety = {0};
-        struct take_request take = { .options = { .message = undo ? "before undo" : "before redo", .if_changed = true }, .automatic = true };
-        if ((r = take_run(project, &take, &safety, err)) < 0)
+        int64_t newest;
+        if ((r = take_safety(project, undo ? "before undo" : "before redo", &newest, err)) < 0)
             return r;
-        int64_t newest = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
-        if (newest < 0)
-            return (int)newest;
         request.also_before = request.before;
         request.also_after = request.after;
         request.before = newest;
@@ -173,36 +163,30 @@ static const char *static_kind(const struct op *op) {
 
 static int run(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,
                struct snap_err *err) {
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    double start = project_seconds();
     uint64_t failed = project->failed;
     struct snap_rollback_result result = {0};
     int r = carry_out(project, meant, undo, force, &result, err);
     if (r < 0)
         return err ? err_wrap(err, "cannot %s operation %" PRId64 " (%s)", undo ? "undo" : "redo", meant->id, meant->kind) : r;
-    clock_gettime(CLOCK_MONOTONIC, &end);
     result.operation_kind = static_kind(meant);
     result.failed = project->failed - failed;
-    result.seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+    result.seconds = project_seconds() - start;
     *ret = result;
     return 0;
 }
 
-static int need_lock(struct snap_project *project, struct snap_err *err) {
-    return store_locked(project->store) ? 0 : err_set(err, -EPERM, "the project was opened for reading only");
-}
-
-SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
+int snap_undo(struct snap_project *project, int64_t operation, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     _op_ struct op *meant = NULL;
-    int r = need_lock(project, err);
+    int r = project_need_lock(project, err);
     if (r < 0 || (r = find_undo(project, operation, &meant, err)) < 0)
         return r;
     return run(project, meant, true, force, ret, err);
 }
 
-SNAP_API int snap_redo(struct snap_project *project, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
+int snap_redo(struct snap_project *project, bool force, struct snap_rollback_result *ret, struct snap_err *err) {
     _op_ struct op *meant = NULL;
-    int r = need_lock(project, err);
+    int r = project_need_lock(project, err);
     if (r < 0 || (r = find_redo(project, &meant, err)) < 0)
         return r;
     return run(project, meant, false, force, ret, err);

@@ -140,38 +140,38 @@ int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err) {
     return code;
 }
 
-static void free_strings(char **strings) {
-    for (size_t i = 0; strings && strings[i]; i++)
-        free(strings[i]);
-    free(strings);
+char **op_paths_free(char **paths) {
+    for (size_t i = 0; paths && paths[i]; i++)
+        free(paths[i]);
+    free(paths);
+    return NULL;
 }
-DEFINE_CLEANUP(char **, free_strings)
 
 /* All values of the first column; NULL if there is none. */
-static int read_strings(struct db_statement *row, char ***ret, struct snap_err *err) {
-    _cleanup_(free_stringsp) char **strings = NULL;
+static int read_paths(struct db_statement *row, char ***ret, struct snap_err *err) {
+    _op_paths_ char **paths = NULL;
     size_t count = 0;
     int code;
     while ((code = db_step(row, err)) > 0) {
-        char **more = reallocarray(strings, count + 2, sizeof(*more));
+        char **more = reallocarray(paths, count + 2, sizeof(*more));
         if (!more)
             return err_nomem(err);
-        strings = more;
-        strings[count] = db_text(row, 0);
-        strings[count + 1] = NULL;
-        if (!strings[count++])
+        paths = more;
+        paths[count] = db_text(row, 0);
+        paths[count + 1] = NULL;
+        if (!paths[count++])
             return err_nomem(err);
     }
     if (code < 0)
         return code;
-    *ret = TAKE_PTR(strings);
+    *ret = TAKE_PTR(paths);
     return 0;
 }
 
 int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT path FROM operation_path WHERE operation = ? ORDER BY rowid", "i", id);
-    return code < 0 ? code : read_strings(&row, ret, err);
+    return code < 0 ? code : read_paths(&row, ret, err);
 }
 
 /* Which one is meant. */
@@ -205,7 +205,7 @@ int op_add_temporary(struct store *store, int64_t id, const char *path, struct s
 int op_temporaries(struct store *store, int64_t id, char ***ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT path FROM temporary WHERE operation = ? ORDER BY rowid", "i", id);
-    return code < 0 ? code : read_strings(&row, ret, err);
+    return code < 0 ? code : read_paths(&row, ret, err);
 }
 
 int op_clear_temporaries(struct store *store, int64_t id, struct snap_err *err) {
