@@ -27,6 +27,7 @@ struct plan_dir {
     struct plan_row *from_row, *to_row;   /* the rows by which it leaves, arrives; NULL: it does not */
     /* Kept by who carries the plan out: */
     struct dir *from_at, *to_at;          /* made when first needed */
+    unsigned place;                       /* where what goes from it and comes into it is staged, counted from 1; 0: not decided */
     bool from_checked, to_checked;        /* the node was opened and is the right directory */
     bool identified;                      /* `foreign`, `ino` and `birth` were looked up; ino 0: not known */
     bool foreign;                         /* the live index knows what is there by another identity, or not at all */

@@ -1,5 +1,5 @@
-/* What a transition builds before it changes anything, and where it puts what it displaces.
- * Changes nothing in the project, but for the staging directory itself where the store is on another mount.
+/* What a transition builds, complete and out of sight, before it changes anything.
+ * Changes nothing in the project.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "work.h"
 #include "build.h"
@@ -9,173 +9,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-
-#define MARK "swapping"
-enum { ATTEMPTS = 1 << 20 };
-
-struct staged_name staged_new(const struct plan_row *row) {
-    struct staged_name name;
-    (void)snprintf(name.text, sizeof(name.text), "n%zu", row->number);
-    return name;
-}
-
-struct staged_name staged_old(const struct plan_row *row) {
-    struct staged_name name;
-    (void)snprintf(name.text, sizeof(name.text), "o%zu", row->number);
-    return name;
-}
-
-struct staged_name staged_dir(const struct plan_dir *dir) {
-    struct staged_name name;
-    (void)snprintf(name.text, sizeof(name.text), "d%" PRId64, dir->id);
-    return name;
-}
-
-static struct staged_name op_name(const struct work *work) {
-    struct staged_name name;
-    (void)snprintf(name.text, sizeof(name.text), "op-%" PRId64, work->op);
-    return name;
-}
-
-/* The directory. */
-
-static int open_dir(int dirfd, const char *name) {
-    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-static int make_dir(int dirfd, const char *name) {
-    if (mkdirat(dirfd, name, 0700) < 0 && errno != EEXIST)
-        return -errno;
-    return open_dir(dirfd, name);
-}
-
-/* Whether a rename leads from the store into the project. 1, 0 or a negative errno. */
-static int is_one_mount(const struct work *work) {
-    struct statx here, there;
-    int r = fs_statx(store_work_fd(work->store), "", &here);
-    if (r < 0 || (r = fs_statx(work->project->root, "", &there)) < 0)
-        return r;
-    bool known = here.stx_mask & there.stx_mask & STATX_MNT_ID;
-    return here.stx_dev_major == there.stx_dev_major && here.stx_dev_minor == there.stx_dev_minor
-        && known && here.stx_mnt_id == there.stx_mnt_id;
-}
-
-/* Known to the operation, durably, before it is there. */
-static int name_outside(struct work *work, struct snap_err *err) {
-    uint64_t random;
-    char name[80];
-    if (getrandom(&random, sizeof(random), 0) < 0)
-        return err_errno(err, -errno, "cannot get random bytes");
-    (void)snprintf(name, sizeof(name), ".snapctl-%" PRId64 "-%016" PRIx64, work->op, random);
-    int r = store_begin(work->store, err);
-    if (r < 0)
-        return r;
-    if ((r = op_add_temporary(work->store, work->op, name, err)) < 0) {
-        store_abort(work->store);
-        return r;
-    }
-    if ((r = store_commit(work->store, true, err)) < 0)
-        return r;
-    work->staging.outside = strdup(name);
-    return work->staging.outside ? 0 : err_nomem(err);
-}
-
-static int find_outside(struct work *work, struct snap_err *err) {
-    char **paths = NULL;
-    int r = op_temporaries(work->store, work->op, &paths, err);
-    if (r < 0 || !paths)
-        return r;
-    for (size_t i = 0; paths[i]; i++) {
-        if (i == 0)
-            work->staging.outside = paths[i];
-        else
-            free(paths[i]);
-    }
-    free(paths);
-    return 0;
-}
-
-static int open_root(struct work *work, struct snap_err *err) {
-    struct staging *staging = &work->staging;
-    int r = find_outside(work, err);
-    if (r < 0)
-        return r;
-    int one = is_one_mount(work);
-    if (one < 0)
-        return err_errno(err, one, "cannot look at the store's file system");
-    if (!one && !staging->outside && (r = name_outside(work, err)) < 0)
-        return r;
-    if (!staging->outside) {
-        staging->root = fcntl(staging->store, F_DUPFD_CLOEXEC, 3);
-        return staging->root < 0 ? err_errno(err, -errno, "cannot open the operation's staging directory") : 0;
-    }
-    if ((r = swap_touch(work, work->plan->root, work->project->root)) >= 0)
-        r = staging->root = make_dir(work->project->root, staging->outside);
-    return r < 0 ? err_path(err, r, staging->outside, "make the staging directory") : 0;
-}
-
-int staging_open(struct work *work, struct snap_err *err) {
-    struct staging *staging = &work->staging;
-    *staging = (struct staging){ .store = -1, .root = -1, .at = -1 };
-    staging->store = make_dir(store_work_fd(work->store), op_name(work).text);
-    if (staging->store < 0)
-        return err_errno(err, staging->store, "cannot make the operation's staging directory");
-    int r = open_root(work, err);
-    for (unsigned i = 0; r == 0 && i < ATTEMPTS; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof(name), "%u", i);
-        if (mkdirat(staging->root, name, 0700) < 0) {
-            r = errno == EEXIST ? 0 : err_errno(err, -errno, "cannot make the operation's staging directory");
-            continue;
-        }
-        staging->attempt = i;
-        staging->at = open_dir(staging->root, name);
-        return staging->at < 0 ? err_errno(err, staging->at, "cannot open the operation's staging directory") : 0;
-    }
-    return r < 0 ? r : err_errno(err, -EEXIST, "cannot make the operation's staging directory");
-}
-
-bool staging_marked(struct work *work) {
-    _buf_ struct buf path = {0};
-    buf_fmt(&path, "%s/" MARK, op_name(work).text);
-    return !path.failed && faccessat(store_work_fd(work->store), path.data, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-int staging_mark(struct work *work, struct snap_err *err) {
-    _close_ int fd = openat(work->staging.store, MARK, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd < 0 ? err_errno(err, -errno, "cannot write in the store") : 0;
-}
-
-bool staging_has_dir(struct work *work, const struct plan_dir *dir) {
-    return faccessat(work->staging.root, staged_dir(dir).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-void staging_close(struct staging *staging) {
-    close_fd(&staging->at);
-    close_fd(&staging->root);
-    close_fd(&staging->store);
-    free(TAKE_PTR(staging->outside));
-}
-
-int staging_remove(struct work *work, struct snap_err *err) {
-    int r = work->staging.outside ? 0 : find_outside(work, err);
-    if (r < 0)
-        return r;
-    if (work->staging.outside && (r = fs_remove_tree(work->project->root, work->staging.outside)) < 0)
-        return err_path(err, r, work->staging.outside, "remove the staging directory");
-    r = fs_remove_tree(store_work_fd(work->store), op_name(work).text);
-    return r < 0 ? err_errno(err, r, "cannot remove the operation's staging directory") : 0;
-}
 
 /* Building. */
 
 static int build(struct work *work, struct plan_row *row, struct snap_err *err) {
     struct staged_name name = staged_new(row);
     unsigned missing = 0;
-    int r = build_entry(work->project, work->staging.at, name.text, row->after, &work->bytes, &missing, err);
+    int r = build_entry(work->project, place_of(work, row)->at, name.text, row->after, &work->bytes, &missing, err);
     if (r >= 0)
         work_missing(work, row, missing);
     return r;
@@ -192,11 +33,12 @@ static int link_from(struct work *work, int dirfd, const char *name, struct plan
     if (r != INSPECT_SAME)
         return MIN(r, 0);
     struct staged_name new = staged_new(row);
-    if (linkat(dirfd, name, work->staging.at, new.text, 0) < 0)
+    int at = place_of(work, row)->at;
+    if (linkat(dirfd, name, at, new.text, 0) < 0)
         return errno == ENOSPC || errno == EDQUOT || errno == EIO ? -errno : 0;
-    r = fs_statx(work->staging.at, new.text, &linked);
+    r = fs_statx(at, new.text, &linked);
     if (r < 0 || !inspect_stayed(&stat, &linked))
-        return unlinkat(work->staging.at, new.text, 0) < 0 ? -errno : MIN(r, 0);
+        return unlinkat(at, new.text, 0) < 0 ? -errno : MIN(r, 0);
     return 1;
 }
 
@@ -272,9 +114,9 @@ static int link_to_group(struct work *work, struct plan_row *row, struct snap_er
         return 0;                         /* of equal rows, each is a file of its own */
     struct plan_row *first = map_get(work->groups, &id, sizeof(id));
     if (first && first->staged) {
-        if (linkat(work->staging.at, staged_new(first).text, work->staging.at, staged_new(row).text, 0) == 0)
+        if (linkat(place_of(work, first)->at, staged_new(first).text, place_of(work, row)->at, staged_new(row).text, 0) == 0)
             return 1;
-        return errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP ? 0 : -errno;
+        return errno == EMLINK || errno == EPERM || errno == EOPNOTSUPP || errno == EXDEV ? 0 : -errno;
     }
     if (first) {                          /* done by an earlier attempt */
         _pinned_ struct dir_pinned at = work_pin(work, first->dir, true);
@@ -294,10 +136,11 @@ static int link_to_group(struct work *work, struct plan_row *row, struct snap_er
 static int reuse(struct work *work, struct plan_row *row) {
     if (work_looks_same(row))
         return 0;
-    for (unsigned i = 0; i < work->staging.attempt; i++) {
+    const struct place *place = place_of(work, row);
+    for (unsigned i = 0; i < place->attempt; i++) {
         char attempt[16];
         (void)snprintf(attempt, sizeof(attempt), "%u", i);
-        _close_ int dir = open_dir(work->staging.root, attempt);
+        _close_ int dir = openat(place->root, attempt, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (dir < 0)
             continue;
         const struct staged_name names[] = { staged_new(row), staged_old(row) };
@@ -305,7 +148,7 @@ static int reuse(struct work *work, struct plan_row *row) {
             int r = inspect_entry(dir, names[j].text, row->after, NULL, NULL, NULL);
             if (r != INSPECT_SAME)
                 continue;
-            return renameat(dir, names[j].text, work->staging.at, names[0].text) < 0 ? -errno : 1;
+            return renameat(dir, names[j].text, place->at, names[0].text) < 0 ? -errno : 1;
         }
     }
     return 0;
@@ -328,7 +171,7 @@ static int stage_row(struct work *work, struct plan_row *row, struct snap_err *e
     if (r == -ECANCELED)
         return project_cancelled_error(err);
     if (build_is_about_entry(r)) {
-        (void)fs_remove_tree(work->staging.at, staged_new(row).text);
+        (void)fs_remove_tree(place_of(work, row)->at, staged_new(row).text);
         if (why.message[0])
             work_leave(work, row, why.message);
         else

@@ -82,7 +82,7 @@ static bool is_change(int code) {
 
 static bool is_about_path(int code) {
     return code == -EBUSY || code == -EPERM || code == -EACCES || code == -ETXTBSY || code == -EXDEV || code == -EOPNOTSUPP
-        || code == -ENAMETOOLONG || code == -EILSEQ || code == -EINVAL || code == -EMLINK;
+        || code == -ENAMETOOLONG || code == -EILSEQ || code == -EINVAL || code == -EMLINK || code == -EROFS;
 }
 
 /* What a failed change means. */
@@ -232,8 +232,7 @@ static int change_mode(int fd, uint32_t mode) {
     return chmod(path, mode & 07777) < 0 ? -errno : 0;
 }
 
-int swap_touch(struct work *work, struct plan_dir *dir, int fd) {
-    (void)work;
+int swap_touch(struct plan_dir *dir, int fd) {
     if (dir->touched)
         return 0;
     struct stat stat;
@@ -311,7 +310,7 @@ static int put(int from, const char *old, int to, const char *new) {
 
 /* Where a row's displaced directory or file waits. */
 static int displaced_at(const struct work *work, const struct plan_row *row) {
-    return row->leaves && plan_dir_moves(row->leaves) ? work->staging.root : work->staging.at;
+    return row->leaves && plan_dir_moves(row->leaves) ? place_of(work, row)->root : place_of(work, row)->at;
 }
 
 static struct staged_name displaced_name(const struct plan_row *row) {
@@ -319,13 +318,23 @@ static struct staged_name displaced_name(const struct plan_row *row) {
 }
 
 /* Somebody's new entry stands where a directory belongs, which may hold what no snapshot has: it goes beside it. */
-static int put_beside(struct work *work, struct plan_row *row, const struct plan_dir *dir, int fd) {
+static int put_beside(struct work *work, struct plan_row *row, const struct plan_dir *dir, int from, int fd) {
     _buf_ struct buf name = {0};
     buf_fmt(&name, "%.200s.snapctl-%lld", row->name, (long long)work->op);
-    int r = name.failed ? name.failed : put(work->staging.root, staged_dir(dir).text, fd, name.data);
+    int r = name.failed ? name.failed : put(from, staged_dir(dir).text, fd, name.data);
     if (r >= 0)
         work_leave(work, row, "is taken by somebody's new entry; the directory was put beside it, with .snapctl- and a number in its name");
     return r;
+}
+
+/* Another inode than the live index knows, with the same metadata once its turn comes. */
+static int make_again(struct plan_row *row, int fd) {
+    struct plan_dir *dir = row->leaves;
+    if (mkdirat(fd, row->name, 0700) < 0)
+        return -errno;
+    dir->identified = dir->finished = true;
+    dir->ino = 0;
+    return 0;
 }
 
 /* Takes one step back. */
@@ -337,15 +346,19 @@ static int back(struct work *work, const struct step *step) {
         return at.fd;
     switch (step->kind) {
     case STEP_EXCHANGED:
-        r = rename_flags(work->staging.at, staged_new(row).text, at.fd, row->name, RENAME_EXCHANGE);
-        return r == -ENOENT ? put(work->staging.at, staged_new(row).text, at.fd, row->name) : r;
+        r = rename_flags(place_of(work, row)->at, staged_new(row).text, at.fd, row->name, RENAME_EXCHANGE);
+        return r == -ENOENT ? put(place_of(work, row)->at, staged_new(row).text, at.fd, row->name) : r;
     case STEP_DISPLACED:
         r = put(displaced_at(work, row), displaced_name(row).text, at.fd, row->name);
-        return r == -EEXIST && row->leaves && plan_dir_moves(row->leaves) ? put_beside(work, row, row->leaves, at.fd) : r;
+        return r == -EEXIST && row->leaves && plan_dir_moves(row->leaves) ? put_beside(work, row, row->leaves, displaced_at(work, row), at.fd) : r;
+    case STEP_REMOVED:
+        return make_again(row, at.fd);
+    case STEP_RETURNED:
+        return put(at.fd, row->name, displaced_at(work, row), displaced_name(row).text);
     case STEP_PLACED:
         if (row->arrives)
-            return put(at.fd, row->name, work->staging.root, staged_dir(row->arrives).text);
-        return put(at.fd, row->name, work->staging.at, staged_new(row).text);
+            return put(at.fd, row->name, place_of_dir(work, row->arrives)->root, staged_dir(row->arrives).text);
+        return put(at.fd, row->name, place_of(work, row)->at, staged_new(row).text);
     case STEP_MADE:
         return unlinkat(at.fd, row->name, AT_REMOVEDIR) < 0 ? -errno : 0;
     case STEP_META:
@@ -411,16 +424,16 @@ static int displace_file(struct work *work, struct plan_row *row, bool after, in
     struct staged_name old = staged_old(row);
     int r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.displace", row->name);
     if (r >= 0)
-        r = rename_flags(fd, row->name, work->staging.at, old.text, 0);
+        r = rename_flags(fd, row->name, place_of(work, row)->at, old.text, 0);
     if (r < 0)
         return judge(work, row, r, "remove", err);
     remember(work, STEP_DISPLACED, after, row);
     row->cleared = true;
-    return was_changed(work, row, work->staging.at, old.text, stat, sure) ? undo_changed(work, row, err) : 0;
+    return was_changed(work, row, place_of(work, row)->at, old.text, stat, sure) ? undo_changed(work, row, err) : 0;
 }
 
 /* After a crash: what was put here may belong to the directory that takes the place of this one. 1, 0 or a negative errno. */
@@ -497,7 +510,7 @@ static int most_of_rest(const struct work *work, const struct plan_dir *dir, con
     int found = LEFT_NOTHING;
     errno = 0;
     for (struct dirent *entry; (entry = readdir(list)); errno = 0) {
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..") || staging_has_name(&work->staging, entry->d_name))
             continue;
         _buf_ struct buf path = {0};
         buf_fmt(&path, "%s%s%s", base->data ? base->data : "", base->size ? "/" : "", entry->d_name);
@@ -557,14 +570,35 @@ static void tell_kept(struct work *work, struct plan_row *row, int rest) {
                    "stays, because what is left out of snapshots is in it");
 }
 
+static bool is_own_device(int above, int fd) {
+    struct stat outer, inner;
+    return fstat(above, &outer) == 0 && fstat(fd, &inner) == 0 && outer.st_dev != inner.st_dev;
+}
+
+/* One that does not move: of a lower layer of overlayfs, for example. */
+static int remove_empty(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
+    if (unlinkat(fd, row->name, AT_REMOVEDIR) == 0) {
+        remember(work, STEP_REMOVED, false, row);
+        forget_place(row->leaves, false);
+        row->cleared = true;
+        return 0;
+    }
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return judge(work, row, -errno, "remove", err);
+    tell_kept(work, row, LEFT_OTHER);
+    return 0;
+}
+
 /* An emptied directory goes the way of a file: it can come back as the same inode. */
 static int displace_empty(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     struct plan_dir *dir = row->leaves;
     int rest;
     {
         _pinned_ struct dir_pinned inside = work_pin(work, dir, false);
-        int r = inside.fd < 0 ? inside.fd : swap_touch(work, dir, inside.fd);
+        int r = inside.fd < 0 ? inside.fd : swap_touch(dir, inside.fd);
         rest = r < 0 ? r : look_for_rest(work, dir, inside.fd);
+        if (rest == LEFT_NOTHING && dir->replaced_by && is_own_device(fd, inside.fd))
+            rest = LEFT_EXCLUDED;         /* our own staging directory, and the subvolume as such */
     }
     if (rest < 0)
         return judge(work, row, rest, "remove", err);
@@ -580,17 +614,19 @@ static int displace_empty(struct work *work, struct plan_row *row, int fd, struc
     }
     int r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.displace", row->name);
     if (r >= 0)
-        r = rename_flags(fd, row->name, work->staging.at, staged_old(row).text, 0);
+        r = rename_flags(fd, row->name, place_of(work, row)->at, staged_old(row).text, 0);
+    if (r == -EXDEV)
+        return remove_empty(work, row, fd, err);
     if (r < 0)
         return judge(work, row, r, "remove", err);
     remember(work, STEP_DISPLACED, false, row);
     forget_place(dir, false);
     row->cleared = true;
-    _close_ int gone = openat(work->staging.at, staged_old(row).text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _close_ int gone = openat(place_of(work, row)->at, staged_old(row).text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     rest = gone < 0 ? -errno : look_for_rest(work, dir, gone);
     if (rest == LEFT_NOTHING)
         return 0;
@@ -606,18 +642,18 @@ static int displace_moving(struct work *work, struct plan_row *row, int fd, stru
     int r = 0;
     if (geteuid() != 0) {                 /* its "..", too, is written */
         _pinned_ struct dir_pinned inside = work_pin(work, dir, false);
-        r = inside.fd < 0 ? inside.fd : swap_touch(work, dir, inside.fd);
+        r = inside.fd < 0 ? inside.fd : swap_touch(dir, inside.fd);
     }
     if (r >= 0)
         r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.displace", row->name);
     if (r >= 0)
-        r = rename_flags(fd, row->name, work->staging.root, staged_dir(dir).text, RENAME_NOREPLACE);
+        r = rename_flags(fd, row->name, place_of(work, row)->root, staged_dir(dir).text, RENAME_NOREPLACE);
     if (is_missing(r))
-        r = rename_flags(fd, row->name, work->staging.root, staged_dir(dir).text, 0);
+        r = rename_flags(fd, row->name, place_of(work, row)->root, staged_dir(dir).text, 0);
     if (r < 0)
         return judge(work, row, r, "move", err);
     remember(work, STEP_DISPLACED, false, row);
@@ -647,11 +683,11 @@ static int clear_dir(struct work *work, struct plan_row *row, struct snap_err *e
 static int place(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     int r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.place", row->name);
     if (r >= 0)
-        r = put(work->staging.at, staged_new(row).text, fd, row->name);
+        r = put(place_of(work, row)->at, staged_new(row).text, fd, row->name);
     if (r < 0)
         return judge(work, row, r, "restore", err);
     remember(work, STEP_PLACED, true, row);
@@ -664,11 +700,11 @@ static int exchange(struct work *work, struct plan_row *row, int fd, const struc
     struct staged_name new = staged_new(row);
     int r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.exchange", row->name);
     if (r >= 0)
-        r = rename_flags(work->staging.at, new.text, fd, row->name, RENAME_EXCHANGE);
+        r = rename_flags(place_of(work, row)->at, new.text, fd, row->name, RENAME_EXCHANGE);
     if (is_missing(r)) {
         r = displace_file(work, row, true, fd, stat, sure, err);
         return r < 0 || row->state != PLAN_TODO ? r : place(work, row, fd, err);
@@ -676,7 +712,7 @@ static int exchange(struct work *work, struct plan_row *row, int fd, const struc
     if (r < 0)
         return judge(work, row, r, "replace", err);
     remember(work, STEP_EXCHANGED, true, row);
-    if (was_changed(work, row, work->staging.at, new.text, stat, sure))
+    if (was_changed(work, row, place_of(work, row)->at, new.text, stat, sure))
         return undo_changed(work, row, err);
     row->state = PLAN_DONE;
     return 0;
@@ -724,6 +760,8 @@ static int change_meta(struct work *work, struct plan_row *row, int fd, struct s
         if ((r = reserve(work)) >= 0 && (r = hook("transition.meta", row->name)) >= 0) {
             remember(work, STEP_META, true, row);
             r = meta_apply(fd, row->name, &row->after->meta, 0, &missing);
+            if (r == -EROFS)
+                work->steps_count--;      /* nothing was done, and nothing could be taken back */
         }
         if (r < 0)
             return judge(work, row, r, "change", err);
@@ -746,7 +784,8 @@ static int has_arrived(struct work *work, struct plan_row *row, int fd) {
 
 static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     struct plan_dir *dir = row->arrives;
-    if (!staging_has_dir(work, dir)) {
+    int from = staging_find_dir(work, dir);
+    if (from < 0) {
         int r = work->recovering ? has_arrived(work, row, fd) : 0;
         if (r < 0)
             return judge(work, row, r, "look at", err);
@@ -758,13 +797,13 @@ static int arrive(struct work *work, struct plan_row *row, int fd, struct snap_e
     }
     int r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.place", row->name);
     if (r >= 0)
-        r = put(work->staging.root, staged_dir(dir).text, fd, row->name);
+        r = put(from, staged_dir(dir).text, fd, row->name);
     if (r == -EEXIST && work->recovering) {
-        r = put_beside(work, row, dir, fd);
+        r = put_beside(work, row, dir, from, fd);
         return r < 0 ? fatal(row, r, "put back", err) : 0;
     }
     if (r < 0)                            /* it must not stay where it is now */
@@ -797,7 +836,7 @@ static int make(struct work *work, struct plan_row *row, int fd, struct snap_err
         return 0;
     int r = reserve(work);
     if (r >= 0)
-        r = swap_touch(work, row->dir, fd);
+        r = swap_touch(row->dir, fd);
     if (r >= 0)
         r = hook("transition.make", row->name);
     if (r >= 0 && mkdirat(fd, row->name, 0700) < 0)
@@ -891,9 +930,37 @@ static int clear_row(struct work *work, struct plan_row *row, struct snap_err *e
     return r;
 }
 
+/* It stays where it was: what is left out in it is nowhere else. */
+static int give_back(struct work *work, struct plan_row *row, struct snap_err *err) {
+    _pinned_ struct dir_pinned at = work_pin(work, row->dir, false);
+    int r = row->after ? -EBUSY : at.fd < 0 ? at.fd : reserve(work);
+    if (r >= 0)
+        r = put(displaced_at(work, row), displaced_name(row).text, at.fd, row->name);
+    if (r < 0)
+        return fatal(row, r, "move", err);
+    remember(work, STEP_RETURNED, false, row);
+    work_leave(work, row, "stays where it is, because its place is taken");
+    return 0;
+}
+
+/* Directories on their way that cannot arrive. */
+static int give_back_stranded(struct work *work, struct snap_err *err) {
+    for (size_t i = 0; i < work->plan->dirs_count; i++) {
+        const struct plan_dir *dir = work->plan->dirs[i];
+        if (!plan_dir_moves(dir) || dir->to_row->state == PLAN_DONE || staging_find_dir(work, dir) < 0)
+            continue;
+        int r = give_back(work, dir->from_row, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int swap_all(struct work *work, struct snap_err *err) {
     int r = swap_phase(work, clears, deepest_first, clear_row, err);
-    return r < 0 ? r : swap_phase(work, fills, top_first, fill_row, err);
+    if (r < 0 || (r = swap_phase(work, fills, top_first, fill_row, err)) < 0)
+        return r;
+    return give_back_stranded(work, err);
 }
 
 /* Metadata of directories. */
@@ -905,8 +972,7 @@ static const struct object *wanted_object(const struct plan_dir *dir, bool after
     return !dir->finished ? NULL : dir->from_row ? dir->from_row->before : own ? own->before : NULL;
 }
 
-/* As it was found. */
-static int restore_found(const struct plan_dir *dir, int fd) {
+int swap_untouch(const struct plan_dir *dir, int fd) {
     if (!dir->touched)
         return 0;
     struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, dir->mtime };
@@ -923,7 +989,7 @@ int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after) {
         return at.fd;
     const struct object *object = wanted_object(dir, after);
     if (!object)
-        return restore_found(dir, at.fd);
+        return swap_untouch(dir, at.fd);
     unsigned missing = 0;
     int r = hook("transition.meta", dir_name(at.dir));
     if (r >= 0)

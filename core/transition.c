@@ -3,7 +3,7 @@
  *     plan      what differs, from the index (plan.c)
  *     validate  each path is what the state before says, and nobody is writing it; else nothing is done
  *     begin     the operation is in the log, durably
- *     stage     whatever is new is built, out of sight (staging.c)
+ *     stage     whatever is new is built, out of sight (places.c, staging.c)
  *     mark      from here on something may have changed; all that was built is on disk
  *     swap      each path in turn, checked again, can be taken back (swap.c)
  *     settle    all is on disk; the operation is done and the live index follows, in one transaction (settle.c)
@@ -22,7 +22,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SETTLED "settled"      /* an operation's new_text: all is done but for what lies in the project for staging */
+/* An operation's new_text: all is done, or put back, but for what lies in the project for staging. */
+#define SETTLED "settled"
+#define PUT_BACK "put back"
 
 static void work_done(struct work *work) {
     for (size_t i = 0; i < work->relinked_count; i++)
@@ -37,7 +39,7 @@ static void work_done(struct work *work) {
 #define _work_ _cleanup_(work_done)
 
 static struct work work_new(struct snap_project *project, int64_t before, int64_t after) {
-    return (struct work){ .project = project, .store = project->store, .staging = { .store = -1, .root = -1, .at = -1 },
+    return (struct work){ .project = project, .store = project->store, .staging = { .store = -1 },
                           .from = { INDEX_PROJECT_LINE, before }, .to = { INDEX_PROJECT_LINE, after } };
 }
 
@@ -392,6 +394,11 @@ static const char *state_of_target(const char *kind) {
     return !strcmp(kind, "undo") ? "undone" : !strcmp(kind, "redo") ? "done" : NULL;
 }
 
+static int close_op(struct work *work, const char *state, const char *text, struct snap_err *err) {
+    return staging_is_outside(&work->staging) ? op_set_texts(work->store, work->op, NULL, text, err)
+        : op_set_state(work->store, work->op, state, err);
+}
+
 static int record(struct work *work, const struct transition_request *request, struct snap_err *err) {
     const char *state = state_of_target(request->kind);
     int r = settle_live(work, err);
@@ -401,7 +408,7 @@ static int record(struct work *work, const struct transition_request *request, s
         r = op_set_state(work->store, request->target, state, err);
     if (r < 0)
         return r;
-    return work->staging.outside ? op_set_texts(work->store, work->op, NULL, SETTLED, err) : op_set_state(work->store, work->op, "done", err);
+    return close_op(work, "done", SETTLED, err);
 }
 
 static int commit(struct work *work, const struct transition_request *request, struct snap_err *err) {
@@ -451,30 +458,24 @@ static int carry_out(struct work *work, struct snap_err *err) {
     return flush(work, err);
 }
 
+static int forget(struct work *work, const char *state, struct snap_err *err) {
+    int r = staging_remove(work, err);
+    return r < 0 ? r : set_state(work, state, err);
+}
+
 /* After the commit: nothing of this can fail the operation, and what stays is removed by the next command. */
-static void clean_up(struct work *work) {
+static void clean_up(struct work *work, const char *state) {
     struct snap_err err = {0};
-    bool outside = work->staging.outside;
-    int r = after_hook("transition.committed", &err);
-    if (r >= 0)
-        r = staging_remove(work, &err);
-    if (r < 0 || !outside)
-        return;
-    (void)swap_finish_dir(work, work->plan->root, true);     /* its time changed once more */
-    (void)set_state(work, "done", &err);
+    if (after_hook("transition.committed", &err) >= 0)
+        (void)(staging_is_outside(&work->staging) ? forget(work, state, &err) : staging_remove(work, &err));
 }
 
 /* Everything as it was, and the operation with it. The first failure is what the caller hears of. */
 static int put_back(struct work *work, struct snap_err *err) {
     struct snap_err why = {0};
-    int r = work->steps_count || work->staging.root >= 0 ? swap_back(work, &why) : 0;
-    bool outside = work->staging.outside;
+    int r = work->staging.store >= 0 ? swap_back(work, &why) : 0;
     if (r >= 0)
-        r = staging_remove(work, &why);
-    if (r >= 0 && outside)
-        (void)swap_finish_dir(work, work->plan->root, false);
-    if (r >= 0)
-        r = set_state(work, "failed", &why);
+        r = forget(work, "failed", &why);
     if (r >= 0)
         return 0;
     return err_hint(err, "putting everything back failed too: %s; the next snapctl command goes on with it", why.message);
@@ -533,7 +534,7 @@ int transition_run(struct snap_project *project, const struct transition_request
             put_back(&work, err);
             return r;
         }
-        clean_up(&work);
+        clean_up(&work, "done");
     }
     fill_result(&work, request, failed, ret);
     return 0;
@@ -582,6 +583,17 @@ static int find_progress(struct work *work, struct snap_err *err) {
     return 0;
 }
 
+static int commit_back(struct work *work, struct snap_err *err) {
+    int r = store_begin(work->store, err);
+    if (r < 0)
+        return r;
+    r = settle_live(work, err);
+    if (r >= 0 && (r = close_op(work, "failed", PUT_BACK, err)) >= 0)
+        return store_commit(work->store, true, err);
+    store_abort(work->store);
+    return r;
+}
+
 /* `backwards`: to what was before. 0, or the operation stays begun. */
 static int go_on(struct snap_project *project, const struct op *op, const struct transition_request *request, bool backwards, struct snap_err *err) {
     struct transition_request there = *request;
@@ -607,29 +619,10 @@ static int go_on(struct snap_project *project, const struct op *op, const struct
         (void)swap_back(&work, NULL);
         return r;
     }
-    if (!backwards) {
-        r = commit(&work, request, err);
-    } else if ((r = store_begin(work.store, err)) == 0) {
-        r = settle_live(&work, err);
-        if (r >= 0 && (r = op_set_state(work.store, work.op, "failed", err)) >= 0)
-            r = store_commit(work.store, true, err);
-        else
-            store_abort(work.store);
-    }
-    if (r < 0)
+    if ((r = backwards ? commit_back(&work, err) : commit(&work, request, err)) < 0)
         return r;
-    if (backwards) {
-        struct snap_err ignored = {0};
-        (void)staging_remove(&work, &ignored);
-        return 0;
-    }
-    clean_up(&work);
+    clean_up(&work, backwards ? "failed" : "done");
     return 0;
-}
-
-static int forget(struct work *work, const char *state, struct snap_err *err) {
-    int r = staging_remove(work, err);
-    return r < 0 ? r : set_state(work, state, err);
 }
 
 /* An undo that was forced started from another state than the operation had left. */
@@ -660,6 +653,8 @@ static int finish(struct snap_project *project, struct op *op, struct snap_err *
     work.op = op->id;
     if (op->new_text && !strcmp(op->new_text, SETTLED))
         return forget(&work, "done", err);
+    if (op->new_text && !strcmp(op->new_text, PUT_BACK))
+        return forget(&work, "failed", err);
     if (!staging_marked(&work)) {
         int r = forget(&work, "failed", err);
         if (r >= 0)

@@ -1,5 +1,5 @@
-/* The inside of a transition, shared by the files that make it: transition.c (the protocol), staging.c (what is built and
- * displaced, out of sight), swap.c (each change, and how it is taken back), settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of a transition, shared by the files that make it: transition.c (the protocol), places.c (where things wait,
+ * out of sight), staging.c (what is built there), swap.c (each change, and how it is taken back), settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "inspect.h"
 #include "map.h"
@@ -10,6 +10,8 @@
 enum step_kind {
     STEP_EXCHANGED,                       /* the staged one and the one that was there changed places */
     STEP_DISPLACED,                       /* what was there went into the staging directory */
+    STEP_REMOVED,                         /* an empty directory, which could not be moved there, was removed */
+    STEP_RETURNED,                        /* a directory on its way went back to where it was */
     STEP_PLACED,                          /* what was staged, or a directory that moves, went to its place */
     STEP_MADE,                            /* a directory was made */
     STEP_META,                            /* an inode got other metadata */
@@ -17,17 +19,23 @@ enum step_kind {
 struct step { enum step_kind kind; bool after; /* by the directory's place after */ struct plan_row *row; };
 struct relinked { int64_t dir, object; char *name; };
 
-/* A directory for what is being built and what was displaced:
+/* Directories for what is being built and what was displaced: one in the store, and one in the project for each device that
+ * no rename leads to from there, be it that the store is another mount or that a subvolume is a device of its own.
  *     d<identity>        a directory on its way from one place to another
  *     <attempt>/n<row>   built for a row; after an exchange what was there before
  *     <attempt>/o<row>   what was there before
  *     swapping           (in the store) made before the first change of the project */
-struct staging {
-    int store;                            /* work/op-<id>; -1: none */
-    int root;                             /* the same, or the directory in the project where the store is another mount */
+struct place {
+    uint64_t device;                      /* of what is staged in it */
+    int root;                             /* -1: there can be none */
     int at;                               /* of this attempt */
     unsigned attempt;
-    char *outside;                        /* path in the project, NULL: it is in the store */
+    char *outside;                        /* path in the project, NULL: it is work/op-<id> */
+};
+struct staging {
+    int store;                            /* work/op-<id>; -1: none */
+    struct place *places;                 /* the first is that of the project's root */
+    size_t count;
 };
 
 struct work {
@@ -61,19 +69,28 @@ struct staged_name staged_dir(const struct plan_dir *dir);
  * cannot be recognised, and is done again. */
 bool work_looks_same(const struct plan_row *row);
 
-/* staging.c */
-int staging_open(struct work *work, struct snap_err *err);            /* for a new attempt; makes what is missing */
+/* places.c */
+/* For a new attempt; makes what is missing. Rows that no place can be had for are told, and fail. */
+int staging_open(struct work *work, struct snap_err *err);
 bool staging_marked(struct work *work);
 int staging_mark(struct work *work, struct snap_err *err);
-int staging_fill(struct work *work, struct snap_err *err);            /* builds whatever rows need; failed rows are told */
-int staging_remove(struct work *work, struct snap_err *err);
+int staging_remove(struct work *work, struct snap_err *err);          /* also where nothing was opened */
 void staging_close(struct staging *staging);
-/* Whether a name stands for a directory on its way, moved there by this or an earlier attempt. */
-bool staging_has_dir(struct work *work, const struct plan_dir *dir);
+bool staging_is_outside(const struct staging *staging);               /* some of it is in the project */
+bool staging_has_name(const struct staging *staging, const char *name);      /* it is that of a directory of ours there */
+/* Where what is built for a row, or displaced by it, waits; where a directory does, on its way. */
+const struct place *place_of(const struct work *work, const struct plan_row *row);
+const struct place *place_of_dir(const struct work *work, const struct plan_dir *dir);
+/* The root of the place where a directory is on its way, moved there by this or an earlier attempt; -1: none. */
+int staging_find_dir(const struct work *work, const struct plan_dir *dir);
+
+/* staging.c */
+int staging_fill(struct work *work, struct snap_err *err);            /* builds whatever rows need; failed rows are told */
 
 /* swap.c: each takes a step and remembers it. 0, or a negative errno. */
 struct dir_pinned work_pin(struct work *work, struct plan_dir *dir, bool after);   /* fd < 0: negative errno; unpinned by the caller */
-int swap_touch(struct work *work, struct plan_dir *dir, int fd);      /* remembers what it was like, makes it writable */
+int swap_touch(struct plan_dir *dir, int fd);                         /* remembers what it was like, makes it writable */
+int swap_untouch(const struct plan_dir *dir, int fd);                 /* as it was found */
 /* 1 = a directory stands already where one is to be made, and holds nothing but what is left out; 0 or a negative errno. */
 int swap_stands(const struct work *work, const struct plan_row *row, int dirfd);
 int swap_all(struct work *work, struct snap_err *err);                /* -EBUSY with SNAP_FAILURE_CONFLICT: somebody changed something */
