@@ -92,7 +92,7 @@ int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode) {
 
 /* Files as a whole. */
 
-static int read_to_end(int fd, size_t limit, struct buf *out) {
+int fs_read_all(int fd, size_t limit, struct buf *out) {
     char data[16 << 10];
     for (;;) {
         ssize_t got = read(fd, data, sizeof(data));
@@ -118,7 +118,7 @@ int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out) {
     if (!S_ISREG(stat.st_mode))
         return S_ISDIR(stat.st_mode) ? -EISDIR : -EINVAL;
     _buf_ struct buf content = {0};
-    int r = read_to_end(fd, limit, &content);
+    int r = fs_read_all(fd, limit, &content);
     if (r < 0)
         return r;
     buf_add(out, content.data, content.size);

@@ -10,6 +10,7 @@
 /* openat2 beneath dirfd without following symlinks; falls back to a walk where openat2 is refused (ENOSYS, EPERM by seccomp).
  * `path` may have several components and be longer than PATH_MAX. Returns a descriptor or a negative errno. */
 int fs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
+int fs_read_all(int fd, size_t limit, struct buf *out);                               /* from its position on; -EFBIG past the limit */
 int fs_read_file(int dirfd, const char *name, size_t limit, struct buf *out);        /* -EFBIG past the limit */
 int fs_write_all(int fd, const void *data, size_t size);
 /* The whole new content or the old one, also after a power loss: temporary name, fsync, rename, fsync of dirfd. */

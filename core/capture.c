@@ -90,7 +90,8 @@ static bool expects_change(const struct object *old, const struct fingerprint *p
 }
 
 static bool same_content(const struct object *old, const struct object *now) {
-    return old && !((old->flags | now->flags) & (OBJECT_UNREAD | OBJECT_UNDIGESTED)) && old->meta.size == now->meta.size && digest_equal(&old->digest, &now->digest);
+    return old && !((old->flags | now->flags) & (OBJECT_UNREAD | OBJECT_UNDIGESTED)) && old->meta.size == now->meta.size
+        && digest_equal(&old->digest, &now->digest);
 }
 
 static bool same_object(const struct object *old, const struct object *now) {
@@ -256,10 +257,6 @@ int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char 
     return scan_own(scan, TAKE_PTR(object));
 }
 
-static bool as_recorded(const struct found *found) {
-    return found->known && found->known->object == found->object && !(found->known->flags & LIVE_AHEAD);
-}
-
 int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found) {
     int64_t bases[3] = {0};
     unsigned count = 0;
@@ -278,7 +275,7 @@ int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct f
     found->flags = captured.flags;
     found->state = FOUND_RECORD;
     dir->differs = true;
-    if (as_recorded(found))
+    if (found_as_recorded(found))
         return 0;
     struct delta_row how = { .staged = captured.staged, .how = captured.how };
     if (moved && found->object == moved->entry->object) {
@@ -315,5 +312,5 @@ int capture_other(struct scan *scan, struct scan_dir *dir, int dirfd, struct fou
     found->flags = capture_is_racy(scan, &found->print) ? LIVE_HOT : 0;
     found->state = FOUND_RECORD;
     dir->differs = true;
-    return as_recorded(found) ? 0 : scan_differ(scan, dir->id, found->name, is, NULL);
+    return found_as_recorded(found) ? 0 : scan_differ(scan, dir->id, found->name, is, NULL);
 }

@@ -28,22 +28,15 @@ void comparison_done(struct comparison *comparison) {
 
 /* Rows by key. */
 
-static size_t make_key(char key[static 8 + 256], int64_t dir, const char *name) {
-    size_t size = strnlen(name, 256);
-    memcpy(key, &dir, 8);
-    memcpy(key + 8, name, size);
-    return 8 + size;
-}
-
 static struct entry_row *find_row(struct comparison *comparison, int64_t dir, const char *name) {
-    char key[8 + 256];
-    uintptr_t at = (uintptr_t)map_get(comparison->by_key, key, make_key(key, dir, name));
+    char key[ENTRY_KEY_MAX];
+    uintptr_t at = (uintptr_t)map_get(comparison->by_key, key, entry_key(key, dir, name));
     return at ? &comparison->rows[at - 1] : NULL;
 }
 
 /* NULL: no memory. Valid until the next row is added. */
 static struct entry_row *add_row(struct comparison *comparison, int64_t dir, const char *name) {
-    char key[8 + 256];
+    char key[ENTRY_KEY_MAX];
     if (comparison->count == comparison->room) {
         size_t room = comparison->room ? comparison->room * 2 : 64;
         struct entry_row *rows = realloc(comparison->rows, room * sizeof(*rows));
@@ -54,7 +47,7 @@ static struct entry_row *add_row(struct comparison *comparison, int64_t dir, con
     }
     struct entry_row row = { .dir = dir, .name = strdup(name) };
     void *at = (void *)(uintptr_t)(comparison->count + 1);
-    if (!row.name || map_put(comparison->by_key, key, make_key(key, dir, name), at, NULL) < 0) {
+    if (!row.name || map_put(comparison->by_key, key, entry_key(key, dir, name), at, NULL) < 0) {
         free(row.name);
         return NULL;
     }

@@ -148,7 +148,7 @@ static int put_member(struct scan *scan, struct member *member, const struct cap
     found->flags = captured->flags | (linked ? LIVE_LINKED : 0);
     found->state = FOUND_RECORD;
     member->dir->differs = true;
-    if (found->known && found->known->object == found->object && !(found->known->flags & LIVE_AHEAD))
+    if (found_as_recorded(found))
         return 0;
     struct delta_row how = { .staged = captured->staged, .how = captured->how };
     if (captured->staged && member != first) {

@@ -2,8 +2,10 @@
  * Touches no file of the project and decides nothing about how a change is made.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "plan.h"
+#include "fs.h"
 #include "ignore.h"
 #include "map.h"
+#include "tree.h"
 #include <string.h>
 
 static char present[1];                   /* the value of sets */
@@ -124,12 +126,8 @@ static int rules_of(struct builder *builder, struct point at) {
     if (fd < 0)
         return fd;
     _buf_ struct buf text = {0};
-    char block[4096];
-    ssize_t got;
-    while ((got = read(fd, block, sizeof(block))) > 0)
-        buf_add(&text, block, (size_t)got);
-    if (got < 0 || text.failed)
-        return err_errno(builder->err, got < 0 ? -errno : text.failed, "cannot read a snapshot's " IGNORE_FILE);
+    if ((r = fs_read_all(fd, SIZE_MAX, &text)) < 0)
+        return err_errno(builder->err, r, "cannot read the " IGNORE_FILE " of snapshot %lld", (long long)at.snap);
     struct ignore *rules = NULL;
     r = ignore_new(text.data ? text.data : "", text.size, &rules, builder->err);
     if (r >= 0 && rules)
@@ -242,15 +240,6 @@ static int view_find(struct builder *builder, struct view *view, int64_t dir, co
 
 /* Drafts. */
 
-static struct object *object_copy(const struct object *object) {
-    _object_ struct object *copy = calloc(1, sizeof(*copy));
-    if (!copy)
-        return NULL;
-    *copy = *object;
-    copy->meta = (struct meta){0};
-    return meta_copy(&copy->meta, &object->meta) < 0 ? NULL : TAKE_PTR(copy);
-}
-
 /* Takes the objects, also on failure. */
 static int add_draft(struct builder *builder, struct draft draft, const char *name) {
     _object_ struct object *before = draft.before, *after = draft.after;
@@ -297,16 +286,9 @@ static int load_object(struct builder *builder, int64_t id, struct object **ret)
     return id ? index_object(builder->store, id, ret, builder->err) : 0;
 }
 
-static size_t key_of(char key[static 8 + 256], int64_t dir, const char *name) {
-    size_t size = strnlen(name, 256);
-    memcpy(key, &dir, 8);
-    memcpy(key + 8, name, size);
-    return 8 + size;
-}
-
 static bool may_change(const struct builder *builder, int64_t dir, const char *name) {
-    char key[8 + 256];
-    return !builder->also || map_get(builder->also, key, key_of(key, dir, name));
+    char key[ENTRY_KEY_MAX];
+    return !builder->also || map_get(builder->also, key, entry_key(key, dir, name));
 }
 
 /* Whether the entry is left out in either state. */
@@ -377,8 +359,8 @@ static int on_orphan(void *data, const struct index_change *change) {
 
 static int on_also(void *data, const struct index_change *change) {
     struct builder *builder = data;
-    char key[8 + 256];
-    size_t size = key_of(key, change->dir, change->name);
+    char key[ENTRY_KEY_MAX];
+    size_t size = entry_key(key, change->dir, change->name);
     return map_put(builder->also, key, size, present, NULL) < 0 ? err_nomem(builder->err) : 0;
 }
 
@@ -481,7 +463,7 @@ static int on_entry(void *data, const char *name, const struct object *object) {
         return MIN(r, 0);
     if (object_is_dir(object) && (r = expand_child(expansion, object)) < 0)
         return r;
-    struct object *copy = object_copy(object);
+    struct object *copy = tree_object_copy(object);
     if (!copy)
         return err_nomem(builder->err);
     struct draft draft = { .dir = expansion->in->id, .in = expansion->in };

@@ -9,16 +9,9 @@
 
 #define OPEN_DIRECTORIES 512
 
-size_t scan_key(char key[static 8 + 256], int64_t dir, const char *name) {
-    size_t size = strnlen(name, 256);
-    memcpy(key, &dir, 8);
-    memcpy(key + 8, name, size);
-    return 8 + size;
-}
-
 struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name) {
-    char key[8 + 256];
-    return map_get(scan->delta, key, scan_key(key, dir, name));
+    char key[ENTRY_KEY_MAX];
+    return map_get(scan->delta, key, entry_key(key, dir, name));
 }
 
 static void delta_row_free(void *value) {
@@ -55,8 +48,8 @@ int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object 
     struct delta_row *row = delta_row_new(dir, name, after, how);
     if (!row)
         return -ENOMEM;
-    char key[8 + 256];
-    size_t size = scan_key(key, dir, name);
+    char key[ENTRY_KEY_MAX];
+    size_t size = entry_key(key, dir, name);
     void *old = NULL;
     pthread_mutex_lock(&scan->lock);
     int r = map_put(scan->delta, key, size, row, &old);
@@ -127,7 +120,7 @@ void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, 
 
 /* Rounds. */
 
-static void scan_dir_free(void *value) {
+void scan_dir_free(void *value) {
     struct scan_dir *dir = value;
     dir_unref(dir->stage);
     dir_unref(dir->at);
@@ -179,11 +172,10 @@ static struct live_dir *records_of(const struct scan_dir *dir) {
     return records;
 }
 
-static void forget_found(struct scan_dir *dir) {
+void scan_dir_forget(struct scan_dir *dir) {
     free(dir->found);
     dir->found = NULL;
     buf_done(&dir->names);
-    dir->names = (struct buf){0};
 }
 
 /* found[].known points into the records that are replaced: nothing looks at it after this. */
@@ -191,7 +183,7 @@ static int keep_records(struct scan *scan) {
     for (struct map_iter i = {0}; map_next(scan->dirs, &i);) {
         struct scan_dir *dir = i.value;
         if (!dir->differs) {
-            forget_found(dir);
+            scan_dir_forget(dir);
             continue;
         }
         struct live_dir *records = records_of(dir);
@@ -203,7 +195,7 @@ static int keep_records(struct scan *scan) {
         }
         dir->known = records;
         free(old);
-        forget_found(dir);
+        scan_dir_forget(dir);
     }
     return 0;
 }

@@ -9,8 +9,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define READ_BLOCK (128 * 1024)
-
 struct place { int64_t parent; char name[]; };
 struct delta_list { const struct delta_entry **entries; size_t count, room; };
 
@@ -287,22 +285,6 @@ int side_names(struct side *side, const struct object *object, struct side_names
 
 /* Content. */
 
-static int read_all(int fd, size_t limit, struct buf *ret) {
-    _free_ char *block = malloc(READ_BLOCK);
-    if (!block)
-        return -ENOMEM;
-    for (;;) {
-        ssize_t got = read(fd, block, READ_BLOCK);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : ret->failed;
-        if ((size_t)got > limit - ret->size)
-            return -EFBIG;
-        buf_add(ret, block, (size_t)got);
-    }
-}
-
 /* The file as it is now; no component may be a symlink, and opening a device or a pipe must not act on it. */
 static int open_present(struct side *side, const char *path) {
     struct stat stat;
@@ -329,7 +311,7 @@ static int read_regular(struct side *side, const char *path, const struct object
     if (r == -EUCLEAN)
         return r;
     if (r == 0)
-        r = read_all(fd, limit, ret);
+        r = fs_read_all(fd, limit, ret);
     return r < 0 ? err_path(err, r, path, "read") : 0;
 }
 

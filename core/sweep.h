@@ -36,6 +36,10 @@ struct found {                            /* a child as this round sees it */
     unsigned flags;                       /* enum live_flags */
     enum found_state state;
 };
+/* The newest entries and the record agree on what it is: no difference. */
+static inline bool found_as_recorded(const struct found *found) {
+    return found->known && found->known->object == found->object && !(found->known->flags & LIVE_AHEAD);
+}
 struct scan_dir {                         /* a directory that is in the project this round */
     int64_t id, parent;
     struct dir *at;
@@ -100,7 +104,8 @@ int scan_own(struct scan *scan, struct object *object);               /* takes i
 int scan_known_object(struct scan *scan, int64_t id, struct object **ret);      /* borrowed; from the store or of this scan; -EUCLEAN */
 struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id);    /* NULL: not in the project */
 void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, int code, const char *doing);     /* a path not captured */
-size_t scan_key(char key[static 8 + 256], int64_t dir, const char *name);
+void scan_dir_free(void *dir);
+void scan_dir_forget(struct scan_dir *dir);                           /* its children */
 struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name);
 
 /* walk.c */

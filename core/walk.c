@@ -184,14 +184,6 @@ static bool same_directory(const struct live_entry *known, const struct fingerpr
     return known && known->dir && (!known->print.ino || (known->print.ino == print->ino && known->print.size == print->size));
 }
 
-static void scan_dir_free(struct scan_dir *dir) {
-    dir_unref(dir->stage);
-    dir_unref(dir->at);
-    buf_done(&dir->names);
-    free(dir->found);
-    free(dir);
-}
-
 /* Enters a directory under an identity unless that is in the project already: a directory that moves while it is walked
  * may be met twice, and is a new one the second time. 1 = entered, 0 = taken. */
 static int enter(struct scan *scan, int64_t id, struct scan_dir *parent, const char *name, struct scan_dir **ret) {
@@ -308,8 +300,7 @@ static int describe_directory(struct scan *scan, struct scan_dir *parent, int di
     found->object = object->id;
     found->state = FOUND_RECORD;
     parent->differs = true;
-    bool as_recorded = found->known && found->known->object == object->id && !(found->known->flags & LIVE_AHEAD);
-    return as_recorded ? 0 : scan_differ(scan, parent->id, found->name, object, NULL);
+    return found_as_recorded(found) ? 0 : scan_differ(scan, parent->id, found->name, object, NULL);
 }
 
 /* It went right after it was met, and was entered. `as_before`: under the name that it has in the newest entries. */
@@ -396,12 +387,8 @@ static int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct
 static void visited(const struct scan *scan, struct scan_dir *dir) {
     if (dir->self && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
         dir->self->flags |= LIVE_LISTED;
-    if (dir->differs || dir->deferred)
-        return;
-    free(dir->found);
-    dir->found = NULL;
-    buf_done(&dir->names);
-    dir->names = (struct buf){0};
+    if (!dir->differs && !dir->deferred)
+        scan_dir_forget(dir);
 }
 
 static int look_at_slice(struct pool *pool, struct task *task) {

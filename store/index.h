@@ -1,15 +1,25 @@
 /* The temporal index: what every snapshot of every line shows, in one B-tree.
- * "In snapshot N" is born <= N < died; a question is a range, whatever the number of snapshots (design.md section 5).
+ * "In snapshot N" is born <= N < died; a question is a range, whatever the number of snapshots (snapctl-store(5), "Database").
  * Knows neither the project nor layers' files; writing needs the store's lock and an open transaction.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "copy.h"
 #include "meta.h"
 #include "store.h"
+#include <string.h>
 
 #define INDEX_PROJECT_LINE 1
 #define INDEX_NEWEST (INT64_MAX - 1)      /* as a snapshot number: the newest state of a line */
 #define INDEX_ROOT 1                      /* identity of the root directory; it is the entry (dir 0, name "") */
+
+/* An entry as the key of a map: its size. */
+enum { ENTRY_KEY_MAX = 8 + 256 };
+static inline size_t entry_key(char key[static ENTRY_KEY_MAX], int64_t dir, const char *name) {
+    size_t size = strnlen(name, ENTRY_KEY_MAX - sizeof(dir));
+    memcpy(key, &dir, sizeof(dir));
+    memcpy(key + sizeof(dir), name, size);
+    return sizeof(dir) + size;
+}
 
 struct point { int64_t line, snap; };     /* the tree of a snapshot; snap 0 = the empty tree */
 static inline struct point index_newest(int64_t line) { return (struct point){ .line = line, .snap = INDEX_NEWEST }; }
@@ -61,18 +71,22 @@ struct content {
     char *name;                           /* owned by whoever filled the struct */
 };
 
-int index_lookup(struct store *store, struct point at, int64_t dir, const char *name, struct object **ret, struct snap_err *err);    /* 0 absent, 1 found */
+/* 0 absent, 1 found. */
+int index_lookup(struct store *store, struct point at, int64_t dir, const char *name, struct object **ret, struct snap_err *err);
 /* The object id alone: 0 absent, > 0, or a negative errno. */
 int64_t index_lookup_id(struct store *store, struct point at, int64_t dir, const char *name, struct snap_err *err);
 int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err);        /* -EUCLEAN if missing */
 int index_content(struct store *store, int64_t id, struct content *ret, struct snap_err *err);       /* caller frees ret->name; -EUCLEAN */
 /* Walks a path ("" = root, components separated by single slashes); 0 absent, 1 found; *ret_dir, *ret_name say where it hangs. */
-int index_resolve(struct store *store, struct point at, const char *path, int64_t *ret_dir, char **ret_name, struct object **ret, struct snap_err *err);
+int index_resolve(struct store *store, struct point at, const char *path, int64_t *ret_dir, char **ret_name, struct object **ret,
+                  struct snap_err *err);
 typedef int (*entry_fn)(void *data, const char *name, const struct object *object);
-int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err);    /* by name, bytewise; fn may query */
+/* By name, bytewise; fn may query. */
+int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err);
 /* Where a directory lies: parent and name. 0 absent, 1 found. The root: parent 0, name "". The caller frees *ret_name. */
 int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *ret_parent, char **ret_name, struct snap_err *err);
-int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err);        /* "" for the root; 0 absent, 1 found */
+/* "" for the root; 0 absent, 1 found. */
+int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err);
 
 /* What differs between two points of one line, in no order: rows born or died between them, nothing else is read.
  * before, after: object ids, 0 = absent. Names belong to the callee. The callback may query. */
