@@ -85,7 +85,7 @@ enum snap_open {
 };
 
 enum snap_init {
-    SNAP_INIT_FORCE = 1,       /* also $HOME and / */
+    SNAP_INIT_FORCE = 1,       /* also $HOME and /, as root another's directory, and anew where a directory was replaced or its store is gone */
     SNAP_INIT_ADOPT = 2,       /* take over the store of a directory that was replaced */
 };
 
@@ -207,7 +207,7 @@ struct snap_change {
 typedef int (*snap_change_fn)(void *data, const struct snap_change *change);
 
 struct snap_diff_options {
-    const char *from;          /* NULL = the newest snapshot */
+    const char *from;          /* NULL = `latest`; before there is one, the empty tree */
     const char *to;            /* NULL = the project */
     const char *const *paths;  /* paths of the project, NULL-terminated; NULL = all */
     bool no_renames, patch, stat, times;
@@ -224,7 +224,7 @@ SNAP_API int snap_diff(struct snap_project *project, const struct snap_diff_opti
 /* Going back. */
 
 struct snap_rollback_options {
-    const char *to;            /* NULL = the newest snapshot */
+    const char *to;            /* NULL = `latest` */
     const char *const *paths;  /* as above */
     bool dry_run;              /* tell the changes, write nothing */
     bool force;                /* also over files that somebody has open for writing */

@@ -1,7 +1,7 @@
 /* A store on disk: its directory, its database connection, its lock, its work area.
  * Knows nothing of projects, scanning or overlays; does not decide where a store lies (place.h).
  *
- *     STORE/store.db  layers/<id>/{tree,manifest}  work/  run/lock
+ *     STORE/store.db  layers/<id>/{tree,manifest}  held/<operation>  work/  run/lock
  *
  * Only the holder of the store lock writes. Readers open at any time and see the last commit.
  * SPDX-License-Identifier: GPL-2.0-or-later */
