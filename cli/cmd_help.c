@@ -1,17 +1,10 @@
 /* snapctl help: the commands, or one of them.
- * SPDX-License-Identifier: GPL-2.0-or-later */
+ * Needs no project. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd.h"
 #include "help.h"
 #include "options.h"
 
 #include <stdio.h>
-
-static bool is_family(const char *word) {
-    for (size_t i = 0; commands[i]; i++)
-        if (command_begins_with(commands[i], word))
-            return true;
-    return false;
-}
 
 static int run(struct call *call, struct snap_err *err) {
     if (!call->word_count) {
@@ -26,7 +19,7 @@ static int run(struct call *call, struct snap_err *err) {
     const struct cmd *cmd = command_find(name.data);
     if (cmd)
         help_command(&call->out, cmd);
-    else if (is_family(name.data))
+    else if (command_is_family(name.data))
         help_family(&call->out, name.data);
     else
         return command_unknown(name.data, err);

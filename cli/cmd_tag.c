@@ -1,5 +1,5 @@
 /* snapctl tag: gives a snapshot a name.
- * SPDX-License-Identifier: GPL-2.0-or-later */
+ * Changes nothing that it shows. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "project.h"
 
 #include <string.h>

@@ -39,7 +39,7 @@ const struct cmd *command_find(const char *name) {
     return NULL;
 }
 
-static bool is_family(const char *word) {
+bool command_is_family(const char *word) {
     for (size_t i = 0; commands[i]; i++)
         if (command_begins_with(commands[i], word))
             return true;
@@ -250,7 +250,7 @@ static int parse_command(struct parser *parser, const char *word) {
     const struct cmd *cmd = command_find(name.data);
     if (cmd)
         return choose(parser, cmd);
-    if (parser->family || !is_family(word))
+    if (parser->family || !command_is_family(word))
         return command_unknown(name.data, parser->err);
     parser->family = word;
     return 0;

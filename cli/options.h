@@ -11,6 +11,7 @@ void options_done(struct call *call);
 
 /* "op" is the first word of "op log". */
 bool command_begins_with(const struct cmd *cmd, const char *word);
+bool command_is_family(const char *word);                    /* some command begins with it */
 const struct cmd *command_find(const char *name);            /* NULL = none */
 /* -EINVAL, and what was meant perhaps. `name` is no command. */
 int command_unknown(const char *name, struct snap_err *err);

@@ -108,7 +108,7 @@ static void tell_error(struct doctor *doctor, const char *topic, const struct sn
     doctor_tell(doctor, topic, SNAP_CHECK_MISSING, err->hint, "%s", err->message);
 }
 
-static void tell_project(struct doctor *doctor, const struct search *search, const struct found *found) {
+static void tell_project(struct doctor *doctor, const struct search *search, const struct located *found) {
     struct snap_err err = {0};
     switch (found->how) {
     case REGISTRY_SAME:
@@ -122,7 +122,8 @@ static void tell_project(struct doctor *doctor, const struct search *search, con
         break;
     case REGISTRY_NONE:
         if (!found->row.path) {
-            doctor_tell(doctor, "project", SNAP_CHECK_OK, "snapctl init or the first snapctl take makes it one", "%s is not in a project yet", search->dir);
+            doctor_tell(doctor, "project", SNAP_CHECK_OK, "snapctl init or the first snapctl take makes it one",
+                        "%s is not in a project yet", search->dir);
             break;
         }
         /* fall through */
@@ -156,19 +157,21 @@ static void tell_recovery(struct doctor *doctor, struct store *store) {
         doctor_tell(doctor, "recovery", SNAP_CHECK_LIMITED, "if it is not running any more, the next command finishes it or puts everything back",
                     "'%s' has begun and not ended", op->command ? op->command : op->kind);
     else if (needed)
-        doctor_tell(doctor, "recovery", SNAP_CHECK_LIMITED, "if no command is running, the next one cleans up", "a command is running, or was cut short");
+        doctor_tell(doctor, "recovery", SNAP_CHECK_LIMITED, "if no command is running, the next one cleans up",
+                    "a command is running, or was cut short");
     else
         doctor_tell(doctor, "recovery", SNAP_CHECK_OK, "", "no command was cut short");
 }
 
-static void tell_place(struct doctor *doctor, const struct found *found, int root) {
+static void tell_place(struct doctor *doctor, const struct located *found, int root) {
     struct statx project, store;
     if (fs_statx(root, "", &project) < 0 || fs_statx(store_fd(found->store), "", &store) < 0)
         return;
     const char *rest = NULL;
     bool same = project.stx_dev_major == store.stx_dev_major && project.stx_dev_minor == store.stx_dev_minor;
     if (!same)
-        doctor_tell(doctor, "store", SNAP_CHECK_LIMITED, "a store on the project's file system costs less: snapctl init --store DIR, before the first snapshot",
+        doctor_tell(doctor, "store", SNAP_CHECK_LIMITED,
+                    "a store on the project's file system costs less: snapctl init --store DIR, before the first snapshot",
                     "%s, on another file system: content is always copied", found->row.store);
     else if (search_below(found->root, found->row.store, &rest))
         doctor_tell(doctor, "store", SNAP_CHECK_LIMITED, "what deletes the project's files deletes its snapshots: name a better place with --store",
@@ -178,7 +181,7 @@ static void tell_place(struct doctor *doctor, const struct found *found, int roo
 }
 
 /* Leaves found->store open if it can be used. */
-static void look_at_store(struct doctor *doctor, struct found *found, int root) {
+static void look_at_store(struct doctor *doctor, struct located *found, int root) {
     struct snap_err err = {0};
     int result = found->store ? 0 : init_open_store(&found->row, &found->store, &err);
     if (result == 0)
@@ -192,7 +195,7 @@ static void look_at_store(struct doctor *doctor, struct found *found, int root) 
     tell_recovery(doctor, found->store);
 }
 
-static void look_at_files(struct doctor *doctor, struct found *found, int root) {
+static void look_at_files(struct doctor *doctor, struct located *found, int root) {
     int store = found->store ? store_run_fd(found->store) : -1;
     probe_reflink(doctor, root, store);
     probe_times(doctor, root);
@@ -212,7 +215,7 @@ static void look_at_machine(struct doctor *doctor, int root, bool project) {
 
 int snap_doctor(const struct snap_env *env, snap_finding_fn fn, void *data, struct snap_err *err) {
     _search_ struct search search = {0};
-    _found_ struct found found = {0};
+    _located_ struct located found = {0};
     struct snap_err why = {0};
     struct doctor doctor = { .fn = fn, .data = data };
     int result = search_begin(env, &search, err);

@@ -175,7 +175,7 @@ static int make_somewhere(const struct search *search, struct store **ret, struc
     return result == 0 ? err_path(err, -EEXIST, place.path, "make the store") : MIN(result, 0);
 }
 
-static int make_store(const struct search *search, struct found *found, struct snap_err *err) {
+static int make_store(const struct search *search, struct located *found, struct snap_err *err) {
     if (found->store && search->store)
         return 0;                            /* named explicitly, and nobody's */
     found->store = store_close(found->store);
@@ -202,7 +202,7 @@ static int log_init(const struct search *search, struct store *store, struct sna
 }
 
 /* One durable transaction: whose store it is, and the operation if it is one. */
-static int record(const struct search *search, const struct found *found, bool operation, bool fresh_live, struct snap_err *err) {
+static int record(const struct search *search, const struct located *found, bool operation, bool fresh_live, struct snap_err *err) {
     int result = store_begin(found->store, err);
     if (result < 0)
         return result;
@@ -217,7 +217,7 @@ static int record(const struct search *search, const struct found *found, bool o
     return result;
 }
 
-static int set_row(const struct search *search, const char *store, struct found *found, struct snap_err *err) {
+static int set_row(const struct search *search, const char *store, struct located *found, struct snap_err *err) {
     struct registration row = { .path = strdup(search->dir), .identity = strdup(search->identity), .store = strdup(store) };
     char *root = strdup(search->dir);
     registration_done(&found->row);
@@ -228,7 +228,7 @@ static int set_row(const struct search *search, const char *store, struct found 
     return row.path && row.identity && row.store && root ? 0 : err_nomem(err);
 }
 
-static int make_new(const struct search *search, struct found *found, struct snap_err *err) {
+static int make_new(const struct search *search, struct located *found, struct snap_err *err) {
     int result = make_store(search, found, err);
     if (result == 0)
         result = set_row(search, store_path(found->store), found, err);
@@ -246,7 +246,7 @@ static int make_new(const struct search *search, struct found *found, struct sna
 }
 
 /* What is there, or what another command did meanwhile: 1 = the project is there now, 0 = make it, negative errno. */
-static int look_again(const struct search *search, unsigned flags, bool implied, struct found *found, struct snap_err *err) {
+static int look_again(const struct search *search, unsigned flags, bool implied, struct located *found, struct snap_err *err) {
     int result = implied ? search_up(search, found, err) : search_here(search, found, err);
     if (result < 0)
         return result;
@@ -268,14 +268,14 @@ static int check_new(const struct search *search, unsigned flags, struct snap_er
 }
 
 /* Looks before it makes anything, so that a refusal leaves nothing; and again under the lock. 1 = made, 0 = found. */
-static int make_or_find(const struct search *search, unsigned flags, bool implied, struct found *found, struct snap_err *err) {
+static int make_or_find(const struct search *search, unsigned flags, bool implied, struct located *found, struct snap_err *err) {
     int there = look_again(search, flags, implied, found, err);
     if (there != 0)
         return MIN(there, 0);
     int result = check_new(search, flags, err);
     if (result < 0)
         return result;
-    found_done(found);
+    located_done(found);
     _close_ int lock = search->state ? registry_lock(search->state, err) : -1;
     if (search->state && lock < 0)
         return lock;
@@ -286,13 +286,13 @@ static int make_or_find(const struct search *search, unsigned flags, bool implie
     return result < 0 ? result : 1;
 }
 
-int init_make(const struct search *search, unsigned flags, bool implied, struct found *ret, struct snap_err *err) {
-    _found_ struct found found = {0};
+int init_make(const struct search *search, unsigned flags, bool implied, struct located *ret, struct snap_err *err) {
+    _located_ struct located found = {0};
     int made = make_or_find(search, flags, implied, &found, err);
     if (made < 0)
         return made;
     *ret = found;
-    found = (struct found){0};
+    found = (struct located){0};
     return made;
 }
 
@@ -302,7 +302,7 @@ static int put_row(const struct search *search, const struct registration *row, 
     return search->state ? registry_put(search->state, row, err) : 0;
 }
 
-int init_adopt(const struct search *search, struct found *found, struct snap_err *err) {
+int init_adopt(const struct search *search, struct located *found, struct snap_err *err) {
     const struct snap_env *env = search->env;
     _free_ char *store = strdup(found->row.store);
     if (!store)
@@ -319,7 +319,7 @@ int init_adopt(const struct search *search, struct found *found, struct snap_err
     return result < 0 ? result : put_row(search, &found->row, err);
 }
 
-int init_follow(const struct search *search, struct found *found, struct snap_err *err) {
+int init_follow(const struct search *search, struct located *found, struct snap_err *err) {
     char *path = strdup(found->root);
     if (!path)
         return err_nomem(err);

@@ -56,7 +56,7 @@ static struct snap_project *new_project(const struct snap_env *env, unsigned fla
     return project;
 }
 
-static int copy_strings(struct snap_project *project, const struct search *search, const struct found *found, struct snap_err *err) {
+static int copy_strings(struct snap_project *project, const struct search *search, const struct located *found, struct snap_err *err) {
     const char *inside = "", *command = search->env->command;
     (void)search_below(found->root, search->dir, &inside);
     project->env.dir = strdup(search->dir);
@@ -71,7 +71,7 @@ static int copy_strings(struct snap_project *project, const struct search *searc
 }
 
 /* Between finding the directory and opening it, another one may have come to its place. */
-static int open_root(struct snap_project *project, const struct found *found, struct snap_err *err) {
+static int open_root(struct snap_project *project, const struct located *found, struct snap_err *err) {
     _free_ char *identity = NULL;
     struct statx stat;
     const char *root = project->info.root;
@@ -187,7 +187,7 @@ static int recover(struct snap_project *project, struct snap_err *err) {
 }
 
 /* A project that was moved keeps its snapshots; who cannot write that down now goes on all the same. */
-static void follow(struct snap_project *project, const struct search *search, struct found *found) {
+static void follow(struct snap_project *project, const struct search *search, struct located *found) {
     struct snap_err err = {0};
     _free_ char *from = strdup(found->row.path);
     bool locked = store_lock(project->store, STORE_LOCK_TRY, project->env.command, NULL, NULL) == 0;
@@ -210,7 +210,7 @@ static int lock_to_write(struct snap_project *project, struct snap_err *err) {
 }
 
 /* From what was found to an open project; takes found's store. */
-static int attach(const struct search *search, struct found *found, unsigned flags, struct snap_project **ret, struct snap_err *err) {
+static int attach(const struct search *search, struct located *found, unsigned flags, struct snap_project **ret, struct snap_err *err) {
     _project_ struct snap_project *project = new_project(search->env, flags);
     if (!project)
         return err_nomem(err);
@@ -237,7 +237,8 @@ static void tell_made(struct snap_project *project) {
     const struct snap_project_info *info = &project->info;
     project_notice(project, SNAP_NOTICE_INFO, NULL, "'%s' is a project now; its snapshots go to the store '%s'", info->root, info->store);
     if (info->store_inside)
-        project_notice(project, SNAP_NOTICE_INFO, NULL, "the store lies inside the project, no other place was possible; it is left out of snapshots");
+        project_notice(project, SNAP_NOTICE_INFO, NULL,
+                       "the store lies inside the project, no other place was possible; it is left out of snapshots");
     if (!info->same_file_system)
         project_notice(project, SNAP_NOTICE_INFO, NULL, "the store is on another file system: content is always copied");
 }
@@ -250,7 +251,7 @@ static void tell_made(struct snap_project *project) {
 int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *error) {
     struct snap_err *err = ERR_OR_SPACE(error);
     _search_ struct search search = {0};
-    _found_ struct found found = {0};
+    _located_ struct located found = {0};
     bool create = (flags & SNAP_OPEN_WRITE) && (flags & SNAP_OPEN_CREATE);
     int result = search_begin(env, &search, err);
     if (result == 0)
@@ -262,7 +263,7 @@ int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_pr
         return search_failed(&search, &found, err);
     int made = 0;
     if (none) {
-        found_done(&found);
+        located_done(&found);
         made = init_make(&search, 0, true, &found, err);
         if (made < 0)
             return made;
@@ -274,7 +275,7 @@ int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_pr
 }
 
 /* 1 = taken over, 0 = nothing to take over, it is a project already. */
-static int adopt(const struct search *search, struct found *found, struct snap_err *err) {
+static int adopt(const struct search *search, struct located *found, struct snap_err *err) {
     int result = search_here(search, found, err);
     if (result < 0)
         return result;
@@ -293,7 +294,7 @@ static int adopt(const struct search *search, struct found *found, struct snap_e
 int snap_project_init(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *error) {
     struct snap_err *err = ERR_OR_SPACE(error);
     _search_ struct search search = {0};
-    _found_ struct found found = {0};
+    _located_ struct located found = {0};
     int result = search_begin(env, &search, err);
     if (result < 0)
         return result;

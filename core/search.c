@@ -20,11 +20,11 @@ void search_done(struct search *search) {
     *search = (struct search){0};
 }
 
-void found_done(struct found *found) {
+void located_done(struct located *found) {
     free(found->root);
     registration_done(&found->row);
     store_close(found->store);
-    *found = (struct found){0};
+    *found = (struct located){0};
 }
 
 bool search_below(const char *root, const char *path, const char **ret) {
@@ -102,7 +102,7 @@ int search_begin(const struct snap_env *env, struct search *ret, struct snap_err
 
 /* An explicit store says itself whose it is. */
 
-static int read_facts(struct found *found, struct snap_err *err) {
+static int read_facts(struct located *found, struct snap_err *err) {
     int result = store_fact(found->store, "project.path", &found->row.path, err);
     if (result > 0)
         result = store_fact(found->store, "project.identity", &found->row.identity, err);
@@ -112,7 +112,7 @@ static int read_facts(struct found *found, struct snap_err *err) {
     return result;
 }
 
-static int match_facts(const struct search *search, bool here, struct found *found, struct snap_err *err) {
+static int match_facts(const struct search *search, bool here, struct located *found, struct snap_err *err) {
     int how = registry_walk_up_to(&found->row, search->dir, &found->root, err);
     if (how < 0)
         return how;
@@ -124,11 +124,11 @@ static int match_facts(const struct search *search, bool here, struct found *fou
     return 0;
 }
 
-static int ask_store(const struct search *search, bool here, struct found *ret, struct snap_err *err) {
-    _found_ struct found found = {0};
+static int ask_store(const struct search *search, bool here, struct located *ret, struct snap_err *err) {
+    _located_ struct located found = {0};
     int result = store_open(search->store, &found.store, err);
     if (result == -ENOENT) {
-        *ret = (struct found){0};
+        *ret = (struct located){0};
         return 0;
     }
     found.row.store = strdup(search->store);
@@ -141,14 +141,14 @@ static int ask_store(const struct search *search, bool here, struct found *ret, 
     if (result < 0)
         return result;
     *ret = found;
-    found = (struct found){0};
+    found = (struct located){0};
     return 0;
 }
 
 /* The registry. */
 
-static int ask_registry(const struct search *search, const char *state, bool here, struct found *ret, struct snap_err *err) {
-    _found_ struct found found = {0};
+static int ask_registry(const struct search *search, const char *state, bool here, struct located *ret, struct snap_err *err) {
+    _located_ struct located found = {0};
     int how;
     if (here) {
         how = registry_find(state, search->dir, search->identity, &found.row, err);
@@ -163,7 +163,7 @@ static int ask_registry(const struct search *search, const char *state, bool her
     if (how == REGISTRY_NONE)
         free(TAKE_PTR(found.root));
     *ret = found;
-    found = (struct found){0};
+    found = (struct located){0};
     return 0;
 }
 
@@ -179,7 +179,7 @@ void search_user_name(uid_t uid, char *name, size_t room) {
 /* Root in a user's project: that user's registry knows the store, and root's files in it would lock the user out. */
 static int check_owner(const struct search *search, uid_t owner, bool here, struct snap_err *err) {
     _free_ char *state = NULL;
-    _found_ struct found found = {0};
+    _located_ struct located found = {0};
     if (owner == 0 || registry_state_dir(owner, &state, NULL) < 0)
         return 0;
     struct snap_err ignored = {0};           /* a registry that cannot be read says nothing */
@@ -209,43 +209,43 @@ static int check_owners(const struct search *search, bool here, struct snap_err 
     return result;
 }
 
-static int look(const struct search *search, bool here, struct found *ret, struct snap_err *err) {
+static int look(const struct search *search, bool here, struct located *ret, struct snap_err *err) {
     if (search->store)
         return ask_store(search, here, ret, err);
-    _found_ struct found found = {0};
+    _located_ struct located found = {0};
     int result = ask_registry(search, search->state, here, &found, err);
     if (result == 0 && found.how == REGISTRY_NONE && geteuid() == 0)
         result = check_owners(search, here, err);
     if (result < 0)
         return result;
     *ret = found;
-    found = (struct found){0};
+    found = (struct located){0};
     return 0;
 }
 
-int search_up(const struct search *search, struct found *ret, struct snap_err *err) {
+int search_up(const struct search *search, struct located *ret, struct snap_err *err) {
     return look(search, false, ret, err);
 }
 
-int search_here(const struct search *search, struct found *ret, struct snap_err *err) {
+int search_here(const struct search *search, struct located *ret, struct snap_err *err) {
     return look(search, true, ret, err);
 }
 
 /* Saying what was not found. */
 
-static int replaced(const struct found *found, struct snap_err *err) {
+static int replaced(const struct located *found, struct snap_err *err) {
     err_set(err, -ESTALE, "the directory '%s' was replaced by another one since its snapshots were taken", found->root);
     err_hint(err, "snapctl init --adopt takes over its snapshots; snapctl init --force begins anew");
     return err_failure(err, SNAP_FAILURE_NO_PROJECT);
 }
 
-static int not_in_store(const struct search *search, const struct found *found, struct snap_err *err) {
+static int not_in_store(const struct search *search, const struct located *found, struct snap_err *err) {
     err_set(err, -ENOENT, "'%s' does not lie in '%s', whose snapshots the store '%s' holds", search->dir, found->row.path, search->store);
     err_hint(err, "if the project is here now, snapctl init --adopt gives the store to it");
     return err_failure(err, SNAP_FAILURE_NO_PROJECT);
 }
 
-int search_failed(const struct search *search, const struct found *found, struct snap_err *err) {
+int search_failed(const struct search *search, const struct located *found, struct snap_err *err) {
     if (found->how == REGISTRY_REPLACED)
         return replaced(found, err);
     if (found->row.path)
