@@ -1,4 +1,4 @@
-/* Ownership: cleanup attributes and hand-over. SPDX-License-Identifier: GPL-2.0-or-later */
+/* Ownership: cleanup attributes and hand-over; and the few macros that everybody needs. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include <dirent.h>
 #include <errno.h>

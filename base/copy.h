@@ -39,5 +39,5 @@ int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size
 int copy_stream(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
 bool digest_equal(const struct digest *a, const struct digest *b);
 /* `fd` is O_RDONLY. 1 = somebody has the file open for writing or mapped writable, or we may not ask, or the file system
- * would not tell (overlayfs); 0 = nobody. design.md section 5, "hot". */
+ * would not tell (overlayfs); 0 = nobody. Asked by a read lease: stores through a mapping change no time at once. */
 int copy_is_hot(int fd);

@@ -36,7 +36,8 @@ void probe_reflink(struct doctor *doctor, int project, int store) {
     if (result == 0)
         doctor_tell(doctor, "reflink", SNAP_CHECK_OK, "", "files are captured and restored by reflink: no second copy of their content");
     else if (result == -EXDEV)
-        doctor_tell(doctor, "reflink", SNAP_CHECK_LIMITED, "put the store on the project's file system: snapctl init --store DIR, before the first snapshot",
+        doctor_tell(doctor, "reflink", SNAP_CHECK_LIMITED,
+                    "put the store on the project's file system: snapctl init --store DIR, before the first snapshot",
                     "project and store cannot share content across file systems or mounts: it is copied");
     else if (result == -EOPNOTSUPP || result == -ENOTTY || result == -EINVAL || result == -ENOSYS)
         doctor_tell(doctor, "reflink", SNAP_CHECK_LIMITED, "on btrfs, xfs or bcachefs capturing is faster and takes no second space",

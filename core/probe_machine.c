@@ -116,7 +116,8 @@ void probe_passthrough(struct doctor *doctor) {
     unsigned major = 0, minor = 0;
     bool known = uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2;
     if (!known || major < 6 || (major == 6 && minor < 9))
-        doctor_tell(doctor, "passthrough", SNAP_CHECK_LIMITED, "Linux 6.9 has it", "this kernel has no FUSE passthrough: mounts copy every byte once more");
+        doctor_tell(doctor, "passthrough", SNAP_CHECK_LIMITED, "Linux 6.9 has it",
+                    "this kernel has no FUSE passthrough: mounts copy every byte once more");
     else if (!is_admin())
         doctor_tell(doctor, "passthrough", SNAP_CHECK_LIMITED, "mounts made by root have it",
                     "FUSE passthrough needs CAP_SYS_ADMIN: mounts copy every byte once more");
@@ -141,7 +142,8 @@ static void tell_inotify(struct doctor *doctor, const struct watch_limits *limit
     while (enough < 2 * directories)
         enough *= 2;
     if (limits->watches && limits->watches < directories)
-        snprintf(advice, sizeof(advice), "sysctl fs.inotify.max_user_watches=%llu, and the same in /etc/sysctl.d to keep it", (unsigned long long)enough);
+        snprintf(advice, sizeof(advice), "sysctl fs.inotify.max_user_watches=%llu, and the same in /etc/sysctl.d to keep it",
+                 (unsigned long long)enough);
     enum snap_check result = *advice ? SNAP_CHECK_LIMITED : SNAP_CHECK_OK;
     if (directories)
         doctor_tell(doctor, "inotify", result, advice, "%llu directories to watch, %llu watches, %llu instances and %llu queued events allowed",
@@ -156,7 +158,8 @@ void probe_watching(struct doctor *doctor, int fd, uint64_t directories) {
     struct watch_limits limits;
     watch_limits(fd, &limits);
     if (limits.inotify < 0)
-        doctor_tell(doctor, "inotify", SNAP_CHECK_MISSING, limits.inotify == -EMFILE ? "raise sysctl fs.inotify.max_user_instances, or end programs that watch" : "",
+        doctor_tell(doctor, "inotify", SNAP_CHECK_MISSING,
+                    limits.inotify == -EMFILE ? "raise sysctl fs.inotify.max_user_instances, or end programs that watch" : "",
                     "inotify does not work here: %s", strerror(-limits.inotify));
     else
         tell_inotify(doctor, &limits, directories);

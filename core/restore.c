@@ -429,7 +429,8 @@ static int rename_back(struct restoring *restoring) {
 /* Somebody took the name meanwhile, so that what had it cannot have it again. */
 static void tell_beside(struct restoring *restoring) {
     const char *name = exists(restoring->dest.parent, restoring->old) ? restoring->old : restoring->temporary;
-    project_notice(restoring->project, SNAP_NOTICE_INFO, restoring->dest.path, "was made by somebody else meanwhile; what was there before is beside it as %s", name);
+    project_notice(restoring->project, SNAP_NOTICE_INFO, restoring->dest.path,
+                   "was made by somebody else meanwhile; what was there before is beside it as %s", name);
 }
 
 /* As before: what was built goes, and the operation with it. */
@@ -518,7 +519,8 @@ int snap_restore(struct snap_project *project, const char *spec, const char *des
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
     int r = project_need_lock(project, err);
-    if (r < 0 || (r = tree_spec(project, spec, &snapshot, &path, err)) < 0 || (r = tree_find(project, snapshot, path, NULL, NULL, &object, err)) < 0 || (r = spot_typed(project, dest, &spot, err)) < 0)
+    if (r < 0 || (r = tree_spec(project, spec, &snapshot, &path, err)) < 0 || (r = tree_find(project, snapshot, path, NULL, NULL, &object, err)) < 0
+        || (r = spot_typed(project, dest, &spot, err)) < 0)
         return r;
     struct wanted wanted = { .kind = "restore", .snapshot = snapshot->public.number, .path = path };
     if ((r = run(project, &wanted, object, spot, overwrite, NULL, &result, err)) < 0)
@@ -624,7 +626,8 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
     _restoring_ struct restoring restoring = { .project = project, .store = project->store, .dest = { .parent = -1 } };
     struct wanted wanted = { .kind = "undo", .target = meant->id, .path = "" };
     int64_t safety = 0;
-    int r = meant->new_text ? spot_recorded(project, meant->new_text, &restoring.dest, err) : err_set(err, -EUCLEAN, "the operation has no destination");
+    int r = meant->new_text ? spot_recorded(project, meant->new_text, &restoring.dest, err)
+                            : err_set(err, -EUCLEAN, "the operation has no destination");
     if (r < 0 || (!force && (r = check_unchanged(&restoring, meant, err)) < 0)
         || (force && (r = save_project(project, &restoring.dest, &safety, err)) < 0) || (r = begin(&restoring, &wanted, err)) < 0)
         return r;

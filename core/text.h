@@ -1,4 +1,4 @@
-/* Text work: hunks by libgit2, loaded on first use (design.md section 4: who needs no patch does not pay for it), and how
+/* Text work: hunks by libgit2, loaded on first use, so that who needs no patch does not pay for it, and how
  * alike two texts are, which needs no library. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "buf.h"

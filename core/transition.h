@@ -1,5 +1,5 @@
 /* Making the project equal to a snapshot, wholly or in part: rollback, undo, redo, and finishing them after a crash.
- * One protocol in one place: plan, stage, check, swap, metadata, commit (design.md section 6).
+ * One protocol in one place: plan, stage, check, swap, metadata, commit (transition.c).
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "project.h"

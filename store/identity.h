@@ -4,7 +4,7 @@
 #include <stdbool.h>
 
 /* "FSID:handle:TYPE:HEX", or "FSID:birth:INO:SEC.NSEC" where handles are not to be had. FSID: FS_IOC_GETFSUUID, else
- * statfs' f_fsid, else the file system type. The caller frees *ret. design.md section 5. */
+ * statfs' f_fsid, else the file system type. The caller frees *ret. */
 int identity_of(int dirfd, char **ret, struct snap_err *err);
 /* Equal, or equal but for the way in which the file system is named: a newer kernel tells a UUID where an older one did not.
  * Enough only for two directories at the same path. */

@@ -14,8 +14,9 @@ enum live_flags {
     LIVE_GONE = 4,             /* the project has nothing of that name, the newest snapshot has; always with AHEAD */
     LIVE_LINKED = 8,           /* had several names */
     LIVE_UNREAD = 16,          /* could not be read */
-    LIVE_LISTED = 64,          /* directories: while the fingerprint stands, the records of its inside are all there is: no name was left out */
     LIVE_FOREIGN = 32,         /* other st_dev than the root's (a subvolume): its inode number is not unique */
+    LIVE_LISTED = 64,          /* directories: while the fingerprint stands, the records of its inside are all there is: no name
+                                * was left out */
 };
 struct live_entry {
     const char *name;
@@ -46,7 +47,8 @@ int live_next(const struct live *live, struct live_iter *iter);
 int live_find(struct store *store, int64_t dir, const char *name, struct live_entry *ret, struct snap_err *err);
 
 /* Writing: in a transaction. */
-int live_write_dir(struct store *store, int64_t dir, const struct live_entry *entries, size_t count, struct snap_err *err);  /* exactly these (sorted); writes only parts that differ */
+/* Exactly these (sorted); writes only parts that differ. */
+int live_write_dir(struct store *store, int64_t dir, const struct live_entry *entries, size_t count, struct snap_err *err);
 int live_put(struct store *store, int64_t dir, const struct live_entry *entry, struct snap_err *err);
 int live_remove(struct store *store, int64_t dir, const char *name, struct snap_err *err);      /* absent is fine */
 int live_remove_dir(struct store *store, int64_t dir, struct snap_err *err);                    /* its own records, not those of directories below */

@@ -1,4 +1,4 @@
-/* Where a new store lies: design.md section 5, by the rules of the freedesktop trash specification for shared places.
+/* Where a new store lies, in shared places by the rules of the freedesktop trash specification.
  * Makes at most the .snapctl-$UID directory; never uses one that somebody else could have put there.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "place.h"

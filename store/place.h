@@ -1,4 +1,4 @@
-/* Where a new store lies: design.md section 5. SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where a new store lies (snapctl-init(1)). SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "err.h"
 #include <stdbool.h>

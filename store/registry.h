@@ -19,7 +19,8 @@ struct registration { char *path, *identity, *store; };
 void registration_done(struct registration *registration);
 /* Returns enum registry_found and the row, or a negative errno. */
 int registry_find(const char *state, const char *path, const char *identity, struct registration *ret, struct snap_err *err);
-int registry_put(const char *state, const struct registration *registration, struct snap_err *err);  /* replaces the row of the same store, and of the same directory */
+/* Replaces the row of the same store, and of the same directory. */
+int registry_put(const char *state, const struct registration *registration, struct snap_err *err);
 /* For finding and putting as one step: a descriptor that holds the registry's lock until it is closed; makes STATE. */
 int registry_lock(const char *state, struct snap_err *err);
 int registry_put_locked(const char *state, const struct registration *registration, struct snap_err *err);
