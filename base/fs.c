@@ -7,12 +7,14 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
 /* Opening. */
@@ -190,11 +192,30 @@ int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, 
     return sync_directory(dirfd);
 }
 
+/* A directory of a lower layer is born again when overlayfs copies it up. Asked once for each device in turn. */
+static bool changes_birth(int dirfd, const char *name, const struct statx *stat) {
+    static _Atomic uint64_t last;      /* device number + 1, and in the lowest bit whether it is overlayfs */
+    uint64_t device = (uint64_t)stat->stx_dev_minor + 1, known = last;
+    struct statfs fs;
+    if (stat->stx_dev_major != 0)      /* that of a disk */
+        return false;
+    if (known >> 1 == device)
+        return known & 1;
+    _close_ int fd = *name ? openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (fstatfs(*name ? fd : dirfd, &fs) < 0)
+        return false;
+    bool overlay = (uint32_t)fs.f_type == OVERLAYFS_SUPER_MAGIC;
+    last = device << 1 | overlay;
+    return overlay;
+}
+
 int fs_statx(int dirfd, const char *name, struct statx *ret) {
     int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
     struct statx stat;
     if (statx(dirfd, name, flags, META_STATX, &stat) < 0)
         return -errno;
+    if (S_ISDIR(stat.stx_mode) && changes_birth(dirfd, name, &stat))
+        stat.stx_mask &= ~(unsigned)STATX_BTIME;
     *ret = stat;
     return 0;
 }

@@ -18,7 +18,8 @@ int fs_replace_file(int dirfd, const char *name, const void *data, size_t size, 
 /* Removes what is there, whatever its type, depth, modes and number; absent is success. Does not cross mounts, follows nothing. */
 int fs_remove_tree(int dirfd, const char *name);
 struct statx;
-int fs_statx(int dirfd, const char *name, struct statx *ret);    /* AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, META_STATX; "" = dirfd itself */
+/* AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, META_STATX; "" = dirfd itself. No time of birth where it does not last (overlayfs). */
+int fs_statx(int dirfd, const char *name, struct statx *ret);
 int fs_raise_descriptor_limit(void);     /* soft RLIMIT_NOFILE to hard, at most 1 << 20; returns what may be used */
 /* The file system's own clock, as it stamps files now: the ctime of a probe file written in dirfd. */
 int fs_now(int dirfd, struct timespec *ret);
