@@ -95,17 +95,33 @@ static const char *cause_of(int code, char *space, size_t room) {
     return strerror_r(-code, space, room);
 }
 
-int err_set(struct snap_err *err, int code, const char *format, ...) {
+/* Formatted aside: the arguments may point into `err`. */
+__attribute__((format(printf, 3, 0)))
+static int set(struct snap_err *err, int code, const char *format, va_list args) {
     code = failing(code);
     if (!err)
         return code;
-    /* formatted aside: the arguments may point into `err` */
     char message[MESSAGE];
+    size_t size = format_text(message, sizeof(message), format, args);
+    return commit(err, code, message, size);
+}
+
+int err_set(struct snap_err *err, int code, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    size_t size = format_text(message, sizeof(message), format, args);
+    code = set(err, code, format, args);
     va_end(args);
-    return commit(err, code, message, size);
+    return code;
+}
+
+int err_damage(struct snap_err *err, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int code = set(err, -EUCLEAN, format, args);
+    va_end(args);
+    (void)err_failure(err, SNAP_FAILURE_DAMAGE);
+    (void)err_hint(err, "copy the whole store before anything else is tried; the files are in its directory 'layers'");
+    return code;
 }
 
 int err_errno(struct snap_err *err, int code, const char *format, ...) {

@@ -14,4 +14,6 @@ int err_path(struct snap_err *err, int code, const char *path, const char *doing
 int err_wrap(struct snap_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int err_hint(struct snap_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));   /* returns err->code */
 int err_failure(struct snap_err *err, enum snap_failure failure);                                    /* returns err->code */
+/* The store is damaged: -EUCLEAN, SNAP_FAILURE_DAMAGE, and the hint that holds whatever it is. */
+int err_damage(struct snap_err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int err_nomem(struct snap_err *err);                                                                 /* -ENOMEM */

@@ -140,10 +140,8 @@ int side_path(struct side *side, int64_t dir, const char *name, char **ret, stru
     int r = dir ? directory_path(side, dir, &above, err) : 1;
     if (r < 0)
         return r;
-    if (r == 0) {
-        err_set(err, -EUCLEAN, "the index is damaged: directory %lld has entries and no place", (long long)dir);
-        return err_failure(err, SNAP_FAILURE_DAMAGE), -EUCLEAN;
-    }
+    if (r == 0)
+        return err_damage(err, "the index is damaged: directory %lld has entries and no place", (long long)dir);
     tree_join(&path, above, name);
     char *made = buf_take(&path);
     if (!made)

@@ -93,11 +93,6 @@ static const char *show(const char *path, struct buf *space) {
     return space->data && !space->failed ? space->data : "";
 }
 
-static void damaged(struct snap_err *err) {
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    err_hint(err, "copy the whole store before anything else is tried; the files are in its directory 'layers'");
-}
-
 /* `path`: the store's directory. */
 static int translate(sqlite3 *connection, const char *path, int result, struct snap_err *err) {
     if (connection && (result & 0xff) == result && (sqlite3_extended_errcode(connection) & 0xff) == result)
@@ -106,12 +101,12 @@ static int translate(sqlite3 *connection, const char *path, int result, struct s
     const char *words = connection ? sqlite3_errmsg(connection) : sqlite3_errstr(result);
     _buf_ struct buf space = {0};
     const char *shown = show(path, &space);
-    if ((result & 0xff) == SQLITE_IOERR || (result & 0xff) == SQLITE_CANTOPEN)
+    if (code == -EUCLEAN)
+        err_damage(err, "cannot use the database '%s/store.db': %s", shown, words);
+    else if ((result & 0xff) == SQLITE_IOERR || (result & 0xff) == SQLITE_CANTOPEN)
         err_errno(err, code, "cannot use the database '%s/store.db': %s", shown, words);
     else
         err_set(err, code, "cannot use the database '%s/store.db': %s", shown, words);
-    if (code == -EUCLEAN)
-        damaged(err);
     return code;
 }
 
@@ -205,11 +200,8 @@ static int check_version(struct db *db, const char *path, int *ret_version, stru
         return translate(db->connection, path, result, err);
     _buf_ struct buf space = {0};
     const char *shown = show(path, &space);
-    if (application != SCHEMA_APPLICATION_ID) {
-        err_set(err, -EUCLEAN, "'%s/store.db' is not a database of snapctl", shown);
-        damaged(err);
-        return -EUCLEAN;
-    }
+    if (application != SCHEMA_APPLICATION_ID)
+        return err_damage(err, "'%s/store.db' is not a database of snapctl", shown);
     if (version > SCHEMA_VERSION) {
         err_set(err, -EPROTONOSUPPORT, "the store '%s' was written by a newer snapctl (schema %d, this one knows %d)",
                 shown, version, SCHEMA_VERSION);

@@ -126,7 +126,7 @@ int object_row(struct db_statement *row, int column, struct object *ret, struct 
     object.content = positive_row(row, column + 10, &failed);
     digest_row(row, column + 13, &object.digest, &failed);
     if (failed || !is_consistent(&object))
-        return index_damaged(err, "the index is damaged: object %lld makes no sense", (long long)object.id);
+        return err_damage(err, "the index is damaged: object %lld makes no sense", (long long)object.id);
     *ret = object;
     object = (struct object){0};
     return 0;
@@ -145,7 +145,7 @@ int name_row(struct db_statement *row, int column, int64_t dir, struct buf *name
     size_t size = 0, at = names->size;
     const char *name = db_blob(row, column, &size);
     if (!name || !name_is_sane(dir, name, size))
-        return index_damaged(err, "the index is damaged: directory %lld has an impossible name", (long long)dir);
+        return err_damage(err, "the index is damaged: directory %lld has an impossible name", (long long)dir);
     buf_add(names, name, size);
     buf_char(names, '\0');
     if (names->failed)
@@ -164,7 +164,7 @@ int content_row(struct db_statement *row, struct content *ret, struct snap_err *
     content.size = (uint64_t)positive_row(row, 3, &failed);
     digest_row(row, 5, &content.digest, &failed);
     if (failed)
-        return index_damaged(err, "the index is damaged: content %lld makes no sense", (long long)content.id);
+        return err_damage(err, "the index is damaged: content %lld makes no sense", (long long)content.id);
     int r = name_row(row, 4, content.dir, &name, &at, err);
     if (r < 0)
         return r;
@@ -201,7 +201,7 @@ int snapshot_row(struct db_statement *row, struct snapshot **ret, struct snap_er
     if (!public->name && !(public->name = strdup("")))
         return err_nomem(err);
     if (failed || !public->message)
-        return index_damaged(err, "the index is damaged: snapshot %lld makes no sense", (long long)public->number);
+        return err_damage(err, "the index is damaged: snapshot %lld makes no sense", (long long)public->number);
     *ret = TAKE_PTR(snapshot);
     return 0;
 }

@@ -15,7 +15,7 @@ static int64_t entry_at(struct store *store, struct point at, int64_t dir, const
     if (r <= 0 || db_int(&row, 0) <= at.snap)
         return r < 0 ? r : 0;
     int64_t object = db_int(&row, 1);
-    return object > 0 ? object : index_damaged(err, "the index is damaged: an entry has no object");
+    return object > 0 ? object : err_damage(err, "the index is damaged: an entry has no object");
 }
 
 /* A directory's entries by name; columns: name, then OBJECT_COLUMNS. */
@@ -54,7 +54,7 @@ int index_object(struct store *store, int64_t id, struct object **ret, struct sn
     if (r < 0)
         return r;
     if (r == 0)
-        return index_damaged(err, "the index is damaged: object %lld is missing", (long long)id);
+        return err_damage(err, "the index is damaged: object %lld is missing", (long long)id);
     _object_ struct object *object = calloc(1, sizeof(*object));
     if (!object)
         return err_nomem(err);
@@ -71,7 +71,7 @@ int index_content(struct store *store, int64_t id, struct content *ret, struct s
     if (r == 0)
         r = db_step(&row, err);
     if (r == 0)
-        return index_damaged(err, "the index is damaged: content %lld is missing", (long long)id);
+        return err_damage(err, "the index is damaged: content %lld is missing", (long long)id);
     return r < 0 ? r : content_row(&row, ret, err);
 }
 
@@ -82,7 +82,7 @@ static int64_t identity_of(struct store *store, int64_t object, struct snap_err 
     if (r == 0)
         r = db_step(&row, err);
     if (r == 0)
-        return index_damaged(err, "the index is damaged: object %lld is missing", (long long)object);
+        return err_damage(err, "the index is damaged: object %lld is missing", (long long)object);
     return r < 0 ? r : db_int(&row, 0);
 }
 
@@ -229,7 +229,7 @@ static int climb(struct store *store, struct point at, int64_t dir, struct buf *
         if (r <= 0)
             return r;
         if (level == LEVELS_MAX)
-            return index_damaged(err, "the index is damaged: directory %lld lies in itself", (long long)dir);
+            return err_damage(err, "the index is damaged: directory %lld lies in itself", (long long)dir);
         dir = db_int(&row, 0);
         r = name_row(&row, 1, dir, names, &start, err);
         if (r < 0)

@@ -12,9 +12,6 @@
 #define CONTENT_COLUMNS "id, layer, dir, size, name, xxh128"
 #define SNAPSHOT_COLUMNS "id, line, parent, layer, created_sec, created_nsec, flags, name, message, added, changed, deleted, bytes"
 
-/* -EUCLEAN and the sentence. */
-#define index_damaged(err, ...) (err_set((err), -EUCLEAN, __VA_ARGS__), err_failure((err), SNAP_FAILURE_DAMAGE), -EUCLEAN)
-
 /* The columns above, beginning at `column`; *ret untouched on failure. */
 int object_row(struct db_statement *row, int column, struct object *ret, struct snap_err *err);
 int content_row(struct db_statement *row, struct content *ret, struct snap_err *err);

@@ -17,7 +17,7 @@ int index_next_ids(struct store *store, struct index_ids *ret, struct snap_err *
     if (r < 0)
         return r;
     if (db_int(&row, 0) >= INDEX_NEWEST - 1 || db_int(&row, 1) == INT64_MAX || db_int(&row, 2) == INT64_MAX)
-        return index_damaged(err, "the index is damaged: its numbers have run out");
+        return err_damage(err, "the index is damaged: its numbers have run out");
     *ret = (struct index_ids){ db_int(&row, 0) + 1, db_int(&row, 1) + 1, db_int(&row, 2) + 1 };
     return 0;
 }

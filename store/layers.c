@@ -102,9 +102,7 @@ static int make_room(struct layers *layers) {
 }
 
 static int damaged(struct snap_err *err, const struct content *content, const char *what) {
-    err_set(err, -EUCLEAN, "layer %lld is damaged: %s", (long long)content->layer, what);
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    return -EUCLEAN;
+    return err_damage(err, "layer %lld is damaged: %s", (long long)content->layer, what);
 }
 
 /* A layer whose snapshot was removed still serves content; only the project's line has such layers. */
@@ -265,11 +263,10 @@ int layer_damaged(struct snap_err *err, int64_t layer, const char *path, const c
     quote_display(&shown, path, strlen(path));
     if (shown.failed)
         return err_nomem(err);
-    err_set(err, -EUCLEAN, "layer %lld is damaged: '%s' %s", (long long)layer, shown.data ? shown.data : "", what);
+    int code = err_damage(err, "layer %lld is damaged: '%s' %s", (long long)layer, shown.data ? shown.data : "", what);
     if (err)
         snprintf(err->path, sizeof(err->path), "%s", path);
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    return -EUCLEAN;
+    return code;
 }
 
 static bool is_damage(int code) {

@@ -144,9 +144,7 @@ size_t part_search(const struct live_entry *entries, size_t count, const char *n
 }
 
 int part_damaged(int64_t dir, struct snap_err *err) {
-    err_set(err, -EUCLEAN, "the live index is damaged at directory %lld", (long long)dir);
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    return -EUCLEAN;
+    return err_damage(err, "the live index is damaged at directory %lld", (long long)dir);
 }
 
 void part_done(struct part_entries *entries) {

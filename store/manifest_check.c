@@ -125,9 +125,7 @@ static int open_tree(struct store *store, struct check *check) {
     _close_ int fd = fs_open_beneath(store_layers_fd(store), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP) {
         check->found = true;
-        err_set(check->err, -EUCLEAN, "layer %lld is damaged: its tree is missing", (long long)check->layer);
-        err_failure(check->err, SNAP_FAILURE_DAMAGE);
-        return -EUCLEAN;
+        return err_damage(check->err, "layer %lld is damaged: its tree is missing", (long long)check->layer);
     }
     int result = fd < 0 ? fd : dirs_open(fd, DESCRIPTORS, &check->tree);
     return result < 0 ? err_errno(check->err, result, "cannot open layer %lld", (long long)check->layer) : 0;

@@ -425,9 +425,7 @@ static int read_entry(struct reader *reader, struct text text, struct entry_line
 /* The whole. */
 
 static int damaged(struct snap_err *err, int64_t layer, const char *what) {
-    err_set(err, -EUCLEAN, "the manifest of layer %lld is damaged: %s", (long long)layer, what);
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    return -EUCLEAN;
+    return err_damage(err, "the manifest of layer %lld is damaged: %s", (long long)layer, what);
 }
 
 static int bad_line(struct snap_err *err, int64_t layer, uint64_t line, int code) {

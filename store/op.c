@@ -107,9 +107,7 @@ int op_get(struct store *store, int64_t id, struct op **ret, struct snap_err *er
 
 /* A damaged index finds what it should not, and would find it again for ever. */
 static int not_begun(const struct op *op, struct snap_err *err) {
-    err_set(err, -EUCLEAN, "the store's database is damaged: operation %lld is listed as begun and is not", (long long)op->id);
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    return -EUCLEAN;
+    return err_damage(err, "the store's database is damaged: operation %lld is listed as begun and is not", (long long)op->id);
 }
 
 int op_unfinished(struct store *store, struct op **ret, struct snap_err *err) {

@@ -33,9 +33,7 @@ static void tell(const struct teller *teller, const char *format, ...) {
 }
 
 static int damaged(struct snap_err *err, const char *what) {
-    err_set(err, -EUCLEAN, "the store is damaged: %s", what);
-    err_failure(err, SNAP_FAILURE_DAMAGE);
-    return -EUCLEAN;
+    return err_damage(err, "the store is damaged: %s", what);
 }
 
 /* Snapshots on disk and not. */

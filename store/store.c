@@ -215,8 +215,9 @@ static int open_folders(struct store *store, struct snap_err *err) {
         if (store->folders[i] >= 0)
             continue;
         int code = -errno;
-        err_path(err, code, store->path, "open the folder '%s' of the store", folder_names[i]);
-        return code == -ENOENT || code == -ENOTDIR ? (err_failure(err, SNAP_FAILURE_DAMAGE), -EUCLEAN) : code;
+        if (code == -ENOENT || code == -ENOTDIR)
+            return err_damage(err, "the store '%s' is damaged: its folder '%s' is missing", store->path, folder_names[i]);
+        return err_path(err, code, store->path, "open the folder '%s' of the store", folder_names[i]);
     }
     return 0;
 }

@@ -46,6 +46,17 @@ static void a_caller_that_wants_no_error_still_gets_the_code(void **state) {
     assert_true(err_failure(NULL, SNAP_FAILURE_USAGE) < 0);
 }
 
+static void damage_says_what_to_do_and_is_a_failure_of_its_own(void **state) {
+    (void)state;
+    struct snap_err err = {0};
+    assert_int_equal(err_damage(&err, "layer %d is damaged", 3), -EUCLEAN);
+    assert_int_equal(err.code, -EUCLEAN);
+    assert_int_equal(err.failure, SNAP_FAILURE_DAMAGE);
+    assert_string_equal(err.message, "layer 3 is damaged");
+    assert_non_null(strstr(err.hint, "copy the whole store"));
+    assert_int_equal(err_damage(NULL, "x"), -EUCLEAN);
+}
+
 static void a_code_that_is_no_failure_becomes_one(void **state) {
     (void)state;
     struct snap_err err = {0};
@@ -167,6 +178,7 @@ int main(void) {
         cmocka_unit_test(a_cause_is_appended),
         cmocka_unit_test(a_path_is_escaped_in_the_sentence_and_raw_in_the_field),
         cmocka_unit_test(a_caller_that_wants_no_error_still_gets_the_code),
+        cmocka_unit_test(damage_says_what_to_do_and_is_a_failure_of_its_own),
         cmocka_unit_test(a_code_that_is_no_failure_becomes_one),
         cmocka_unit_test(a_wrap_comes_first_and_keeps_the_rest),
         cmocka_unit_test(a_new_error_forgets_the_old_one),
