@@ -642,12 +642,6 @@ static int request_of(struct snap_project *project, const struct op *op, char **
     return 0;
 }
 
-static void free_paths(char ***paths) {
-    for (char **at = *paths; at && *at; at++)
-        free(*at);
-    free(*paths);
-}
-
 static int finish(struct snap_project *project, struct op *op, struct snap_err *err) {
     _work_ struct work work = work_new(project, op->before, op->after);
     work.op = op->id;
@@ -662,7 +656,7 @@ static int finish(struct snap_project *project, struct op *op, struct snap_err *
                            " had been cut short before it changed anything; it was cleaned up", op->kind, op->id);
         return r;
     }
-    char **paths __attribute__((cleanup(free_paths))) = NULL;
+    _op_paths_ char **paths = NULL;
     struct transition_request request;
     int r = op_paths(project->store, op->id, &paths, err);
     if (r < 0 || (r = request_of(project, op, paths, &request, err)) < 0)
