@@ -47,7 +47,8 @@ static int run_faulty(struct world *world, const struct scene *scene, struct fau
     if (capture_open(&capture) < 0)
         abort();
     char *const *words = world_words(world, scene);
-    struct trace_program program = { world->box.program, words, box_environment(&world->box), world->box.project, capture.out, capture.err, PATIENCE };
+    struct trace_program program = { world->box.program, words, box_environment(&world->box), world->box.project, capture.out,
+                                     capture.err, PATIENCE };
     int code = fault_run(fault, &program, &status);
     fault->roots = NULL;
     *ret = (struct run){ .code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status) };
@@ -142,7 +143,8 @@ static bool is_as_before(const struct listing *before, const struct node *have, 
 }
 
 /* Exit code 3: what is not as after is named, and as before or at least whole in content. */
-static bool parts_are_named(struct world *world, const struct run *run, const struct listing *now, const struct listing *before, const struct listing *after) {
+static bool parts_are_named(struct world *world, const struct run *run, const struct listing *now,
+                            const struct listing *before, const struct listing *after) {
     for (size_t i = 0; i < after->count; i++) {
         const struct node *want = &after->nodes[i], *have = listing_find(now, want->path);
         if (have && !node_differs(want, have, DIFFER_DIR_TIMES, NULL))
@@ -262,7 +264,8 @@ static bool judge(struct world *world, const struct scene *scene, const struct f
     bool differ = state_differs(before, &expected->after, 0, NULL, NULL) != 0;
     if (scene->undoable && differ && side == AFTER && !undo_leads_back(world, before))
         return false;
-    return newer_are_whole(world, run, newer, before->project) && world_all_restore(world) && work_goes_on(world) && world_store_is_tidy(world, newer);
+    return newer_are_whole(world, run, newer, before->project) && world_all_restore(world) && work_goes_on(world)
+        && world_store_is_tidy(world, newer);
 }
 
 /* One case. 0 passed, 1 failed, 2 the fault never happened. */
@@ -378,6 +381,7 @@ int main(int argc, char **argv) {
     }
     while (wait(&status) > 0)
         broken += status != 0;
-    printf("%u passed, %u failed, %u skipped (the command had ended before its k-th change)\n", shared->passed, shared->failed + broken, shared->skipped);
+    printf("%u passed, %u failed, %u skipped (the command had ended before its k-th change)\n", shared->passed,
+           shared->failed + broken, shared->skipped);
     return shared->failed || broken ? 1 : 0;
 }

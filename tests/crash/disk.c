@@ -40,11 +40,11 @@ struct inode {                 /* the present, or a state being built */
     struct name *names;        /* directories */
     size_t count;
 };
-struct state_ { struct inode *inodes; size_t count; };    /* inode 0 is none; 1 to roots: the roots */
+struct disk_state { struct inode *inodes; size_t count; };    /* inode 0 is none; 1 to roots: the roots */
 struct disk {
     char *roots[ROOTS_MAX];
     size_t root_count;
-    struct state_ base, now;
+    struct disk_state base, now;
     struct event *events;
     size_t count;
 };
@@ -72,11 +72,11 @@ static void inode_done(struct inode *inode) {
     free(inode->names);
 }
 
-static void state_free(struct state_ *state) {
+static void state_free(struct disk_state *state) {
     for (size_t i = 0; i < state->count; i++)
         inode_done(&state->inodes[i]);
     free(state->inodes);
-    *state = (struct state_){0};
+    *state = (struct disk_state){0};
 }
 
 static void set_name(struct inode *dir, const char *name, size_t target) {
@@ -111,14 +111,14 @@ static void set_size(struct inode *inode, uint64_t size) {
     inode->size = size;
 }
 
-static size_t add_inode(struct state_ *state) {
+static size_t add_inode(struct disk_state *state) {
     state->inodes = must(reallocarray(state->inodes, state->count + 1, sizeof(*state->inodes)));
     state->inodes[state->count] = (struct inode){0};
     return state->count++;
 }
 
-static void copy_state(struct state_ *ret, const struct state_ *from) {
-    *ret = (struct state_){ must(calloc(from->count + 1, sizeof(*ret->inodes))), from->count };
+static void copy_state(struct disk_state *ret, const struct disk_state *from) {
+    *ret = (struct disk_state){ must(calloc(from->count + 1, sizeof(*ret->inodes))), from->count };
     for (size_t i = 0; i < from->count; i++) {
         const struct inode *inode = &from->inodes[i];
         struct inode *copy = &ret->inodes[i];
@@ -132,7 +132,7 @@ static void copy_state(struct state_ *ret, const struct state_ *from) {
     }
 }
 
-static bool is_named(const struct state_ *state, size_t inode) {
+static bool is_named(const struct disk_state *state, size_t inode) {
     for (size_t i = 0; i < state->count; i++) {
         for (size_t j = 0; j < state->inodes[i].count; j++) {
             if (state->inodes[i].names[j].inode == inode)
@@ -142,7 +142,7 @@ static bool is_named(const struct state_ *state, size_t inode) {
     return false;
 }
 
-static size_t find_inode(const struct state_ *state, dev_t dev, ino_t ino) {
+static size_t find_inode(const struct disk_state *state, dev_t dev, ino_t ino) {
     for (size_t i = state->count; i-- > 1;) {
         if (state->inodes[i].dev == dev && state->inodes[i].ino == ino && !state->inodes[i].gone)
             return i;
@@ -179,7 +179,7 @@ static struct effect *add_effect(struct disk *disk, struct effect effect) {
     return &event->effects[event->count++];
 }
 
-static void apply(struct state_ *state, const struct effect *effect) {
+static void apply(struct disk_state *state, const struct effect *effect) {
     struct inode *inode = &state->inodes[effect->inode];
     switch (effect->kind) {
     case NAME:
@@ -397,7 +397,8 @@ static bool is_lost(const struct disk_crash *crash, struct rng *rng) {
     return crash->loss == DISK_LOSES_UNFLUSHED || (crash->loss == DISK_LOSES_SOME && rng_percent(rng, 50));
 }
 
-static void keep_data(const struct disk *disk, const struct disk_crash *crash, struct state_ *state, size_t event, const struct effect *effect, struct rng *rng) {
+static void keep_data(const struct disk *disk, const struct disk_crash *crash, struct disk_state *state, size_t event,
+                      const struct effect *effect, struct rng *rng) {
     struct inode *inode = &state->inodes[effect->inode];
     bool lost = !flushed_later(disk, event, crash->end, effect->inode) && is_lost(crash, rng);
     uint64_t end = effect->offset + effect->size;
@@ -410,7 +411,7 @@ static void keep_data(const struct disk *disk, const struct disk_crash *crash, s
     }
 }
 
-static void replay(const struct disk *disk, const struct disk_crash *crash, struct state_ *ret) {
+static void replay(const struct disk *disk, const struct disk_crash *crash, struct disk_state *ret) {
     struct rng rng = { crash->seed };
     copy_state(ret, &disk->base);
     while (ret->count < disk->now.count)
@@ -431,7 +432,7 @@ static void replay(const struct disk *disk, const struct disk_crash *crash, stru
 
 struct builder {
     const struct disk *disk;
-    struct state_ want;
+    struct disk_state want;
     int *fds;                  /* by inode: O_PATH, directories O_RDONLY; -1: does not exist */
     bool *placed;              /* by inode: is somewhere in the state that is wanted */
     int park;                  /* what has no place (yet); names are numbers of inodes */
@@ -636,7 +637,8 @@ static int build(struct builder *builder) {
 }
 
 int disk_build(const struct disk *disk, struct disk_crash *crash, const char *park) {
-    struct builder builder = { .disk = disk, .fds = must(malloc((disk->now.count + 1) * sizeof(int))), .placed = must(calloc(disk->now.count + 1, 1)) };
+    struct builder builder = { .disk = disk, .fds = must(malloc((disk->now.count + 1) * sizeof(int))),
+                               .placed = must(calloc(disk->now.count + 1, 1)) };
     size_t flushed = last_flush(disk, crash->end);
     crash->kept = MIN(crash->kept, crash->end);
     crash->kept = MAX(crash->kept, flushed);

@@ -120,7 +120,8 @@ static bool project_is_right(struct recorded *recorded, const struct scene *scen
     const char *const *touched = scene->touches_root ? root : NULL;
     struct world *world = &recorded->world;
     struct state now = state_now(world);
-    bool before = !state_differs(&recorded->before, &now, 0, touched, NULL), after = !state_differs(recorded->must_be, &now, DIFFER_DIR_TIMES, NULL, NULL);
+    bool before = !state_differs(&recorded->before, &now, 0, touched, NULL);
+    bool after = !state_differs(recorded->must_be, &now, DIFFER_DIR_TIMES, NULL, NULL);
     bool good = after || (before && !reported);
     if (!good) {
         fprintf(world->report, "%s. From before:\n", reported ? "what was reported done is not" : "the project is neither as before nor as after");

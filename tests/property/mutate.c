@@ -107,7 +107,8 @@ static void long_name(struct mutator *mutator, char *ret, size_t size) {
 }
 
 static void make_name(struct mutator *mutator, char ret[NAME_MAX + 1]) {
-    static const char *const odd[] = { "a b", " lead", "trail ", "-rf", "--", "new\nline", "tab\there", "back\\slash", "quote\"'", "\xff\xfe", "caf\xc3\xa9",
+    static const char *const odd[] = { "a b", " lead", "trail ", "-rf", "--", "new\nline", "tab\there", "back\\slash",
+                                       "quote\"'", "\xff\xfe", "caf\xc3\xa9",
                                        "*", "#x", "a=b", "\x01\x7f", "...", "..x", "%s%n", "$(id)", "\xe2\x80\xae", ".wh.x", ".snapctlignored", "\\012" };
     if (rng_percent(&mutator->rng, 70))
         snprintf(ret, NAME_MAX + 1, "%c%llu", (char)('a' + rng_below(&mutator->rng, 8)), (unsigned long long)rng_below(&mutator->rng, 6));
@@ -549,8 +550,10 @@ struct acl_entry { uint16_t tag, permissions; uint32_t id; };
 /* linux/posix_acl_xattr.h: version 2, entries sorted by tag: user, named user, group, mask, other */
 static void do_acl(struct mutator *mutator) {
     struct { uint32_t version; struct acl_entry entries[5]; } acl = { 2, {
-        { 0x01, 6 | (uint16_t)rng_below(&mutator->rng, 2), UINT32_MAX }, { 0x02, (uint16_t)rng_below(&mutator->rng, 8), 1000 + (uint32_t)rng_below(&mutator->rng, 3) },
-        { 0x04, 4, UINT32_MAX }, { 0x10, (uint16_t)rng_below(&mutator->rng, 8), UINT32_MAX }, { 0x20, (uint16_t)rng_below(&mutator->rng, 8), UINT32_MAX } } };
+        { 0x01, 6 | (uint16_t)rng_below(&mutator->rng, 2), UINT32_MAX },
+        { 0x02, (uint16_t)rng_below(&mutator->rng, 8), 1000 + (uint32_t)rng_below(&mutator->rng, 3) },
+        { 0x04, 4, UINT32_MAX }, { 0x10, (uint16_t)rng_below(&mutator->rng, 8), UINT32_MAX },
+        { 0x20, (uint16_t)rng_below(&mutator->rng, 8), UINT32_MAX } } };
     const char *path = pick(mutator, rng_percent(&mutator->rng, 50) ? S_IFDIR : 0);
     _close_ int fd = path ? open_for_metadata(mutator, path) : -1;
     struct stat stat;

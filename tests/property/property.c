@@ -324,7 +324,8 @@ static const struct node *same_entry(const struct listing *in, const struct list
 }
 
 /* Somebody's own change went with its directory, which the undo moved. */
-static bool moved_along(const struct listing *left, const struct listing *touched, const struct listing *now, const struct node *c, const struct node *d) {
+static bool moved_along(const struct listing *left, const struct listing *touched, const struct listing *now,
+                        const struct node *c, const struct node *d) {
     const struct node *was = d ? same_entry(touched, now, d) : c;
     if (!was || (!d && !same_entry(now, touched, c)))
         return false;

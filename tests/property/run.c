@@ -57,7 +57,8 @@ void box_remove(struct box *box) {
 
 char *const *box_environment(const struct box *box) {
     static char home[PATH_MAX], state[PATH_MAX], threads[64];
-    static char *environment[] = { home, state, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C", (char *)"TZ=UTC", NULL, NULL, NULL };
+    static char *environment[] = { home, state, (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", (char *)"LC_ALL=C",
+                                   (char *)"TZ=UTC", NULL, NULL, NULL };
     size_t at = 5;
     snprintf(home, sizeof(home), "HOME=%s", box->base);
     snprintf(state, sizeof(state), "XDG_STATE_HOME=%s", box->state);

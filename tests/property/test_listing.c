@@ -87,7 +87,12 @@ static void plant_time(int fd) { struct timespec t[2] = { { 1, 0 }, { 1000000000
 static void plant_dir_time(int fd) { struct timespec t[2] = { { 1, 0 }, { 1000000000, 6 } }; assert_int_equal(utimensat(fd, "d", t, 0), 0); }
 static void plant_missing(int fd) { assert_int_equal(unlinkat(fd, "p", 0), 0); set_time(fd, "."); }
 static void plant_more(int fd) { write_file(fd, "z", ""); set_time(fd, "z"); set_time(fd, "."); }
-static void plant_target(int fd) { assert_int_equal(unlinkat(fd, "l", 0), 0); assert_int_equal(symlinkat("b", fd, "l"), 0); set_time(fd, "l"); set_time(fd, "."); }
+static void plant_target(int fd) {
+    assert_int_equal(unlinkat(fd, "l", 0), 0);
+    assert_int_equal(symlinkat("b", fd, "l"), 0);
+    set_time(fd, "l");
+    set_time(fd, ".");
+}
 static void plant_type(int fd) { assert_int_equal(unlinkat(fd, "p", 0), 0); write_file(fd, "p", ""); set_time(fd, "p"); set_time(fd, "."); }
 static void plant_link(int fd) { assert_int_equal(unlinkat(fd, "a2", 0), 0); write_file(fd, "a2", "hello\n"); set_time(fd, "a2"); set_time(fd, "."); }
 static void plant_other_link(int fd) {

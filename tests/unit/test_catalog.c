@@ -97,7 +97,8 @@ static void names_that_mean_something_else_are_refused(void **state) {
     memset(longest, 'x', 256);
     longest[255] = '\0';
     static const char *const good[] = { "a", "before-upgrade", "v1.2", "12a", "with space", "ümlaut", "latest2", "LATEST", "1.0", "+1", "#1" };
-    static const char *const bad[] = { "", "1", "0012", "latest", "a/b", "a:b", "a~1", "-n", " a", "a ", "a\nb", "a\tb", "\x7f", "caf\xe9", "\x1b[31m" };
+    static const char *const bad[] = { "", "1", "0012", "latest", "a/b", "a:b", "a~1", "-n", " a", "a ", "a\nb", "a\tb",
+                                       "\x7f", "caf\xe9", "\x1b[31m" };
     for (size_t i = 0; i < ELEMENTS(good); i++)
         if (snap_name_check(good[i], NULL) != 0)
             fail_msg("'%s' was refused", good[i]);

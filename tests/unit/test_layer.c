@@ -286,7 +286,8 @@ static int unprivileged_child(struct place *place) {
         stage_apply(stage, dir, "disk", &device) < 0)
         return 12;
     dir = dir_unref(dir);
-    if (stage_place_dir(stage, 10, INDEX_ROOT, "closed", &closed, true, NULL) < 0 || stage_place_dir(stage, INDEX_ROOT, 0, "", &closed, false, NULL) < 0)
+    if (stage_place_dir(stage, 10, INDEX_ROOT, "closed", &closed, true, NULL) < 0
+        || stage_place_dir(stage, INDEX_ROOT, 0, "", &closed, false, NULL) < 0)
         return 13;
     publish(stage);
     stage_keep(stage);

@@ -170,7 +170,8 @@ static void pipes_and_directories_are_no_part_of_a_patch(void **state) {
     scratch_run(scratch, "mkdir d; mkfifo d/p; echo x >f");
     diff(scratch, NULL, NULL, &collected);
     assert_int_equal(collected.rows, 3);
-    assert_string_equal(collected.patch.data, "diff --git a/f b/f\nnew file mode 100644\nindex 0000000000..587be6b4c3\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x\n");
+    assert_string_equal(collected.patch.data,
+                        "diff --git a/f b/f\nnew file mode 100644\nindex 0000000000..587be6b4c3\n--- /dev/null\n+++ b/f\n@@ -0,0 +1 @@\n+x\n");
     buf_done(&collected.patch);
 }
 

@@ -131,7 +131,8 @@ static int64_t take(const char *text, bool synced) {
     OK(index_next_ids(store, &ids, &err));
     int64_t number = ids.snapshot;
     struct taken taken = {
-        .root = { .id = INDEX_ROOT, .dir = INDEX_ROOT, .meta = { .mode = S_IFDIR | 0700, .mtime = { 1700000000, 5 }, .uid = getuid(), .gid = getgid() } },
+        .root = { .id = INDEX_ROOT, .dir = INDEX_ROOT,
+                  .meta = { .mode = S_IFDIR | 0700, .mtime = { 1700000000, 5 }, .uid = getuid(), .gid = getgid() } },
         .file = { .id = ids.object, .content = ids.content,
                   .meta = { .mode = S_IFREG | 0600, .size = strlen(text), .mtime = { 1700000000 + number, 7 }, .uid = getuid(), .gid = getgid() } },
         .content = { .id = ids.content, .layer = number, .dir = INDEX_ROOT, .size = strlen(text), .name = "f" },
@@ -372,7 +373,8 @@ static void what_was_undoable_by_a_dropped_snapshot_is_no_more(void **state) {
     (void)state;
     prepare_a_torn_third_of_four();
     OK(store_begin(store, &err));
-    struct op kept = { .kind = "rollback", .state = "done", .before = 2, .after = 1 }, gone = { .kind = "rollback", .state = "done", .before = 4, .after = 1 },
+    struct op kept = { .kind = "rollback", .state = "done", .before = 2, .after = 1 },
+              gone = { .kind = "rollback", .state = "done", .before = 4, .after = 1 },
               tag = { .kind = "tag", .state = "done", .target = 3 };
     OK(op_begin(store, &kept, NULL, &err));
     OK(op_begin(store, &gone, NULL, &err));
