@@ -436,16 +436,17 @@ static int displace_file(struct work *work, struct plan_row *row, bool after, in
     return was_changed(work, row, place_of(work, row)->at, old.text, stat, sure) ? undo_changed(work, row, err) : 0;
 }
 
-/* After a crash: what was put here may belong to the directory that takes the place of this one. 1, 0 or a negative errno. */
-static int is_heir(struct work *work, struct plan_row *row, int fd) {
-    struct plan_row *heir = row->dir && row->dir->replaced_by ? plan_find(work->plan, row->dir->replaced_by, row->name) : NULL;
+/* After a crash: what was put here may belong to the directory that takes the place of this one. It makes way for what was
+ * staged now, which others may be links of. 1, 0 or a negative errno. */
+static int displace_heir(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
+    const struct plan_row *heir = row->dir && row->dir->replaced_by ? plan_find(work->plan, row->dir->replaced_by, row->name) : NULL;
+    struct statx stat;
     if (!heir || !heir->after || heir->state != PLAN_TODO || object_is_dir(heir->after))
         return 0;
-    int r = inspect_entry(fd, heir->name, heir->after, NULL, NULL, NULL);
+    int r = inspect_entry(fd, heir->name, heir->after, NULL, &stat, NULL);
     if (r != INSPECT_SAME)
-        return MIN(r, 0);
-    heir->state = PLAN_DONE;
-    r = map_put(work->groups, &heir->after->id, sizeof(heir->after->id), heir, NULL);
+        return r < 0 ? fatal(row, r, "look at", err) : 0;
+    r = displace_file(work, row, false, fd, &stat, true, err);
     return r < 0 ? r : 1;
 }
 
@@ -455,13 +456,13 @@ static int already(struct work *work, struct plan_row *row, int fd, enum inspect
         row->cleared = true;
         return 0;
     }
-    int heir = is_heir(work, row, fd);
-    int r = heir != 0 ? MIN(heir, 0) : row->after ? inspect_entry(fd, row->name, row->after, NULL, NULL, NULL) : 0;
+    int r = displace_heir(work, row, fd, err);
+    if (r != 0)
+        return MIN(r, 0);
+    r = row->after ? inspect_entry(fd, row->name, row->after, NULL, NULL, NULL) : 0;
     if (r < 0)
         return fatal(row, r, "look at", err);
-    if (heir > 0)
-        row->cleared = true;
-    else if (r == INSPECT_SAME)
+    if (r == INSPECT_SAME)
         row->state = PLAN_DONE;
     else
         work_leave(work, row, "was changed by somebody else since and stays as it is");

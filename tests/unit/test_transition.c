@@ -886,6 +886,161 @@ static void a_restore_without_overwriting_displaces_nothing_that_came_meanwhile(
     expect_clean_store(scratch);
 }
 
+static void a_directory_whose_place_stays_taken_keeps_what_is_left_out_in_it(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "echo '*.o' >.snapctlignore && mkdir a && echo 1 >a/f && echo precious >a/x.o");
+    take(scratch);
+    scratch_run(scratch, "mv a b && mkdir a && echo n >a/n && echo other >a/y.o && echo 2 >b/f");
+    must_roll_back(scratch, "1", NULL);
+    expect_text(scratch, "b/x.o", "precious\n");
+    expect_text(scratch, "b/f", "2\n");
+    expect_text(scratch, "a/y.o", "other\n");
+    assert_true(told.failed > 0);
+    expect_clean_store(scratch);
+    scratch_run(scratch, "rm a/y.o");
+    must_roll_back(scratch, "1", NULL);
+    expect_text(scratch, "a/x.o", "precious\n");
+    expect_text(scratch, "a/f", "1\n");
+}
+
+static void a_directory_whose_place_cannot_be_made_keeps_what_is_left_out_in_it(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "echo '*.o' >.snapctlignore && mkdir -p fixed/new/a && echo 1 >fixed/new/a/f && echo precious >fixed/new/a/x.o && echo 1 >g");
+    take(scratch);
+    scratch_run(scratch, "mv fixed/new/a b && rmdir fixed/new && echo 2 >g");
+    char command[256];
+    snprintf(command, sizeof(command), "chattr +i '%s/project/fixed' 2>/dev/null", scratch->path);
+    if (system(command) != 0) {
+        print_message("skipped: no immutable directories here\n");
+        skip();
+    }
+    must_roll_back(scratch, "1", NULL);
+    expect_text(scratch, "b/x.o", "precious\n");
+    expect_text(scratch, "g", "1\n");
+    expect_clean_store(scratch);
+    snprintf(command, sizeof(command), "chattr -i '%s/project/fixed'", scratch->path);
+    assert_int_equal(system(command), 0);
+    must_roll_back(scratch, "1", NULL);
+    expect_text(scratch, "fixed/new/a/x.o", "precious\n");
+    expect_text(scratch, "fixed/new/a/f", "1\n");
+}
+
+/* What replaces a directory that holds something left out of snapshots. */
+
+static void make_built(struct scratch *scratch) {
+    scratch_run(scratch, "echo build/ >.snapctlignore && mkdir -p d/in/build d/build d/only && echo 1 >d/f && echo 1 >d/in/f && echo 1 >d/only/f &&"
+                " ln d/f d/in/link && echo o >d/build/o && echo p >d/in/build/p && chmod 750 d && setfattr -n user.t -v 1 d/in && touch -d 2001-01-01 d/in d");
+}
+
+/* The same names, all of other directories, with other things in them. */
+static void replace_built(struct scratch *scratch) {
+    scratch_run(scratch, "mv d away && mkdir -p d/in/build d/build d/more && echo 2 >d/f && echo 2 >d/in/f && echo 2 >d/in/g && ln d/in/g d/more/g &&"
+                " echo o2 >d/build/o && echo p2 >d/in/build/p && chmod 700 d/in && rm -r away && touch -d 2002-02-02 d/in d");
+}
+
+static void expect_built(struct scratch *scratch) {
+    expect_text(scratch, "d/build/o", "o2\n");
+    expect_text(scratch, "d/in/build/p", "p2\n");
+}
+
+/* What is left out aside. */
+static char *listing_of_kept(struct scratch *scratch) {
+    _free_ char *all = listing(scratch);
+    struct buf some = {0};
+    for (char *line = strtok(all, "\n"); line; line = strtok(NULL, "\n"))
+        if (!strstr(line, "build/") && !strstr(line, "/build"))
+            buf_fmt(&some, "%s\n", line);
+    return buf_take(&some);
+}
+
+static void expect_kept(struct scratch *scratch, const char *want) {
+    _free_ char *now = listing_of_kept(scratch);
+    assert_string_equal(now, want);
+    expect_built(scratch);
+}
+
+static void a_replaced_directory_comes_back_around_what_is_left_out_in_its_successor(void **state) {
+    struct scratch *scratch = *state;
+    make_built(scratch);
+    _free_ char *first = listing_of_kept(scratch);
+    take(scratch);
+    replace_built(scratch);
+    _free_ char *second = listing_of_kept(scratch);
+    must_roll_back(scratch, "1", NULL);
+    expect_kept(scratch, first);
+    expect_known(scratch, "1");
+    must_undo(scratch, 0, false);
+    expect_kept(scratch, second);
+    expect_known(scratch, "2");
+    must_redo(scratch);
+    expect_kept(scratch, first);
+    take(scratch);
+    must_roll_back(scratch, "2", NULL);
+    expect_kept(scratch, second);
+    expect_clean_store(scratch);
+    assert_int_equal(told.failed + told.conflicts, 0);
+}
+
+static void a_path_in_a_replaced_directory_comes_back_alone(void **state) {
+    struct scratch *scratch = *state;
+    make_built(scratch);
+    take(scratch);
+    replace_built(scratch);
+    _free_ char *second = listing_of_kept(scratch);
+    must_roll_back(scratch, "1", "d/in");
+    expect_text(scratch, "d/in/f", "1\n");
+    expect_text(scratch, "d/in/g", NULL);
+    expect_text(scratch, "d/f", "2\n");
+    expect_built(scratch);
+    must_undo(scratch, 0, false);
+    expect_kept(scratch, second);
+    assert_int_equal(told.failed + told.conflicts, 0);
+}
+
+static void expect_either_kept(struct scratch *scratch, const char *before, const char *after, unsigned nth) {
+    _free_ char *now = listing_of_kept(scratch);
+    if (strcmp(now, before) && strcmp(now, after))
+        fail_msg("killed at point %u, the project is neither as before nor as after:\n%s\nbefore:\n%s\nafter:\n%s", nth, now, before, after);
+    expect_built(scratch);
+    expect_clean_store(scratch);
+}
+
+static void killed_at_every_point_a_replaced_directory_is_wholly_one_or_the_other(void **state) {
+    struct scratch *scratch = *state;
+    make_built(scratch);
+    _free_ char *first = listing_of_kept(scratch);
+    take(scratch);
+    replace_built(scratch);
+    _free_ char *second = listing_of_kept(scratch);
+    take(scratch);
+    only_transition = true;
+    for (unsigned nth = 1, more = 1; more; nth++) {
+        more = killed_at(scratch, nth, verb_rollback);
+        assert_int_equal(recover(scratch), 0);
+        expect_either_kept(scratch, second, first, nth);
+        must_roll_back(scratch, "1", NULL);
+        expect_kept(scratch, first);
+        expect_known(scratch, "1");
+        must_roll_back(scratch, "2", NULL);
+        expect_kept(scratch, second);
+        expect_known(scratch, "2");
+    }
+    for (unsigned nth = 1; ; nth++) {
+        struct snap_rollback_result result = {0};
+        countdown = nth;
+        failing = -ENOSPC;
+        hook_function = strike;
+        int r = roll_back(scratch, "1", NULL, false, &result, NULL);
+        hook_function = NULL;
+        if (r == 0)
+            break;
+        expect_kept(scratch, second);
+        expect_clean_store(scratch);
+    }
+    only_transition = false;
+    assert_int_equal(told.failed + told.conflicts, 0);
+}
+
 /* Paths that fail alone. */
 
 static void a_copy_of_a_directory_that_moves_on_leaves_nothing_behind(void **state) {
@@ -995,6 +1150,11 @@ int main(int argc, char **argv) {
         TEST(a_restore_without_overwriting_displaces_nothing_that_came_meanwhile),
         TEST(a_copy_of_a_directory_that_moves_on_leaves_nothing_behind),
         TEST(a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it),
+        TEST(a_directory_whose_place_stays_taken_keeps_what_is_left_out_in_it),
+        TEST(a_directory_whose_place_cannot_be_made_keeps_what_is_left_out_in_it),
+        TEST(a_replaced_directory_comes_back_around_what_is_left_out_in_its_successor),
+        TEST(a_path_in_a_replaced_directory_comes_back_alone),
+        TEST_IN_MEMORY(killed_at_every_point_a_replaced_directory_is_wholly_one_or_the_other),
         TEST(a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
