@@ -17,6 +17,19 @@
 #define MIN(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ < b_ ? a_ : b_; })
 #define MAX(a, b) ({ __typeof__(a) a_ = (a); __typeof__(b) b_ = (b); a_ > b_ ? a_ : b_; })
 
+/* Room for one more element of an array that holds `count` and has room for `room`: 0, or -ENOMEM and nothing changed. */
+#define MAKE_ROOM(array, count, room) ({ \
+    int made_ = 0; \
+    if ((count) == (room)) { \
+        size_t more_ = (room) ? 2 * (room) : 16; \
+        __typeof__(array) grown_ = reallocarray((array), more_, sizeof(*(array))); \
+        made_ = grown_ ? 0 : -ENOMEM; \
+        (array) = grown_ ? grown_ : (array); \
+        (room) = grown_ ? more_ : (room); \
+    } \
+    made_; \
+})
+
 /* Defines NAMEp(T **), for _cleanup_, from `T *free(T *)` or `void free(T *)`. */
 #define DEFINE_CLEANUP(type, function) \
     static inline void function##p(type *value) { if (*value) function(*value); }

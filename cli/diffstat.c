@@ -21,14 +21,8 @@ static char *name_of(const struct snap_change *change) {
 }
 
 int diffstat_add(struct diffstat *stat, const struct snap_change *change) {
-    if (stat->count == stat->room) {
-        size_t room = MAX(2 * stat->room, (size_t)64);
-        struct diffstat_row *rows = reallocarray(stat->rows, room, sizeof(*rows));
-        if (!rows)
-            return -ENOMEM;
-        stat->rows = rows;
-        stat->room = room;
-    }
+    if (MAKE_ROOM(stat->rows, stat->count, stat->room) < 0)
+        return -ENOMEM;
     char *name = name_of(change);
     if (!name)
         return -ENOMEM;

@@ -4,23 +4,10 @@
 
 #include "cleanup.h"
 
-/* Room for one more element of an array. */
-static void *grow(void *array, size_t count, size_t *room, size_t size) {
-    if (count < *room)
-        return array;
-    size_t more = MAX(2 * *room, (size_t)16);
-    void *grown = reallocarray(array, more, size);
-    if (grown)
-        *room = more;
-    return grown;
-}
-
 int graph_show(struct graph *graph, int64_t number) {
-    int64_t *shown = grow(graph->shown, graph->shown_count, &graph->shown_room, sizeof(*shown));
-    if (!shown)
+    if (MAKE_ROOM(graph->shown, graph->shown_count, graph->shown_room) < 0)
         return -ENOMEM;
-    graph->shown = shown;
-    shown[graph->shown_count++] = number;
+    graph->shown[graph->shown_count++] = number;
     return 0;
 }
 
@@ -31,11 +18,9 @@ static bool is_shown(struct graph *graph, int64_t number) {
 }
 
 int graph_parent(struct graph *graph, int64_t number, int64_t parent) {
-    struct graph_node *nodes = grow(graph->nodes, graph->count, &graph->room, sizeof(*nodes));
-    if (!nodes)
+    if (MAKE_ROOM(graph->nodes, graph->count, graph->room) < 0)
         return -ENOMEM;
-    graph->nodes = nodes;
-    nodes[graph->count++] = (struct graph_node){ number, parent, is_shown(graph, number) };
+    graph->nodes[graph->count++] = (struct graph_node){ number, parent, is_shown(graph, number) };
     return 0;
 }
 
@@ -81,11 +66,9 @@ static size_t enter(struct graph *graph, int64_t number) {
         graph->columns[column] = number;
         return column;
     }
-    int64_t *columns = grow(graph->columns, graph->width, &graph->width_room, sizeof(*columns));
-    if (!columns)
+    if (MAKE_ROOM(graph->columns, graph->width, graph->width_room) < 0)
         return SIZE_MAX;
-    graph->columns = columns;
-    columns[graph->width] = number;
+    graph->columns[graph->width] = number;
     return graph->width++;
 }
 

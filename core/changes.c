@@ -95,14 +95,8 @@ static int note_left(struct comparison *comparison, struct moves *moves, size_t 
 }
 
 static int add_move(struct moves *moves, struct move move, struct snap_err *err) {
-    if (moves->count == moves->room) {
-        size_t room = moves->room ? moves->room * 2 : 8;
-        struct move *at = realloc(moves->at, room * sizeof(*at));
-        if (!at)
-            return err_nomem(err);
-        moves->at = at;
-        moves->room = room;
-    }
+    if (MAKE_ROOM(moves->at, moves->count, moves->room) < 0)
+        return err_nomem(err);
     moves->at[moves->count++] = move;
     return 0;
 }
@@ -182,17 +176,7 @@ static void building_done(struct building *building) {
 /* Takes what `row` owns, also on failure. */
 static int add_row(struct building *building, struct change_row row, struct snap_err *err) {
     struct changes *changes = &building->changes;
-    bool complete = row.name && row.path;
-    if (complete && changes->count == building->room) {
-        size_t room = building->room ? building->room * 2 : 64;
-        struct change_row *rows = realloc(changes->rows, room * sizeof(*rows));
-        complete = rows;
-        if (rows) {
-            changes->rows = rows;
-            building->room = room;
-        }
-    }
-    if (!complete) {
+    if (!row.name || !row.path || MAKE_ROOM(changes->rows, changes->count, building->room) < 0) {
         row_done(&row);
         return err_nomem(err);
     }

@@ -39,15 +39,9 @@ static void pile_done(struct pile *pile) {
 static int pile_add(struct pile *pile, struct dir *dir) {
     if (!dir)
         return -ENOMEM;
-    if (pile->count == pile->room) {
-        size_t room = pile->room ? 2 * pile->room : 64;
-        struct dir **dirs = reallocarray(pile->dirs, room, sizeof(struct dir *));
-        if (!dirs) {
-            dir_unref(dir);
-            return -ENOMEM;
-        }
-        pile->dirs = dirs;
-        pile->room = room;
+    if (MAKE_ROOM(pile->dirs, pile->count, pile->room) < 0) {
+        dir_unref(dir);
+        return -ENOMEM;
     }
     pile->dirs[pile->count++] = dir;
     return 0;

@@ -37,14 +37,8 @@ static struct entry_row *find_row(struct comparison *comparison, int64_t dir, co
 /* NULL: no memory. Valid until the next row is added. */
 static struct entry_row *add_row(struct comparison *comparison, int64_t dir, const char *name) {
     char key[ENTRY_KEY_MAX];
-    if (comparison->count == comparison->room) {
-        size_t room = comparison->room ? comparison->room * 2 : 64;
-        struct entry_row *rows = realloc(comparison->rows, room * sizeof(*rows));
-        if (!rows)
-            return NULL;
-        comparison->rows = rows;
-        comparison->room = room;
-    }
+    if (MAKE_ROOM(comparison->rows, comparison->count, comparison->room) < 0)
+        return NULL;
     struct entry_row row = { .dir = dir, .name = strdup(name) };
     void *at = (void *)(uintptr_t)(comparison->count + 1);
     if (!row.name || map_put(comparison->by_key, key, entry_key(key, dir, name), at, NULL) < 0) {
@@ -92,14 +86,8 @@ static void worklist_done(struct worklist *list) {
 }
 
 static int worklist_add(struct worklist *list, int64_t dir) {
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 16;
-        int64_t *dirs = realloc(list->dirs, room * sizeof(*dirs));
-        if (!dirs)
-            return -ENOMEM;
-        list->dirs = dirs;
-        list->room = room;
-    }
+    if (MAKE_ROOM(list->dirs, list->count, list->room) < 0)
+        return -ENOMEM;
     list->dirs[list->count++] = dir;
     return 0;
 }

@@ -76,14 +76,8 @@ const struct moved *links_moved_file(struct scan *scan, const struct fingerprint
 /* Groups. */
 
 static int group_add(struct group *group, struct scan_dir *dir, struct found *found) {
-    if (group->count == group->room) {
-        size_t room = group->room ? group->room * 2 : 2;
-        struct member *members = reallocarray(group->members, room, sizeof(*members));
-        if (!members)
-            return -ENOMEM;
-        group->members = members;
-        group->room = room;
-    }
+    if (MAKE_ROOM(group->members, group->count, group->room) < 0)
+        return -ENOMEM;
     group->members[group->count++] = (struct member){ .dir = dir, .found = found };
     return 0;
 }

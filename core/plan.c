@@ -246,14 +246,8 @@ static int add_draft(struct builder *builder, struct draft draft, const char *na
     int r = keep_name(builder, name, strlen(name), &draft.name);
     if (r < 0)
         return r;
-    if (builder->count == builder->room) {
-        size_t room = builder->room ? 2 * builder->room : 64;
-        struct draft *more = reallocarray(builder->drafts, room, sizeof(*more));
-        if (!more)
-            return err_nomem(builder->err);
-        builder->drafts = more;
-        builder->room = room;
-    }
+    if (MAKE_ROOM(builder->drafts, builder->count, builder->room) < 0)
+        return err_nomem(builder->err);
     builder->drafts[builder->count++] = draft;
     (void)TAKE_PTR(before);
     (void)TAKE_PTR(after);

@@ -100,14 +100,8 @@ static void list_done(struct list *list) {
 }
 
 static int list_add(struct list *list, struct change_row *row) {
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 1;
-        struct change_row **rows = realloc(list->rows, room * sizeof(struct change_row *));
-        if (!rows)
-            return -ENOMEM;
-        list->rows = rows;
-        list->room = room;
-    }
+    if (MAKE_ROOM(list->rows, list->count, list->room) < 0)
+        return -ENOMEM;
     list->rows[list->count++] = row;
     return 0;
 }

@@ -422,14 +422,8 @@ static int kill_entry(void *data, const char *name, const struct object *object)
     int r = index_died(kill->seal->scan->store, kill->seal->line, kill->seal->number, kill->dir, name, kill->err);
     if (r < 0 || !object_is_dir(object) || scan_has_dir(kill->seal->scan, object->dir))
         return r;
-    if (kill->count == kill->room) {
-        size_t room = kill->room ? kill->room * 2 : 16;
-        int64_t *dirs = reallocarray(kill->dirs, room, sizeof(*dirs));
-        if (!dirs)
-            return err_nomem(kill->err);
-        kill->dirs = dirs;
-        kill->room = room;
-    }
+    if (MAKE_ROOM(kill->dirs, kill->count, kill->room) < 0)
+        return err_nomem(kill->err);
     kill->dirs[kill->count++] = object->dir;
     return 0;
 }

@@ -77,14 +77,8 @@ static void chain_done(struct chain *chain) {
 }
 
 static int chain_add(struct chain *chain, struct place *place, struct snap_err *err) {
-    if (chain->count == chain->room) {
-        size_t room = chain->room ? chain->room * 2 : 16;
-        struct place **places = realloc(chain->places, room * sizeof(struct place *));
-        if (!places)
-            return err_nomem(err);
-        chain->places = places;
-        chain->room = room;
-    }
+    if (MAKE_ROOM(chain->places, chain->count, chain->room) < 0)
+        return err_nomem(err);
     chain->places[chain->count++] = place;
     return 0;
 }
@@ -161,14 +155,8 @@ static int delta_add(struct map *lists, int64_t key, const struct delta_entry *e
             return -ENOMEM;
         }
     }
-    if (list->count == list->room) {
-        size_t room = list->room ? list->room * 2 : 8;
-        const struct delta_entry **entries = realloc(list->entries, room * sizeof(*entries));
-        if (!entries)
-            return -ENOMEM;
-        list->entries = entries;
-        list->room = room;
-    }
+    if (MAKE_ROOM(list->entries, list->count, list->room) < 0)
+        return -ENOMEM;
     list->entries[list->count++] = entry;
     return 0;
 }
@@ -235,14 +223,8 @@ struct gathering {
 
 static int add_name(struct gathering *gathering, int64_t dir, const char *name) {
     struct side_names *names = gathering->names;
-    if (names->count == names->room) {
-        size_t room = names->room ? names->room * 2 : 4;
-        struct side_name *at = realloc(names->at, room * sizeof(*at));
-        if (!at)
-            return err_nomem(gathering->err);
-        names->at = at;
-        names->room = room;
-    }
+    if (MAKE_ROOM(names->at, names->count, names->room) < 0)
+        return err_nomem(gathering->err);
     struct side_name *added = &names->at[names->count];
     *added = (struct side_name){ .dir = dir, .name = strdup(name) };
     if (!added->name)

@@ -127,28 +127,16 @@ static void walk_done(struct walk *walk) {
 
 static int keep(void *data, const char *name, const struct object *object) {
     struct frame *frame = data;
-    if (frame->count == frame->room) {
-        size_t room = frame->room ? frame->room * 2 : 8;
-        struct waiting *entries = realloc(frame->entries, room * sizeof(*entries));
-        if (!entries)
-            return -ENOMEM;
-        frame->entries = entries;
-        frame->room = room;
-    }
+    if (MAKE_ROOM(frame->entries, frame->count, frame->room) < 0)
+        return -ENOMEM;
     struct waiting entry = { strdup(name), tree_object_copy(object) };
     frame->entries[frame->count++] = entry;
     return entry.name && entry.object ? 0 : -ENOMEM;
 }
 
 static int enter(struct walk *walk, int64_t dir, struct snap_err *err) {
-    if (walk->count == walk->room) {
-        size_t room = walk->room ? walk->room * 2 : 16;
-        struct frame *frames = realloc(walk->frames, room * sizeof(*frames));
-        if (!frames)
-            return err_nomem(err);
-        walk->frames = frames;
-        walk->room = room;
-    }
+    if (MAKE_ROOM(walk->frames, walk->count, walk->room) < 0)
+        return err_nomem(err);
     struct frame *frame = &walk->frames[walk->count++];
     *frame = (struct frame){ .dir = dir, .path_size = walk->path.size };
     int r = index_list(walk->store, walk->at, dir, keep, frame, err);

@@ -308,14 +308,8 @@ static struct prepared *find(struct db *db, const char *sql) {
 
 static struct prepared *add(struct store *store, const char *sql, struct snap_err *err) {
     struct db *db = store_database(store);
-    if (db->count == db->room) {
-        size_t room = db->room ? 2 * db->room : 32;
-        struct prepared *all = reallocarray(db->all, room, sizeof(*all));
-        if (!all)
-            return err_nomem(err), NULL;
-        db->all = all;
-        db->room = room;
-    }
+    if (MAKE_ROOM(db->all, db->count, db->room) < 0)
+        return err_nomem(err), NULL;
     sqlite3_stmt *statement = NULL;
     int result = sqlite3_prepare_v3(db->connection, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
     if (result != SQLITE_OK || !statement)

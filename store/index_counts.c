@@ -12,14 +12,8 @@ static void set_done(struct set *set) {
 }
 
 static int set_add(struct set *set, int64_t id, uint64_t size) {
-    if (set->count == set->room) {
-        size_t room = set->room ? 2 * set->room : 64;
-        struct counted *at = reallocarray(set->at, room, sizeof(*at));
-        if (!at)
-            return -ENOMEM;
-        set->at = at;
-        set->room = room;
-    }
+    if (MAKE_ROOM(set->at, set->count, set->room) < 0)
+        return -ENOMEM;
     set->at[set->count++] = (struct counted){ .id = id, .size = size };
     return 0;
 }

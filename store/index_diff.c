@@ -15,14 +15,8 @@ static void sides_done(struct sides *sides) {
 }
 
 static int sides_add(struct sides *sides, struct db_statement *row, bool after, struct snap_err *err) {
-    if (sides->count == sides->room) {
-        size_t room = sides->room ? 2 * sides->room : 64;
-        struct side *at = reallocarray(sides->at, room, sizeof(*at));
-        if (!at)
-            return err_nomem(err);
-        sides->at = at;
-        sides->room = room;
-    }
+    if (MAKE_ROOM(sides->at, sides->count, sides->room) < 0)
+        return err_nomem(err);
     struct side side = { .dir = db_int(row, 0), .object = db_int(row, 2), .after = after };
     int r = name_row(row, 1, side.dir, &sides->names, &side.name, err);
     if (r == 0)

@@ -58,14 +58,8 @@ static void spans_done(struct spans *spans) {
 }
 
 static int spans_add(struct spans *spans, struct span span) {
-    if (spans->count == spans->room) {
-        size_t room = spans->room ? 2 * spans->room : 16;
-        struct span *at = reallocarray(spans->at, room, sizeof(*at));
-        if (!at)
-            return -ENOMEM;
-        spans->at = at;
-        spans->room = room;
-    }
+    if (MAKE_ROOM(spans->at, spans->count, spans->room) < 0)
+        return -ENOMEM;
     spans->at[spans->count++] = span;
     return 0;
 }

@@ -142,14 +142,8 @@ static void listing_done(struct listing *listing) {
 }
 
 static int listing_add(struct listing *listing, struct db_statement *row, int64_t dir, struct snap_err *err) {
-    if (listing->count == listing->room) {
-        size_t room = listing->room ? 2 * listing->room : 16;
-        struct listed *rows = reallocarray(listing->rows, room, sizeof(*rows));
-        if (!rows)
-            return err_nomem(err);
-        listing->rows = rows;
-        listing->room = room;
-    }
+    if (MAKE_ROOM(listing->rows, listing->count, listing->room) < 0)
+        return err_nomem(err);
     struct listed *listed = &listing->rows[listing->count];
     int r = name_row(row, 0, dir, &listing->names, &listed->name, err);
     if (r == 0)

@@ -76,14 +76,8 @@ static void parts_done(struct parts *parts) {
 }
 
 static int parts_add(struct parts *parts, struct db_statement *row, int64_t dir, struct snap_err *err) {
-    if (parts->count == parts->room) {
-        size_t room = parts->room ? 2 * parts->room : 8;
-        struct stored *at = reallocarray(parts->at, room, sizeof(*at));
-        if (!at)
-            return err_nomem(err);
-        parts->at = at;
-        parts->room = room;
-    }
+    if (MAKE_ROOM(parts->at, parts->count, parts->room) < 0)
+        return err_nomem(err);
     int r = stored_row(row, dir, &parts->at[parts->count], err);
     if (r == 0)
         parts->bytes += parts->at[parts->count++].size;
@@ -221,14 +215,8 @@ static unsigned flags_of(int64_t object_flags) {
 
 /* Columns dir, name, object, its identity, its flags. */
 static int reset_add(struct reset *reset, struct db_statement *row, struct snap_err *err) {
-    if (reset->count == reset->room) {
-        size_t room = reset->room ? 2 * reset->room : 64;
-        struct live_entry *at = reallocarray(reset->at, room, sizeof(*at));
-        if (!at)
-            return err_nomem(err);
-        reset->at = at;
-        reset->room = room;
-    }
+    if (MAKE_ROOM(reset->at, reset->count, reset->room) < 0)
+        return err_nomem(err);
     size_t start;
     reset->dir = db_int(row, 0);
     reset->at[reset->count] = (struct live_entry){ .object = db_int(row, 2), .dir = db_int(row, 3), .flags = flags_of(db_int(row, 4)) };
