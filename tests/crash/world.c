@@ -7,9 +7,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/btrfs.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/xattr.h>
 
 enum { LONG_AGO = 1000000000, RECENT = 1500000000 };
@@ -180,6 +182,44 @@ static void change_metadata(struct world *world) {
     check(utimensat(fd, "sub/c.txt", times, 0), "utimes");
 }
 
+/* A btrfs subvolume with a bit of everything in it, beside the rest. */
+static void plant_subvolume(struct world *world) {
+    int fd = world->box.project_fd;
+    struct btrfs_ioctl_vol_args named = { .name = "vol" };
+    plant(world);
+    check(ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &named), "subvolume");
+    check(mkdirat(fd, "vol/dir", 0755), "mkdir");
+    check(mkdirat(fd, "vol/dir/deep", 0750), "mkdir");
+    put_text(world, "vol/v.txt", "vol\n");
+    put_text(world, "vol/gone.txt", "gone\n");
+    put_text(world, "vol/dir/in.txt", "in\n");
+    put_text(world, "vol/dir/deep/far.txt", "far\n");
+    check(linkat(fd, "vol/v.txt", fd, "vol/dir/link", 0), "link");
+    settle(world, LONG_AGO);
+}
+
+static void change_subvolume(struct world *world) {
+    int fd = world->box.project_fd;
+    change(world);
+    put_text(world, "vol/v.txt", "vol, changed\n");
+    check(unlinkat(fd, "vol/gone.txt", 0), "unlink");
+    check(renameat(fd, "vol/dir/deep", fd, "vol/gone.txt"), "rename");
+    put_text(world, "vol/gone.txt/far.txt", "far, moved and changed\n");
+    check(mkdirat(fd, "vol/newdir", 0755), "mkdir");
+    put_text(world, "vol/newdir/n.txt", "new in a subvolume\n");
+    check(unlinkat(fd, "vol/dir/in.txt", 0), "unlink");
+    check(symlinkat("link", fd, "vol/dir/in.txt"), "symlink");
+    settle(world, LONG_AGO + 5000);
+}
+
+static void subvolume_changed(struct world *world) {
+    plant_subvolume(world);
+    world_take(world, NULL);
+    change_subvolume(world);
+    world_take(world, NULL);
+}
+
+static void subvolume_rolled_back(struct world *world) { subvolume_changed(world); world_must(world, "rollback", "1", NULL); }
 static void before_first(struct world *world) { plant(world); }
 static void one_snapshot(struct world *world) { plant(world); world_take(world, NULL); }
 static void one_and_changes(struct world *world) { one_snapshot(world); change(world); }
@@ -225,6 +265,8 @@ const struct scene scenes[] = {
     { "restore-inside-over", two_snapshots, { "restore", "--overwrite", "1:sub/deep", "newdir" }, .undoable = true,
       .sweeps = true, .touches_root = true },
     { "undo-restore", restored_over, { "undo" } },
+    { "rollback-subvolume", subvolume_changed, { "rollback", "1" }, .undoable = true, .subvolume = "vol" },
+    { "undo-subvolume", subvolume_rolled_back, { "undo" }, .subvolume = "vol" },
     { "tag", two_snapshots, { "tag", "1", "name" }, .undoable = true, .sweeps = true },
     { .name = NULL },
 };
