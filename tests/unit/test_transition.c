@@ -92,7 +92,7 @@ static char *listing(struct scratch *scratch) {
     struct buf text = {0};
     char block[4096];
     size_t got;
-    snprintf(command, sizeof(command), "cd '%s/project' && { find . -printf '%%p %%y %%m %%U:%%G %%s %%T@ %%n %%l\\n' | sed '/ d /s/\\(:[0-9]*\\) [0-9]* /\\1 - /';"
+    snprintf(command, sizeof(command), "cd '%s/project' && { find . -printf '%%p %%y %%m %%U:%%G %%s %%T@ %%n %%l\\n' | sed '/ d /s/\\(:[0-9]*\\) [0-9]* \\([0-9.]*\\) [0-9]* /\\1 - \\2 /';"
              " find . -type f -exec sha1sum {} +; getfattr -R -d -m user . 2>/dev/null; find . -type f -links +1 -printf '%%i %%p\\n'"
              " | sort | awk '{ if ($1 != i) { i = $1; n++ } print n, $2 }'; } | sort", scratch->path);
     FILE *pipe = popen(command, "r");
@@ -1041,6 +1041,129 @@ static void killed_at_every_point_a_replaced_directory_is_wholly_one_or_the_othe
     assert_int_equal(told.failed + told.conflicts, 0);
 }
 
+/* Other mounts and devices. */
+
+/* Runs it in the directory that holds project/ and store/; false: it fails. */
+static bool run_beside(struct scratch *scratch, const char *shell) {
+    _free_ char *command = NULL;
+    assert_true(asprintf(&command, "cd '%s' && { %s; } 2>/dev/null", scratch->path, shell) > 0);
+    return system(command) == 0;
+}
+
+static void open_project_again(struct scratch *scratch) {
+    struct statx stat;
+    close(scratch->root);
+    scratch->root = open(scratch->project->info.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(scratch->root >= 0);
+    assert_int_equal(fs_statx(scratch->root, "", &stat), 0);
+    scratch->project->root = scratch->root;
+    scratch->project->device = (uint64_t)stat.stx_dev_major << 32 | stat.stx_dev_minor;
+    scratch->project->mount = stat.stx_mnt_id;
+}
+
+static void must_mount(struct scratch *scratch, const char *shell) {
+    if (geteuid() != 0 || !run_beside(scratch, shell)) {
+        print_message("skipped: cannot mount here\n");
+        skip();
+    }
+    open_project_again(scratch);
+}
+
+static int teardown_mounted(void **state) {
+    struct scratch *scratch = *state;
+    (void)run_beside(scratch, "umount -l project");
+    return scratch_teardown(state);
+}
+
+static void killed_at_every_point_where_the_store_is_on_another_mount(void **state) {
+    struct scratch *scratch = *state;
+    must_mount(scratch, "mount --bind project project");
+    scratch->project->info.same_file_system = false;
+    make_tree(scratch);
+    _free_ char *first = listing(scratch);
+    take(scratch);
+    change_tree(scratch);
+    _free_ char *second = listing(scratch);
+    take(scratch);
+    only_transition = true;
+    for (unsigned nth = 1, more = 1; more; nth++) {
+        more = killed_at(scratch, nth, verb_rollback);
+        assert_int_equal(recover(scratch), 0);
+        expect_either(scratch, second, first, nth);
+        must_roll_back(scratch, "1", NULL);
+        expect(scratch, first);
+        expect_known(scratch, "1");
+        must_roll_back(scratch, "2", NULL);
+        expect(scratch, second);
+    }
+    only_transition = false;
+    assert_int_equal(told.failed + told.conflicts, 0);
+}
+
+/* What an overlay's lower layer has cannot be renamed; as soon as it was touched, it is in the upper one. */
+
+#define OVERLAY "touch -r lower upper && mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work project"
+
+static void make_overlay(struct scratch *scratch) {
+    make_tree(scratch);
+    scratch_run(scratch, "rm c/hard c/third && echo 3 >c/third");       /* copying up makes two files of two names */
+    if (geteuid() != 0 || !run_beside(scratch, "mv project lower && mkdir project upper work"))
+        skip();
+    must_mount(scratch, OVERLAY);
+}
+
+static void set_overlay_back(struct scratch *scratch) {
+    shut(scratch);
+    assert_true(run_beside(scratch, "umount -l project && rm -rf upper work store && mkdir upper work && cp -a kept store"));
+    must_mount(scratch, OVERLAY);
+    reopen(scratch);
+}
+
+static void killed_or_failing_at_every_point_where_directories_cannot_be_renamed(void **state) {
+    struct scratch *scratch = *state;
+    make_overlay(scratch);
+    _free_ char *first = listing(scratch);
+    take(scratch);
+    shut(scratch);
+    assert_true(run_beside(scratch, "umount -l project && cd lower && echo 2 >a/f && cp -a a d/e/a && mkdir d/e/a/new && rm keep && mkdir keep && cp c/third keep/"));
+    must_mount(scratch, OVERLAY);
+    reopen(scratch);
+    _free_ char *second = listing(scratch);
+    take(scratch);
+    shut(scratch);
+    assert_true(run_beside(scratch, "cp -a store kept"));
+    reopen(scratch);
+    only_transition = true;
+    for (unsigned nth = 1, more = 1; more; nth++) {
+        set_overlay_back(scratch);
+        expect(scratch, second);
+        more = killed_at(scratch, nth, verb_rollback);
+        assert_int_equal(recover(scratch), 0);
+        expect_either(scratch, second, first, nth);
+        must_roll_back(scratch, "1", NULL);
+        expect(scratch, first);
+        expect_known(scratch, "1");
+        must_roll_back(scratch, "2", NULL);
+        expect(scratch, second);
+    }
+    for (unsigned nth = 1, more = 1; more; nth++) {
+        struct snap_rollback_result result = {0};
+        set_overlay_back(scratch);
+        countdown = nth;
+        failing = -ENOSPC;
+        hook_function = strike;
+        more = roll_back(scratch, "1", NULL, false, &result, NULL) < 0;
+        hook_function = NULL;
+        if (!more)                                   /* it failed after the commit, if at all */
+            assert_int_equal(recover(scratch), 0);
+        expect(scratch, more ? second : first);
+        expect_known(scratch, more ? "2" : "1");
+        expect_clean_store(scratch);
+    }
+    only_transition = false;
+    assert_int_equal(told.failed + told.conflicts, 0);
+}
+
 /* Paths that fail alone. */
 
 static void a_copy_of_a_directory_that_moves_on_leaves_nothing_behind(void **state) {
@@ -1107,6 +1230,7 @@ static void a_file_that_cannot_be_replaced_is_named_and_the_rest_is_done(void **
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, scratch_teardown)
 #define TEST_IN_MEMORY(name) cmocka_unit_test_setup_teardown(name, setup_in_memory, scratch_teardown)
+#define TEST_MOUNTED(name) cmocka_unit_test_setup_teardown(name, setup_in_memory, teardown_mounted)
 
 /* One test alone, if its name is given. */
 int main(int argc, char **argv) {
@@ -1150,6 +1274,8 @@ int main(int argc, char **argv) {
         TEST(a_restore_without_overwriting_displaces_nothing_that_came_meanwhile),
         TEST(a_copy_of_a_directory_that_moves_on_leaves_nothing_behind),
         TEST(a_file_that_came_back_beside_its_renamed_self_is_no_link_of_it),
+        TEST_MOUNTED(killed_at_every_point_where_the_store_is_on_another_mount),
+        TEST_MOUNTED(killed_or_failing_at_every_point_where_directories_cannot_be_renamed),
         TEST(a_directory_whose_place_stays_taken_keeps_what_is_left_out_in_it),
         TEST(a_directory_whose_place_cannot_be_made_keeps_what_is_left_out_in_it),
         TEST(a_replaced_directory_comes_back_around_what_is_left_out_in_its_successor),
