@@ -52,24 +52,24 @@ static void add_wrapped(struct buf *line, const char *word, size_t *column, size
     *column += 1 + size;
 }
 
-static void show_usage(struct out *out, const struct cmd *cmd) {
+static void show_usage(struct out *out, const char *command, const struct option_row *rows, const char *operands) {
     _buf_ struct buf line = {0};
-    buf_fmt(&line, "usage: snapctl %s", cmd->name);
+    buf_fmt(&line, "usage: snapctl%s%s", *command ? " " : "", command);
     size_t indent = line.size, column = line.size;
-    for (const struct option_row *row = cmd->options; row && row->help; row++) {
+    for (const struct option_row *row = rows; row && row->help; row++) {
         _buf_ struct buf word = {0};
         add_usage_row(&word, row);
         if (!word.failed)
             add_wrapped(&line, word.data, &column, indent);
     }
-    if (*cmd->usage)
-        add_wrapped(&line, cmd->usage, &column, indent);
+    if (*operands)
+        add_wrapped(&line, operands, &column, indent);
     if (!line.failed)
         out_text(out, "%s\n", line.data);
 }
 
 void help_command(struct out *out, const struct cmd *cmd) {
-    show_usage(out, cmd);
+    show_usage(out, cmd->name, cmd->options, cmd->usage);
     out_text(out, "\n%s.\n", cmd->summary);
     if (cmd->options && cmd->options->help)
         out_text(out, "\n");
@@ -86,7 +86,7 @@ void help_family(struct out *out, const char *word) {
 }
 
 void help_overview(struct out *out) {
-    out_text(out, "usage: snapctl [-C DIR] [--store DIR] [--json] [-q|-v] [--color WHEN] COMMAND ...\n");
+    show_usage(out, "", global_rows, "COMMAND ...");
     const char *group = "";
     for (size_t i = 0; commands[i]; i++) {
         if (strcmp(group, commands[i]->group) != 0)
