@@ -7,6 +7,7 @@
 #include "compare.h"
 #include "partners.h"
 #include "rename.h"
+#include "tree.h"
 #include <string.h>
 
 static void row_done(struct change_row *row) {
@@ -22,6 +23,19 @@ void changes_done(struct changes *changes) {
         row_done(&changes->rows[i]);
     free(changes->rows);
     *changes = (struct changes){0};
+}
+
+void change_publish(const struct change_row *row, struct public_change *ret) {
+    *ret = (struct public_change){ .change = { .letter = row->letter, .what = row->what, .path = row->path,
+                                               .old_path = row->old_path, .similarity = row->similarity } };
+    if (row->before) {
+        tree_entry(row->before, &ret->before);
+        ret->change.before = &ret->before;
+    }
+    if (row->after) {
+        tree_entry(row->after, &ret->after);
+        ret->change.after = &ret->after;
+    }
 }
 
 /* Which paths are asked for. */

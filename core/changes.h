@@ -17,6 +17,10 @@ struct changes { struct change_row *rows; size_t count; };
 void changes_done(struct changes *changes);
 #define _changes_ _cleanup_(changes_done)
 
+/* A row as callers of the library see it; strings are the row's. */
+struct public_change { struct snap_change change; struct snap_entry before, after; };
+void change_publish(const struct change_row *row, struct public_change *ret);
+
 enum changes_flags {
     CHANGES_NO_RENAMES = 1,               /* a rename is D and A; a renamed directory is expanded */
     CHANGES_EXPAND = 2,                   /* a renamed directory becomes a rename of each file in it (patches) */

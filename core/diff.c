@@ -60,24 +60,15 @@ static uint64_t *counter(struct snap_diff_result *result, char letter) {
 
 static int tell_row(struct telling *telling, const struct change_row *row) {
     _buf_ struct buf patch = {0};
-    struct snap_entry before, after;
-    struct snap_change change = { .letter = row->letter, .what = row->what, .path = row->path, .old_path = row->old_path,
-                                  .similarity = row->similarity };
+    struct public_change public;
     if (project_cancelled(telling->project))
         return project_cancelled_error(telling->err);
-    if (row->before) {
-        tree_entry(row->before, &before);
-        change.before = &before;
-    }
-    if (row->after) {
-        tree_entry(row->after, &after);
-        change.after = &after;
-    }
-    int r = telling->options->patch || telling->options->stat ? compare_content(telling, row, &patch, &change) : 0;
+    change_publish(row, &public);
+    int r = telling->options->patch || telling->options->stat ? compare_content(telling, row, &patch, &public.change) : 0;
     if (r < 0)
         return r;
     *counter(&telling->result, row->letter) += 1;
-    r = telling->fn ? telling->fn(telling->data, &change) : 0;
+    r = telling->fn ? telling->fn(telling->data, &public.change) : 0;
     return r < 0 && telling->err && telling->err->code != r ? err_errno(telling->err, r, "cannot tell what changed") : MIN(r, 0);
 }
 

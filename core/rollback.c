@@ -19,25 +19,11 @@ static int find_target(struct snap_project *project, const char *spec, struct sn
 
 /* Telling the changes as the project will see them. */
 
-struct telling { struct snap_change change; struct snap_entry before, after; };
-
-static int tell(const struct change_row *row, snap_change_fn fn, void *data) {
-    struct telling telling = { .change = { .letter = row->letter, .what = row->what, .path = row->path, .old_path = row->old_path,
-                                           .similarity = row->similarity } };
-    if (row->before) {
-        tree_entry(row->before, &telling.before);
-        telling.change.before = &telling.before;
-    }
-    if (row->after) {
-        tree_entry(row->after, &telling.after);
-        telling.change.after = &telling.after;
-    }
-    return fn(data, &telling.change);
-}
-
 static int tell_all(const struct changes *changes, snap_change_fn fn, void *data) {
     for (size_t i = 0; fn && i < changes->count; i++) {
-        int r = tell(&changes->rows[i], fn, data);
+        struct public_change public;
+        change_publish(&changes->rows[i], &public);
+        int r = fn(data, &public.change);
         if (r < 0)
             return r;
     }
