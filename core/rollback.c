@@ -54,7 +54,10 @@ static void turn_round(struct changes *changes) {
         qsort(changes->rows, changes->count, sizeof(*changes->rows), by_path);
 }
 
+/* As transition.c counts. */
 static void count_row(struct snap_rollback_result *result, const struct change_row *row) {
+    if (row->letter == 't' && object_is_dir(row->after))
+        return;
     if (row->after)
         result->restored++;
     else

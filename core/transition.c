@@ -481,10 +481,15 @@ static int put_back(struct work *work, struct snap_err *err) {
     return err_hint(err, "putting everything back failed too: %s; the next snapctl command goes on with it", why.message);
 }
 
+/* A directory's time follows what is in it: nobody calls that a change of its own. */
+static bool is_time_of_directory(const struct plan_row *row) {
+    return row->self && !(meta_differs(&row->before->meta, &row->after->meta) & ~(unsigned)SNAP_WHAT_TIME);
+}
+
 static void count(struct work *work) {
     for (size_t i = 0; i < work->plan->count; i++) {
         const struct plan_row *row = &work->plan->rows[i];
-        if (row->state != PLAN_DONE || row->how == PLAN_KEEP)
+        if (row->state != PLAN_DONE || row->how == PLAN_KEEP || is_time_of_directory(row))
             continue;
         if (row->after)
             work->restored++;
