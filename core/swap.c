@@ -441,12 +441,15 @@ static int displace_file(struct work *work, struct plan_row *row, bool after, in
 static int displace_heir(struct work *work, struct plan_row *row, int fd, struct snap_err *err) {
     const struct plan_row *heir = row->dir && row->dir->replaced_by ? plan_find(work->plan, row->dir->replaced_by, row->name) : NULL;
     struct statx stat;
-    if (!heir || !heir->after || heir->state != PLAN_TODO || object_is_dir(heir->after))
+    if (!heir || !heir->after || heir->state != PLAN_TODO)
         return 0;
     int r = inspect_entry(fd, heir->name, heir->after, NULL, &stat, NULL);
     if (r != INSPECT_SAME)
         return r < 0 ? fatal(row, r, "look at", err) : 0;
-    r = displace_file(work, row, false, fd, &stat, true, err);
+    if (object_is_dir(heir->after))
+        row->cleared = true;              /* made already, it is filled when its turn comes */
+    else
+        r = displace_file(work, row, false, fd, &stat, true, err);
     return r < 0 ? r : 1;
 }
 
@@ -670,7 +673,7 @@ static int clear_dir(struct work *work, struct plan_row *row, struct snap_err *e
         r = inspect_entry(at.fd, row->name, row->before, &row->known, NULL, NULL);
     if (work->recovering && (is_change(r) || r == INSPECT_ABSENT || r == INSPECT_OTHER)) {
         row->cleared = true;
-        return 0;
+        return r == INSPECT_OTHER && !plan_dir_moves(row->leaves) ? MIN(displace_heir(work, row, at.fd, err), 0) : 0;
     }
     if (r < 0)
         return judge(work, row, r, "look at", err);
