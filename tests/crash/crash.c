@@ -87,8 +87,8 @@ static void expect(const struct plan *plan, struct expected *ret) {
         if (other && S_ISDIR(node->mode) && memcmp(&node->mtime, &other->mtime, sizeof(node->mtime)) != 0)
             ret->volatile_dirs[count++] = strdup(node->path);
     }
-    if (plan->scene->subvolume && count < VOLATILE_MAX)
-        ret->volatile_dirs[count++] = strdup(plan->scene->subvolume);
+    for (size_t i = 0; i < ELEMENTS(plan->scene->subvolumes) && plan->scene->subvolumes[i] && count < VOLATILE_MAX; i++)
+        ret->volatile_dirs[count++] = strdup(plan->scene->subvolumes[i]);
     if (state_differs(&ret->after, &second, 0, (const char *const *)ret->volatile_dirs, stderr)) {
         fprintf(stderr, "scene %s does not lead to the same state twice\n", plan->scene->name);
         exit(2);
@@ -329,7 +329,7 @@ static bool is_on_btrfs(const char *parent) {
 
 static void run_scene(struct plan plan, struct shared *shared) {
     struct expected expected = {0};
-    if (plan.scene->subvolume && !is_on_btrfs(plan.parent)) {
+    if (plan.scene->subvolumes[0] && !is_on_btrfs(plan.parent)) {
         printf("skipped %s: its directory is not on btrfs (CRASH_DIR)\n", plan.scene->name);
         return;
     }

@@ -187,6 +187,10 @@ static void plant_subvolume(struct world *world) {
     int fd = world->box.project_fd;
     struct btrfs_ioctl_vol_args named = { .name = "vol" };
     plant(world);
+    check(mkdirat(fd, "was", 0755), "mkdir");
+    check(mkdirat(fd, "was/dir", 0755), "mkdir");
+    put_text(world, "was/f.txt", "in a directory\n");
+    put_text(world, "was/dir/f.txt", "below a directory\n");
     check(ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &named), "subvolume");
     check(mkdirat(fd, "vol/dir", 0755), "mkdir");
     check(mkdirat(fd, "vol/dir/deep", 0750), "mkdir");
@@ -200,7 +204,12 @@ static void plant_subvolume(struct world *world) {
 
 static void change_subvolume(struct world *world) {
     int fd = world->box.project_fd;
+    struct btrfs_ioctl_vol_args named = { .name = "was" };
     change(world);
+    check(remove_tree(fd, "was"), "remove");
+    check(ioctl(fd, BTRFS_IOC_SUBVOL_CREATE, &named), "subvolume");
+    put_text(world, "was/f.txt", "in a subvolume\n");
+    put_text(world, "was/dir", "a file\n");
     put_text(world, "vol/v.txt", "vol, changed\n");
     check(unlinkat(fd, "vol/gone.txt", 0), "unlink");
     check(renameat(fd, "vol/dir/deep", fd, "vol/gone.txt"), "rename");
@@ -265,8 +274,8 @@ const struct scene scenes[] = {
     { "restore-inside-over", two_snapshots, { "restore", "--overwrite", "1:sub/deep", "newdir" }, .undoable = true,
       .sweeps = true, .touches_root = true },
     { "undo-restore", restored_over, { "undo" } },
-    { "rollback-subvolume", subvolume_changed, { "rollback", "1" }, .undoable = true, .subvolume = "vol" },
-    { "undo-subvolume", subvolume_rolled_back, { "undo" }, .subvolume = "vol" },
+    { "rollback-subvolume", subvolume_changed, { "rollback", "1" }, .undoable = true, .subvolumes = { "vol", "was" } },
+    { "undo-subvolume", subvolume_rolled_back, { "undo" }, .subvolumes = { "vol", "was" } },
     { "tag", two_snapshots, { "tag", "1", "name" }, .undoable = true, .sweeps = true },
     { .name = NULL },
 };

@@ -22,7 +22,7 @@ struct scene {
     bool no_project;           /* none before the command */
     bool undoable;             /* undo leads back to the state before */
     bool sweeps;               /* also of interest to the test of power loss */
-    const char *subvolume;     /* is one of btrfs: the scene needs that, and its time may be the clock's, since work is done in it */
+    const char *subvolumes[2]; /* of btrfs: the scene needs that, and their times may be the clock's, since work is done in them */
     bool touches_root;         /* works in the project's root directory, whose time it may change even if nothing else happens */
 };
 extern const struct scene scenes[];                    /* a NULL name ends them */
