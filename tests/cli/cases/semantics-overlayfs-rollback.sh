@@ -29,14 +29,13 @@ expect() {
     find . -name '.snapctl-*'
 }
 
-# There and back, with a project in the lower layer and its store at STATE.
+# There and back, with a project in the lower layer.
 go() {
     cd "$HERE" || exit
     mkdir -p lower/project upper overlay-work merged
     plant lower/project
     local overlay=(-t overlay overlay -o "lowerdir=$HERE/lower,upperdir=$HERE/upper,workdir=$HERE/overlay-work" "$HERE/merged")
     mount_it "${overlay[@]}"
-    export XDG_STATE_HOME=$1
     cd "$HERE/merged/project" || exit
     run -q take
     state >"$HERE/first"
@@ -70,12 +69,16 @@ go() {
     expect fourth undo
     expect first redo
     run status
-    find "$HERE/merged" "$HERE/state" -path '*/work/*'
+    find "$HERE/merged" "$HERE/store" -path '*/work/*'
     unmount_all
     rm -r "$HERE"/{lower,upper,overlay-work}
 }
 
 say "the store is elsewhere"
-go "$HERE/state"
+SNAPCTL_STORE=$HERE/store
+export SNAPCTL_STORE
+go
 say "the store is there too"
-go "$HERE/merged/state"
+mkdir -p "$HERE/upper"
+SNAPCTL_STORE=$HERE/merged/store
+go
