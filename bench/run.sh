@@ -120,16 +120,18 @@ slow_rounds() {
     if [ "$kind" = ext4 ] && [ "$rounds" -gt 1 ]; then echo 2; else echo 1; fi
 }
 
-# One after the other in each round, so that a noisy minute does not fall on one of them alone.
+# One after the other in each round, so that a noisy minute does not fall on one of them alone; each round on a file system of
+# its own, and in the other order, for the later ones find it fuller. The slow ones come in the last rounds.
 first_takes() {
-    local round tool
+    local round tool tools
     for ((round = 1; round <= rounds; round++)); do
-        for tool in snapctl cp reflink git restic borg; do
-            case $tool in
-            reflink) [ "$kind" != ext4 ] || continue ;;
-            git | restic | borg) [ "$round" -le "$(slow_rounds)" ] || continue ;;
-            esac
-            measure first-take $tool 1 ${tool}_begin "bash -c ${tool}_take"
+        fresh_tree
+        tools=(snapctl cp reflink)
+        [ $((round % 2)) = 1 ] || tools=(reflink cp snapctl)
+        [ "$round" -le $((rounds - $(slow_rounds))) ] || tools+=(git restic borg)
+        for tool in "${tools[@]}"; do
+            [ "$tool" != reflink ] || [ "$kind" != ext4 ] || continue
+            measure first-take "$tool" 1 "${tool}_begin" "bash -c ${tool}_take"
         done
     done
 }
@@ -215,6 +217,16 @@ describe() {
     echo "others: $(git --version), $(restic version | cut -d ' ' -f 1,2), $(borg --version), $(cp --version | sed 1q), $(hyperfine --version)"
 }
 
+# A file system of the kind, with the tree on it, read once.
+fresh_tree() {
+    fresh_file_system "$kind"
+    "$top/bench/tree.sh" "$tree" "$entries"
+    flush
+    ten_files
+    grep -q ^tree: "$work/machine" || describe_tree >>"$work/machine"
+    (cd "$tree" && tar -c . | cat >/dev/null)
+}
+
 describe_tree() {
     echo "tree: $(find "$tree" -mindepth 1 | wc -l) entries, $(find "$tree" -type f | wc -l) of them files," \
         "$(du -sm --apparent-size "$tree" | cut -f 1) MB, made by bench/tree.sh"
@@ -222,12 +234,6 @@ describe_tree() {
 
 describe >"$work/machine"
 for kind in ${kinds//,/ }; do
-    fresh_file_system "$kind"
-    "$top/bench/tree.sh" "$tree" "$entries"
-    flush
-    ten_files
-    grep -q ^tree: "$work/machine" || describe_tree >>"$work/machine"
-    (cd "$tree" && tar -c . | cat >/dev/null)
     first_takes
     nothing_changed
     ten_changed
