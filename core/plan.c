@@ -404,7 +404,7 @@ static int dir_both(struct builder *builder, int64_t id, struct plan_dir **ret) 
         if (r < 0 || (r = view_find(builder, builder->ground, at, &place)) < 0)
             return r;
         if (!place->there)
-            return err_set(builder->err, -EUCLEAN, "the index is damaged: directory %lld lies nowhere", (long long)at);
+            return err_damage(builder->err, "the index is damaged: directory %lld lies nowhere", (long long)at);
         if (set_has(builder->leaving, at) && set_has(builder->arriving, at))
             break;
     }

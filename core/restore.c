@@ -627,7 +627,7 @@ int restore_undo(struct snap_project *project, const struct op *meant, bool forc
     struct wanted wanted = { .kind = "undo", .target = meant->id, .path = "" };
     int64_t safety = 0;
     int r = meant->new_text ? spot_recorded(project, meant->new_text, &restoring.dest, err)
-                            : err_set(err, -EUCLEAN, "the operation has no destination");
+                            : err_damage(err, "the index is damaged: operation %" PRId64 " has no destination", meant->id);
     if (r < 0 || (!force && (r = check_unchanged(&restoring, meant, err)) < 0)
         || (force && (r = save_project(project, &restoring.dest, &safety, err)) < 0) || (r = begin(&restoring, &wanted, err)) < 0)
         return r;
@@ -656,7 +656,7 @@ int restore_redo(struct snap_project *project, const struct op *meant, bool forc
     if (r < 0)
         return r;
     if (!meant->new_text)
-        return err_set(err, -EUCLEAN, "the operation has no destination");
+        return err_damage(err, "the index is damaged: operation %" PRId64 " has no destination", meant->id);
     if ((r = spot_recorded(project, meant->new_text, &spot, err)) < 0)
         return r;
     struct wanted wanted = { .kind = "redo", .target = meant->id, .snapshot = meant->after, .path = paths ? paths[0] : "" };
@@ -667,7 +667,7 @@ int restore_redo(struct snap_project *project, const struct op *meant, bool forc
 
 static int open_recorded(struct restoring *restoring, const struct op *op, struct snap_err *err) {
     if (!op->new_text || !op->old_text)
-        return err_set(err, -EUCLEAN, "operation %" PRId64 " does not say where it was", op->id);
+        return err_damage(err, "the index is damaged: operation %" PRId64 " does not say where it was", op->id);
     int r = spot_recorded(restoring->project, op->new_text, &restoring->dest, err);
     const char *slash = strrchr(op->old_text, '/');
     if (r < 0)
