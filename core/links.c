@@ -24,18 +24,20 @@ static int remember(struct map *map, struct moved_key key, int64_t dir, const st
 
 /* Inode numbers of another st_dev and fingerprints that were lost say nothing. */
 static bool has_identity(const struct live_entry *entry) {
-    return entry->print.ino && !(entry->flags & (LIVE_GONE | LIVE_FOREIGN | LIVE_LINKED));
+    return entry->print.ino && !(entry->flags & (LIVE_GONE | LIVE_FOREIGN));
 }
 
 static int index_inodes(struct scan *scan) {
-    struct map *dirs = map_new(), *files = map_new();
-    int r = dirs && files ? 0 : -ENOMEM;
+    struct map *dirs = map_new(), *files = map_new(), *linked = map_new();
+    int r = dirs && files && linked ? 0 : -ENOMEM;
     for (struct live_iter i = {0}; r == 0 && live_next(scan->live, &i);)
         for (size_t j = 0; r == 0 && j < i.dir->count; j++) {
             const struct live_entry *entry = &i.dir->entries[j];
             if (!has_identity(entry))
                 continue;
-            if (entry->dir && entry->print.size)
+            if (entry->flags & LIVE_LINKED && !entry->dir)
+                r = remember(linked, (struct moved_key){ .ino = entry->print.ino }, i.dir->dir, entry);
+            else if (entry->dir && entry->print.size)
                 r = remember(dirs, (struct moved_key){ entry->print.ino, entry->print.size }, i.dir->dir, entry);
             else if (S_ISREG(entry->print.mode))
                 r = remember(files, (struct moved_key){ .ino = entry->print.ino }, i.dir->dir, entry);
@@ -43,30 +45,32 @@ static int index_inodes(struct scan *scan) {
     if (r < 0) {
         map_free(dirs, free);
         map_free(files, free);
+        map_free(linked, free);
         return r;
     }
     scan->moved_dirs = dirs;
     scan->moved_files = files;
+    scan->moved_links = linked;
     return 0;
 }
 
 /* Made when the first unknown name appears: a scan that finds nothing new does not pay for it. Without memory nothing is
  * known to have moved, which is only slower. */
-static const struct moved *moved_from(struct scan *scan, bool directory, struct moved_key key) {
+static const struct moved *moved_from(struct scan *scan, struct map *const *map, struct moved_key key) {
     const struct moved *moved = NULL;
     pthread_mutex_lock(&scan->lock);
     if (scan->moved_dirs || index_inodes(scan) == 0)
-        moved = map_get(directory ? scan->moved_dirs : scan->moved_files, &key, sizeof(key));
+        moved = map_get(*map, &key, sizeof(key));
     pthread_mutex_unlock(&scan->lock);
     return moved;
 }
 
 const struct moved *links_moved_dir(struct scan *scan, const struct fingerprint *print) {
-    return print->size ? moved_from(scan, true, (struct moved_key){ print->ino, print->size }) : NULL;
+    return print->size ? moved_from(scan, &scan->moved_dirs, (struct moved_key){ print->ino, print->size }) : NULL;
 }
 
 const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print) {
-    const struct moved *moved = moved_from(scan, false, (struct moved_key){ .ino = print->ino });
+    const struct moved *moved = moved_from(scan, &scan->moved_files, (struct moved_key){ .ino = print->ino });
     if (!moved || moved->entry->print.size != print->size || moved->entry->print.mtime_sec != print->mtime_sec
         || moved->entry->print.mtime_nsec != print->mtime_nsec)
         return NULL;
@@ -124,14 +128,29 @@ static bool is_elsewhere(const struct scan *scan, const struct group *group, con
     return was.ino && was.ino != group->key.ino && map_get(scan->groups, &was, sizeof(was));
 }
 
-/* The object that the group's first known member was, if no other group goes on being it: the inode decides, not the order. */
+/* A name that looks as it did may be none of the members, though it is the same inode: what it is, they are. */
+static int64_t base_by_inode(struct scan *scan, const struct group *group) {
+    const struct moved *other = moved_from(scan, &scan->moved_links, (struct moved_key){ .ino = group->key.ino });
+    return other && claim(scan, other->entry->object) ? other->entry->object : 0;
+}
+
+/* The object that the inode was, or that of the group's first known member if no other group goes on being it: the inode
+ * decides, not the order. */
 static int64_t group_base(struct scan *scan, const struct group *group) {
+    bool is_new = false;
     for (size_t i = 0; i < group->count; i++) {
         const struct live_entry *known = group->members[i].found->known;
-        if (known && !known->dir && !is_elsewhere(scan, group, known) && claim(scan, known->object))
+        if (known && !known->dir && known->print.ino == group->key.ino && claim(scan, known->object))
             return known->object;
+        is_new |= !known;
     }
-    return 0;
+    int64_t base = is_new ? base_by_inode(scan, group) : 0;
+    for (size_t i = 0; base == 0 && i < group->count; i++) {
+        const struct live_entry *known = group->members[i].found->known;
+        if (known && !known->dir && !is_elsewhere(scan, group, known) && claim(scan, known->object))
+            base = known->object;
+    }
+    return base;
 }
 
 static int put_member(struct scan *scan, struct member *member, const struct captured *captured, const struct member *first,

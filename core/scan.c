@@ -357,6 +357,7 @@ struct scan *scan_free(struct scan *scan) {
     map_free(scan->claimed, NULL);
     map_free(scan->moved_dirs, free);
     map_free(scan->moved_files, free);
+    map_free(scan->moved_links, free);
     map_free(scan->objects, object_drop);
     dirs_close(scan->tree);
     live_free(scan->live);

@@ -87,7 +87,8 @@ struct scan {
     struct map *delta;                    /* (identity, name) -> struct delta_row */
     struct map *groups;                   /* (device, inode) -> struct group, this round */
     struct map *claimed;                  /* object id -> anything: kept by a link group of this round */
-    struct map *moved_dirs, *moved_files; /* (inode, birth time) and inode -> struct moved; made on first use */
+    /* Where the live index has inodes: (inode, birth time), inode, inode of several names -> struct moved; made on first use. */
+    struct map *moved_dirs, *moved_files, *moved_links;
     struct map *objects;                  /* id -> struct object: all that delta rows point to, and what was compared with */
     struct unread_dir *unread;
     size_t unread_count;

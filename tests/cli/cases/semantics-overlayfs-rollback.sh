@@ -69,7 +69,7 @@ go() {
     expect fourth undo
     expect first redo
     run status
-    find "$HERE/merged" "$HERE/store" -path '*/work/*'
+    find "$HERE/merged" "$HERE/store" -path '*work/?*'
     unmount_all
     rm -r "$HERE"/{lower,upper,overlay-work}
 }

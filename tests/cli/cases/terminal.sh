@@ -10,7 +10,7 @@ terminal diff
 terminal status
 SNAPCTL_PAGER="sed 's/^/mine: /'" terminal log
 PAGER='' terminal diff
-PAGER=cat terminal diff
+PAGER='cat' terminal diff
 say "a pager that leaves early is no failure"
 PAGER=true terminal help
 say "no pager into a pipe"
