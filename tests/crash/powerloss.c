@@ -269,7 +269,7 @@ static const char *fast_directory(void) {
 }
 
 int main(int argc, char **argv) {
-    struct plan plan = { argc > 1 ? argv[1] : getenv("SNAPCTL"), fast_directory(), number_from("CRASH_SEED", (uint64_t)time(NULL)),
+    struct plan plan = { argc > 1 ? argv[1] : getenv("SNAPCTL"), fast_directory(), number_from("CRASH_SEED", 1),
                          argc > 3 ? strtoull(argv[3], NULL, 10) : 0 };
     struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct rlimit limit;

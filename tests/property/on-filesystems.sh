@@ -5,7 +5,7 @@
 set -u
 property=$1 snapctl=$2
 export SEEDS=${SEEDS:-0} STEPS=${STEPS:-400}
-seed=${SEED:-$(date +%s)}
+seed=${SEED:-1}
 base=$(mktemp -d "${TMPDIR:-/tmp}/snapctl-fs-XXXXXX") || exit 1
 chmod 755 "$base"
 mounted=()

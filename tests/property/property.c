@@ -506,7 +506,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     struct rng rng = { (uint64_t)time(NULL) };
-    for (uint64_t more = number_from("SEEDS", 1); more && count < ELEMENTS(seeds); more--)
+    for (uint64_t more = number_from("SEEDS", 0); more && count < ELEMENTS(seeds); more--)
         seeds[count++] = rng_next(&rng) >> 40;
     if (getenv("SEED")) {
         seeds[0] = number_from("SEED", 1);

@@ -482,7 +482,7 @@ static void expect_same_rows(const struct changes *a, const struct changes *b) {
 static void random_trees_differ_as_a_comparison_by_path_says(void **state) {
     struct scratch *scratch = *state;
     const char *given = getenv("SNAPCTL_TEST_SEED");
-    seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL) ^ (unsigned)getpid();
+    seed = given ? (unsigned)strtoul(given, NULL, 10) : 1;
     print_message("seed %u\n", seed);
     int64_t newest = take(scratch);
     for (unsigned round = 0; round < 60; round++) {
