@@ -13,7 +13,7 @@ declare -A reach=(
     [base]="base include"
     [store]="store base include"
     [watcher]="watcher base include"
-    [core]="core store watcher base include"
+    [core]="core core/overlay core/mount store watcher base include"
     [cli]="cli include base"
     [completions]="completions cli include base"
 )
