@@ -22,6 +22,7 @@ libraries=(
     "sqlite3.h store/*"
     "archive.h store/archive*"
     "archive_entry.h store/archive*"
+    "nettle/* store/sha256*"
     "fuse*.h core/mount*"
     "fuse3/* core/mount*"
     "inotifytools/* watcher/*"

@@ -96,7 +96,7 @@ static void long_paths_are_matched(void **state) {
 
 static int refuse(const char *point, const char *what) {
     (void)what;
-    return strcmp(point, "git2.load") == 0 ? -EACCES : 0;
+    return strcmp(point, "library.load") == 0 ? -EACCES : 0;
 }
 
 static void without_libgit2_rules_are_refused_with_a_sentence(void **state) {

@@ -65,7 +65,7 @@ static void a_nul_near_the_beginning_makes_it_binary(void **state) {
 
 static int refuse(const char *point, const char *what) {
     (void)what;
-    return strcmp(point, "git2.load") == 0 ? -ENOENT : 0;
+    return strcmp(point, "library.load") == 0 ? -ENOENT : 0;
 }
 
 /* 0 to 100, or a negative errno. */
