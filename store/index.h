@@ -76,6 +76,7 @@ int index_lookup(struct store *store, struct point at, int64_t dir, const char *
 /* The object id alone: 0 absent, > 0, or a negative errno. */
 int64_t index_lookup_id(struct store *store, struct point at, int64_t dir, const char *name, struct snap_err *err);
 int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err);        /* -EUCLEAN if missing */
+int index_has_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err);    /* 0 if missing, 1 found */
 int index_content(struct store *store, int64_t id, struct content *ret, struct snap_err *err);       /* caller frees ret->name; -EUCLEAN */
 /* Walks a path ("" = root, components separated by single slashes); 0 absent, 1 found; *ret_dir, *ret_name say where it hangs. */
 int index_resolve(struct store *store, struct point at, const char *path, int64_t *ret_dir, char **ret_name, struct object **ret,
@@ -83,6 +84,15 @@ int index_resolve(struct store *store, struct point at, const char *path, int64_
 typedef int (*entry_fn)(void *data, const char *name, const struct object *object);
 /* By name, bytewise; fn may query. */
 int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err);
+/* A whole directory in memory, names in byte order. */
+struct index_row { size_t name; uint32_t links; struct object object; };       /* name: where it begins in `names`, with its NUL */
+struct index_listing { struct index_row *rows; size_t count, room; struct buf names; };
+void index_listing_done(struct index_listing *listing);
+static inline const char *index_row_name(const struct index_listing *listing, const struct index_row *row) {
+    return listing->names.data + row->name;
+}
+/* index_list, and for each object what index_links says, in one query. */
+int index_read_dir(struct store *store, struct point at, int64_t dir, struct index_listing *ret, struct snap_err *err);
 /* Where a directory lies: parent and name. 0 absent, 1 found. The root: parent 0, name "". The caller frees *ret_name. */
 int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *ret_parent, char **ret_name, struct snap_err *err);
 /* "" for the root; 0 absent, 1 found. */
@@ -98,6 +108,8 @@ int64_t index_links(struct store *store, struct point at, int64_t object, struct
 /* The names of an OBJECT_LINKED object in a tree, by directory and name; fn may query, > 0 ends. */
 typedef int (*name_fn)(void *data, int64_t dir, const char *name);
 int index_names(struct store *store, struct point at, int64_t object, name_fn fn, void *data, struct snap_err *err);
+/* The same of any object. Reads all entries of the line unless the object is OBJECT_LINKED: for what is asked seldom. */
+int index_places(struct store *store, struct point at, const struct object *object, name_fn fn, void *data, struct snap_err *err);
 /* The numbers of all snapshots of the line in which `path`, or anything below it, changed, as they were born; ascending; caller frees. */
 int index_history(struct store *store, int64_t line, const char *path, int64_t **ret, size_t *ret_count, struct snap_err *err);
 int index_counts(struct store *store, const struct snapshot *snapshot, struct snap_counts *ret, struct snap_err *err);

@@ -46,15 +46,13 @@ int index_lookup(struct store *store, struct point at, int64_t dir, const char *
     return r < 0 ? r : 1;
 }
 
-int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err) {
+int index_has_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " OBJECT_COLUMNS " FROM object o WHERE o.id = ?", "i", id);
     if (r == 0)
         r = db_step(&row, err);
-    if (r < 0)
+    if (r <= 0)
         return r;
-    if (r == 0)
-        return err_damage(err, "the index is damaged: object %lld is missing", (long long)id);
     _object_ struct object *object = calloc(1, sizeof(*object));
     if (!object)
         return err_nomem(err);
@@ -62,7 +60,14 @@ int index_object(struct store *store, int64_t id, struct object **ret, struct sn
     if (r < 0)
         return r;
     *ret = TAKE_PTR(object);
-    return 0;
+    return 1;
+}
+
+int index_object(struct store *store, int64_t id, struct object **ret, struct snap_err *err) {
+    int r = index_has_object(store, id, ret, err);
+    if (r == 0)
+        return err_damage(err, "the index is damaged: object %lld is missing", (long long)id);
+    return MIN(r, 0);
 }
 
 int index_content(struct store *store, int64_t id, struct content *ret, struct snap_err *err) {
@@ -131,42 +136,66 @@ int index_resolve(struct store *store, struct point at, const char *path, int64_
 
 /* A directory in memory, so that no statement is open while the caller works. */
 
-struct listed { size_t name; struct object object; };
-struct listing { struct listed *rows; size_t count, room; struct buf names; };
-
-static void listing_done(struct listing *listing) {
+void index_listing_done(struct index_listing *listing) {
     for (size_t i = 0; i < listing->count; i++)
         object_done(&listing->rows[i].object);
     free(listing->rows);
     buf_done(&listing->names);
+    *listing = (struct index_listing){0};
 }
 
-static int listing_add(struct listing *listing, struct db_statement *row, int64_t dir, struct snap_err *err) {
+/* `links`: the column that counts them, 0 = none does. */
+static int listing_add(struct index_listing *listing, struct db_statement *row, int64_t dir, int links, struct snap_err *err) {
     if (MAKE_ROOM(listing->rows, listing->count, listing->room) < 0)
         return err_nomem(err);
-    struct listed *listed = &listing->rows[listing->count];
+    struct index_row *listed = &listing->rows[listing->count];
     int r = name_row(row, 0, dir, &listing->names, &listed->name, err);
     if (r == 0)
         r = object_row(row, 1, &listed->object, err);
-    if (r == 0)
+    if (r == 0) {
+        listed->links = links ? (uint32_t)MIN(db_int(row, links), (int64_t)UINT32_MAX) : 1;
         listing->count++;
+    }
     return r;
 }
 
-static int read_listing(struct listing *listing, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
-    _statement_ struct db_statement row = {0};
-    int r = entries_at(&row, store, at, dir, err);
-    while (r >= 0 && (r = db_step(&row, err)) > 0)
-        r = listing_add(listing, &row, dir, err);
+static int read_listing(struct index_listing *listing, struct db_statement *row, int64_t dir, int links, struct snap_err *err) {
+    int r;
+    while ((r = db_step(row, err)) > 0)
+        if ((r = listing_add(listing, row, dir, links, err)) < 0)
+            break;
     return r;
 }
 
 int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, void *data, struct snap_err *err) {
-    _cleanup_(listing_done) struct listing listing = {0};
-    int r = read_listing(&listing, store, at, dir, err);
+    _cleanup_(index_listing_done) struct index_listing listing = {0};
+    int r;
+    {
+        _statement_ struct db_statement row = {0};
+        r = entries_at(&row, store, at, dir, err);
+        if (r == 0)
+            r = read_listing(&listing, &row, dir, 0, err);
+    }
     for (size_t i = 0; i < listing.count && r == 0; i++)
-        r = fn(data, listing.names.data + listing.rows[i].name, &listing.rows[i].object);
+        r = fn(data, index_row_name(&listing, &listing.rows[i]), &listing.rows[i].object);
     return r;
+}
+
+int index_read_dir(struct store *store, struct point at, int64_t dir, struct index_listing *ret, struct snap_err *err) {
+    enum { LINKS = 15 };       /* after the name and OBJECT_COLUMNS */
+    _cleanup_(index_listing_done) struct index_listing listing = {0};
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT e.name, " OBJECT_COLUMNS ", CASE WHEN o.flags & 2 THEN (SELECT max(count(*), 1) FROM link l"
+                    " WHERE l.object = o.id AND l.line = ?1 AND l.born <= ?3 AND l.died > ?3) ELSE 1 END"
+                    " FROM entry e LEFT JOIN object o ON o.id = e.object"
+                    " WHERE e.line = ?1 AND e.dir = ?2 AND e.born <= ?3 AND e.died > ?3 ORDER BY e.name", "iii", at.line, dir, at.snap);
+    if (r == 0)
+        r = read_listing(&listing, &row, dir, LINKS, err);
+    if (r < 0)
+        return r;
+    *ret = listing;
+    listing = (struct index_listing){0};
+    return 0;
 }
 
 /* Hard links. */
@@ -181,17 +210,32 @@ int64_t index_links(struct store *store, struct point at, int64_t object, struct
     return r > 0 ? db_int(&row, 0) : r;
 }
 
+/* Rows of directory and name; ends the statement's use. */
+static int give_names(struct db_statement *row, name_fn fn, void *data, struct snap_err *err) {
+    int r = 0;
+    while (r == 0 && (r = db_step(row, err)) > 0) {
+        _buf_ struct buf name = {0};
+        size_t start;
+        r = name_row(row, 1, db_int(row, 0), &name, &start, err);
+        if (r == 0)
+            r = fn(data, db_int(row, 0), name.data);
+    }
+    return MIN(r, 0);
+}
+
 int index_names(struct store *store, struct point at, int64_t object, name_fn fn, void *data, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT dir, name" LINKS_AT " ORDER BY dir, name", "iii", object, at.line, at.snap);
-    while (r == 0 && (r = db_step(&row, err)) > 0) {
-        _buf_ struct buf name = {0};
-        size_t start;
-        r = name_row(&row, 1, db_int(&row, 0), &name, &start, err);
-        if (r == 0)
-            r = fn(data, db_int(&row, 0), name.data);
-    }
-    return MIN(r, 0);
+    return r < 0 ? r : give_names(&row, fn, data, err);
+}
+
+int index_places(struct store *store, struct point at, const struct object *object, name_fn fn, void *data, struct snap_err *err) {
+    if (object->flags & OBJECT_LINKED)
+        return index_names(store, at, object->id, fn, data, err);
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT dir, name FROM entry WHERE line = ?2 AND object = ?1 AND born <= ?3 AND died > ?3"
+                    " ORDER BY dir, name", "iii", object->id, at.line, at.snap);
+    return r < 0 ? r : give_names(&row, fn, data, err);
 }
 
 /* Where a directory lies. */

@@ -53,6 +53,9 @@ struct layers;
 int layers_open(struct store *store, struct layers **ret);
 struct layers *layers_close(struct layers *layers);
 DEFINE_CLEANUP(struct layers *, layers_close)
+/* What else queries the store while other threads call the functions below does so between these two. */
+void layers_lock(struct layers *layers);
+void layers_unlock(struct layers *layers);
 /* A read-only descriptor of the bytes, of the right type and size; -EUCLEAN if missing or of another size. */
 int layers_open_content(struct layers *layers, const struct content *content, struct snap_err *err);
 /* The same by the content's id, asking the index under the same lock. */

@@ -93,6 +93,14 @@ struct layers *layers_close(struct layers *layers) {
     return NULL;
 }
 
+void layers_lock(struct layers *layers) {
+    pthread_mutex_lock(&layers->mutex);
+}
+
+void layers_unlock(struct layers *layers) {
+    pthread_mutex_unlock(&layers->mutex);
+}
+
 static int make_room(struct layers *layers) {
     if (layers->trees && layers->places &&
         map_count(layers->trees) < TREES_KEPT && map_count(layers->places) < PLACES_KEPT)

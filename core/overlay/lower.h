@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 struct lower_dir;                         /* of the implementation, counted */
 
@@ -57,3 +58,15 @@ struct lower {                            /* each implementation begins with it 
 
 /* lower_layer.c. The descriptor is duplicated. `marks`: whiteouts, opaque and redirect of overlayfs' format count. */
 int lower_layer_open(int dirfd, bool marks, struct lower **ret);
+
+/* lower_snapshot.c: the tree of a snapshot. The store stays the caller's, but until the tree is closed nobody else uses
+ * its connection. What deserves a sentence, as damage does, goes to `log`, which may be NULL. */
+struct store;
+struct point;
+struct lower_snapshot {
+    struct store *store;
+    const struct point *at;
+    void (*log)(void *data, const char *sentence);
+    void *data;
+};
+int lower_snapshot_open(const struct lower_snapshot *options, struct lower **ret);
