@@ -8,11 +8,11 @@
 #include "build.h"
 #include "fs.h"
 #include "hook.h"
+#include "spot.h"
 #include "take.h"
 #include "tree.h"
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -22,22 +22,6 @@
 #define MARK "swapping"        /* in work/op-<id>: the inode that was built; made before anything is renamed. No device
                                 * number, which may be another one after a reboot: all names are in one directory. */
 #define OLD ".replaced"        /* ends the name under which the displaced tree waits beside */
-
-/* A place outside of what descriptors of the project reach: the directory, opened, and a name in it. */
-struct spot {
-    int parent;
-    char *name;
-    char *path;                           /* absolute */
-    char *logged;                         /* as the log has it: absolute, or "./" and the path in the project, which may move */
-};
-
-static void spot_done(struct spot *spot) {
-    close_fd(&spot->parent);
-    free(spot->name);
-    free(spot->path);
-    free(spot->logged);
-}
-#define _spot_ _cleanup_(spot_done)
 
 struct restoring {
     struct snap_project *project;
@@ -60,114 +44,9 @@ static void restoring_done(struct restoring *restoring) {
 
 /* Places. */
 
-static int path_of(int fd, const char *name, char **ret, struct snap_err *err) {
-    char link[32], path[PATH_MAX];
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, sizeof(path));
-    if (size < 0 || (size_t)size == sizeof(path))
-        return err_errno(err, size < 0 ? -errno : -ENAMETOOLONG, "cannot tell the absolute path of the destination");
-    _buf_ struct buf full = {0};
-    buf_add(&full, path, (size_t)size);
-    if (size > 1)
-        buf_char(&full, '/');
-    buf_str(&full, name);
-    *ret = buf_take(&full);
-    return *ret ? 0 : err_nomem(err);
-}
-
-static int log_spot(const struct snap_project *project, struct spot *spot, struct snap_err *err) {
-    _free_ char *root = NULL;
-    _buf_ struct buf logged = {0};
-    int r = path_of(project->root, "", &root, err);
-    if (r < 0)
-        return r;
-    size_t size = strlen(root);
-    bool inside = strncmp(spot->path, root, size) == 0;
-    buf_fmt(&logged, "%s%s", inside ? "./" : "", spot->path + (inside ? size : 0));
-    spot->logged = buf_take(&logged);
-    return spot->logged ? 0 : err_nomem(err);
-}
-
-/* As the user typed it, relative to env.dir. */
-static int spot_typed(struct snap_project *project, const char *typed, struct spot *ret, struct snap_err *err) {
-    _spot_ struct spot spot = { .parent = -1 };
-    _close_ int base = open(project->env.dir ? project->env.dir : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (base < 0)
-        return err_path(err, -errno, project->env.dir ? project->env.dir : ".", "open");
-    size_t size = strlen(typed);
-    while (size > 1 && typed[size - 1] == '/')
-        size--;
-    size_t start = size;
-    while (start > 0 && typed[start - 1] != '/')
-        start--;
-    spot.name = strndup(typed + start, size - start);
-    _free_ char *above = start ? strndup(typed, start) : strdup(".");
-    if (!spot.name || !above)
-        return err_nomem(err);
-    if (!*spot.name || !strcmp(spot.name, ".") || !strcmp(spot.name, "..") || !strcmp(spot.name, "/")) {
-        err_set(err, -EINVAL, "the destination must end in a name");
-        return err ? err_failure(err, SNAP_FAILURE_USAGE) : -EINVAL;
-    }
-    spot.parent = openat(base, above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (spot.parent < 0)
-        return err_path(err, -errno, above, "open the destination's directory");
-    int r = path_of(spot.parent, spot.name, &spot.path, err);
-    if (r < 0 || (r = log_spot(project, &spot, err)) < 0)
-        return r;
-    *ret = spot;
-    spot = (struct spot){ .parent = -1 };
-    return 0;
-}
-
-/* What an operation remembers; nothing in it is followed any more. */
-static int spot_recorded(const struct snap_project *project, const char *logged, struct spot *ret, struct snap_err *err) {
-    _spot_ struct spot spot = { .parent = -1 };
-    bool inside = logged[0] == '.';
-    _close_ int top = inside ? fcntl(project->root, F_DUPFD_CLOEXEC, 3) : open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const char *slash = strrchr(logged, '/'), *start = logged + (inside ? 2 : 1);
-    if (top < 0 || !slash || !slash[1])
-        return err_path(err, top < 0 ? -errno : -EINVAL, logged, "open");
-    _free_ char *above = slash < start ? strdup("") : strndup(start, (size_t)(slash - start));
-    _buf_ struct buf path = {0};
-    buf_fmt(&path, "%s/%s", inside && strcmp(project->info.root, "/") != 0 ? project->info.root : "", start);
-    spot.name = strdup(slash + 1);
-    spot.path = buf_take(&path);
-    spot.logged = strdup(logged);
-    if (!above || !spot.name || !spot.path || !spot.logged)
-        return err_nomem(err);
-    spot.parent = fs_open_beneath(top, above, O_RDONLY | O_DIRECTORY, 0);
-    if (spot.parent < 0)
-        return err_path(err, spot.parent, spot.path, "open the directory of");
-    *ret = spot;
-    spot = (struct spot){ .parent = -1 };
-    return 0;
-}
-
 static bool exists(int dirfd, const char *name) {
     struct stat stat;
     return fstatat(dirfd, name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* Whether `fd`, a directory, is `what` or lies below it. 1, 0 or a negative errno. */
-static int is_within(int fd, const struct stat *what) {
-    _close_ int at = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    struct stat here, above;
-    if (at < 0 || fstat(at, &here) < 0)
-        return -errno;
-    for (;;) {
-        if (here.st_dev == what->st_dev && here.st_ino == what->st_ino)
-            return 1;
-        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (up < 0)
-            return -errno;
-        close_fd(&at);
-        at = up;
-        if (fstat(at, &above) < 0)
-            return -errno;
-        if (above.st_dev == here.st_dev && above.st_ino == here.st_ino)
-            return 0;
-        here = above;
-    }
 }
 
 static int refuse_place(const struct spot *dest, const char *why, struct snap_err *err) {
@@ -180,7 +59,7 @@ static int check_place(struct snap_project *project, const struct spot *dest, bo
     struct stat there, store;
     if (fstat(store_fd(project->store), &store) < 0)
         return err_errno(err, -errno, "cannot look at the store");
-    int r = is_within(dest->parent, &store);
+    int r = spot_is_within(dest->parent, &store);
     if (r != 0)
         return r < 0 ? err_path(err, r, dest->path, "look at") : refuse_place(dest, "that is inside the store", err);
     if (fstatat(dest->parent, dest->name, &there, AT_SYMLINK_NOFOLLOW) < 0)
@@ -191,9 +70,9 @@ static int check_place(struct snap_project *project, const struct spot *dest, bo
     }
     if (!S_ISDIR(there.st_mode))
         return 0;
-    int holds = is_within(project->root, &there);
+    int holds = spot_is_within(project->root, &there);
     if (holds == 0)
-        holds = is_within(store_fd(project->store), &there);
+        holds = spot_is_within(store_fd(project->store), &there);
     if (holds < 0)
         return err_path(err, holds, dest->path, "look at");
     return holds ? refuse_place(dest, "the project or its store is in it; snapctl rollback goes back in place", err) : 0;
@@ -478,7 +357,7 @@ static int save_project(struct snap_project *project, const struct spot *dest, i
     struct stat root;
     if (fstat(project->root, &root) < 0)
         return err_path(err, -errno, project->info.root, "look at");
-    int inside = is_within(dest->parent, &root);
+    int inside = spot_is_within(dest->parent, &root);
     if (inside <= 0 || !exists(dest->parent, dest->name))
         return inside < 0 ? err_path(err, inside, dest->path, "look at") : 0;
     return take_safety(project, "before restore", ret_safety, err);
