@@ -142,6 +142,8 @@ static void hasher_end(struct hasher *hasher, struct digest *ret) {
 /* One copy, or one digest (`to` < 0) on its way. */
 struct job {
     int from, to;
+    copy_fn fn;                /* instead of `to`; may be NULL */
+    void *fn_data;
     const struct copy_options *options;
     uint8_t *buffer;           /* CHUNK bytes */
     struct hasher *hasher;     /* NULL = no digest is wanted */
@@ -217,13 +219,19 @@ static ssize_t range_step(struct job *job, uint64_t at, uint64_t size) {
     return MAX(done, (ssize_t)0);
 }
 
+static int put(const struct job *job, const uint8_t *data, size_t size, uint64_t at) {
+    if (job->fn)
+        return size ? job->fn(job->fn_data, at, data, size) : 0;
+    return job->to < 0 ? 0 : write_at(job->to, data, size, at);
+}
+
 static ssize_t buffer_step(struct job *job, uint64_t at, uint64_t size) {
     ssize_t got = read_at(job->from, job->buffer, MIN(size, (uint64_t)CHUNK), at);
     if (got <= 0)
         return got;
     if (job->hasher)
         hasher_data(job->hasher, job->buffer, (size_t)got);
-    int r = job->to < 0 ? 0 : write_at(job->to, job->buffer, (size_t)got, at);
+    int r = put(job, job->buffer, (size_t)got, at);
     return r < 0 ? r : got;
 }
 
@@ -350,11 +358,9 @@ static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct dig
         return (int)small;
     if (small == CHUNK || (job->to >= 0 && may_have_hole(job->buffer, (size_t)small)))
         return want_digest ? run_hashed(job, -1, ret_size, ret_digest) : copy_segments(job, ret_size);
-    if (job->to >= 0) {
-        int r = write_at(job->to, job->buffer, (size_t)small, 0);
-        if (r < 0)
-            return r;
-    }
+    int r = put(job, job->buffer, (size_t)small, 0);
+    if (r < 0)
+        return r;
     tell(job, (uint64_t)small, false);
     if (want_digest && small >= BLOCK)
         return run_hashed(job, small, ret_size, ret_digest);
@@ -364,21 +370,26 @@ static int run(struct job *job, bool want_digest, uint64_t *ret_size, struct dig
     return 0;
 }
 
-static int transfer(int from, int to, const struct copy_options *options, bool want_digest,
-                    uint64_t *ret_size, struct digest *ret_digest) {
+static int finish(struct job *job, bool want_digest, uint64_t *ret_size, struct digest *ret_digest) {
     static _Thread_local uint8_t buffer[CHUNK];    /* mapped once a thread, not once a file */
-    struct job job = { .from = from, .to = to, .options = options, .buffer = buffer };
     struct digest digest;
     uint64_t size;
-    int r = run(&job, want_digest, &size, &digest);
+    job->buffer = buffer;
+    int r = run(job, want_digest, &size, &digest);
     if (r < 0)
         return r;
-    tell(&job, 0, true);
+    tell(job, 0, true);
     if (ret_size)
         *ret_size = size;
     if (want_digest && ret_digest)
         *ret_digest = digest;
     return 0;
+}
+
+static int transfer(int from, int to, const struct copy_options *options, bool want_digest,
+                    uint64_t *ret_size, struct digest *ret_digest) {
+    struct job job = { .from = from, .to = to, .options = options };
+    return finish(&job, want_digest, ret_size, ret_digest);
 }
 
 /* 0: it cannot be done here. */
@@ -420,6 +431,34 @@ int copy_content(int from, int to, const struct copy_options *options, uint64_t 
 int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest) {
     static const struct copy_options plain;
     return transfer(from, -1, options ? options : &plain, true, ret_size, ret_digest);
+}
+
+int copy_read(int from, const struct copy_options *options, copy_fn fn, void *data, uint64_t *ret_size, struct digest *ret_digest) {
+    static const struct copy_options plain;
+    struct job job = { .from = from, .to = -1, .fn = fn, .fn_data = data, .options = options ? options : &plain };
+    return finish(&job, true, ret_size, ret_digest);
+}
+
+int copy_map(int fd, uint64_t size, struct copy_segment **ret, size_t *ret_count) {
+    _free_ struct copy_segment *segments = NULL;
+    size_t count = 0, room = 0;
+    for (uint64_t at = 0; at < size;) {
+        uint64_t data = at, end = size;
+        int r = find_data(fd, at, &size, &data);
+        if (r >= 0 && data < size)
+            r = find_hole(fd, data, size, &end);
+        if (r < 0)
+            return r;
+        if (data >= size)
+            break;
+        if (MAKE_ROOM(segments, count, room) < 0)
+            return -ENOMEM;
+        segments[count++] = (struct copy_segment){ data, end - data };
+        at = end;
+    }
+    *ret = TAKE_PTR(segments);
+    *ret_count = count;
+    return 0;
 }
 
 static int pour(struct job *job, uint64_t *ret_size) {

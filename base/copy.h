@@ -37,6 +37,14 @@ int copy_content(int from, int to, const struct copy_options *options, uint64_t 
 int copy_digest(int from, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
 /* All of `from` to `to`, which may be a pipe: from the positions that both have, holes as zeros. The digest is always made. */
 int copy_stream(int from, int to, const struct copy_options *options, uint64_t *ret_size, struct digest *ret_digest);
+/* All of `from` from offset 0, in order, to `fn`; holes that the file system tells of are left out, or come as zeros. A negative
+ * errno of `fn` ends it. The digest is always made. */
+typedef int (*copy_fn)(void *data, uint64_t offset, const void *bytes, size_t size);
+int copy_read(int from, const struct copy_options *options, copy_fn fn, void *data, uint64_t *ret_size, struct digest *ret_digest);
+/* Where the first `size` bytes of a file have data, in order: what lies between is holes. Without holes, or where they cannot
+ * be asked for, one segment. The caller frees *ret; moves the position. */
+struct copy_segment { uint64_t at, size; };
+int copy_map(int fd, uint64_t size, struct copy_segment **ret, size_t *ret_count);
 bool digest_equal(const struct digest *a, const struct digest *b);
 /* `fd` is O_RDONLY. 1 = somebody has the file open for writing or mapped writable, or we may not ask, or the file system
  * would not tell (overlayfs); 0 = nobody. Asked by a read lease: stores through a mapping change no time at once. */
