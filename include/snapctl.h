@@ -264,6 +264,34 @@ SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool for
 SNAP_API int snap_redo(struct snap_project *project, bool force,
                        struct snap_rollback_result *ret, struct snap_err *err);
 
+/* Out. */
+
+enum snap_export_format {
+    SNAP_EXPORT_AUTO = 0,      /* what the end of the file's name says; to a descriptor: tar */
+    SNAP_EXPORT_TAR,
+};
+struct snap_export_options {
+    const char *snapshot;
+    const char *file;          /* as the user typed it, relative to env.dir; NULL = write to `fd` */
+    int fd;                    /* stays open */
+    enum snap_export_format format;
+    bool overwrite;            /* `file` may exist and is replaced */
+};
+struct snap_export_result {
+    int64_t snapshot;
+    const char *format;        /* "tar"; static */
+    const char *compression;   /* "gzip", "xz", "zstd"; NULL = none; static */
+    uint64_t entries;          /* in the archive */
+    uint64_t bytes;            /* of content */
+    uint64_t written;          /* bytes of the archive */
+    uint64_t failed;           /* paths left out, each given as a notice */
+    double seconds;
+};
+/* Writes nothing in the store. Content is compared with its digest while it is read: damage ends it. A file has its name only
+ * when it is whole and flushed. The same snapshot gives the same bytes. -EPIPE: whoever was to read it has gone. */
+SNAP_API int snap_export(struct snap_project *project, const struct snap_export_options *options,
+                         struct snap_export_result *ret, struct snap_err *err);
+
 /* The machine. */
 
 enum snap_check { SNAP_CHECK_OK = 0, SNAP_CHECK_LIMITED, SNAP_CHECK_MISSING };
