@@ -40,7 +40,12 @@ static unsigned git_mode(const struct object *object) {
 
 /* Headers. */
 
-/* git quotes no spaces, and so cannot be read by patch(1) where a header has nothing but names. */
+static bool ends_in_space(const char *path) {
+    size_t size = strlen(path);
+    return size && path[size - 1] == ' ';
+}
+
+/* git quotes no spaces, and so cannot be read by patch(1) where a header has nothing but names, or where one ends a name. */
 static void add_name(struct buf *out, const char *prefix, const char *path, bool quote_spaces) {
     _buf_ struct buf name = {0}, quoted = {0};
     buf_str(&name, prefix);
@@ -51,15 +56,10 @@ static void add_name(struct buf *out, const char *prefix, const char *path, bool
         out->failed = -ENOMEM;
         return;
     }
-    bool wrap = quote_spaces && *quoted.data != '"' && strchr(path, ' ');
+    bool wrap = *quoted.data != '"' && (ends_in_space(path) || (quote_spaces && strchr(path, ' ')));
     buf_str(out, wrap ? "\"" : "");
     buf_add(out, quoted.data, quoted.size);
     buf_str(out, wrap ? "\"" : "");
-}
-
-static bool ends_in_space(const char *path) {
-    size_t size = strlen(path);
-    return size && path[size - 1] == ' ';
 }
 
 /* A name with a space ends in a tab, as git writes it, so that nobody takes what follows for a time stamp. */
@@ -67,7 +67,7 @@ static void add_file_line(struct buf *out, const char *sign, const struct end *e
     size_t start = out->size + strlen(sign);
     buf_str(out, sign);
     if (end->object)
-        add_name(out, prefix, end->path, ends_in_space(end->path));
+        add_name(out, prefix, end->path, false);
     else
         buf_str(out, "/dev/null");
     bool quoted = !out->failed && out->data[start] == '"';

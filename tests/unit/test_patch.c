@@ -154,6 +154,11 @@ static void names_that_need_quoting(void **state) {
                  " echo n >'new file'; : >'empty  file'", true);
 }
 
+static void names_that_end_in_a_space(void **state) {
+    expect_patch(*state, "seq 9 >'gone '; seq 50 90 >'moves '; seq 100 150 >'moves and changes'; seq 8 >'x '",
+                 "rm 'gone '; echo quite new >'new '; mv 'moves ' 'moved '; seq 100 151 >'changed '; rm 'moves and changes'; chmod 755 'x '", true);
+}
+
 static void carriage_returns(void **state) {
     expect_patch(*state, "printf 'a\\r\\nb\\r\\nc\\r\\n' >crlf; printf 'a\\rb\\n' >cr; seq 9 | sed 's/$/\\r/' >new",
                  "printf 'a\\r\\nB\\r\\nc\\r\\n' >crlf; printf 'a\\rB\\n' >cr; seq 9 >new", true);
@@ -319,6 +324,7 @@ int main(void) {
         TEST(files_that_become_symlinks),
         TEST(a_directory_that_becomes_a_file),
         TEST(names_that_need_quoting),
+        TEST(names_that_end_in_a_space),
         TEST(carriage_returns),
         TEST(lines_that_look_like_a_patch),
         TEST(pipes_and_directories_are_no_part_of_a_patch),
