@@ -69,6 +69,14 @@ int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object 
     return r;
 }
 
+/* The other way: this round said too early that a directory differs. */
+static void agree(struct scan *scan, int64_t dir, const char *name) {
+    char key[ENTRY_KEY_MAX];
+    struct delta_row *row = map_remove(scan->delta, key, entry_key(key, dir, name));
+    if (row)
+        delta_row_free(row);
+}
+
 int scan_own(struct scan *scan, struct object *object) {
     pthread_mutex_lock(&scan->lock);
     int r = map_put(scan->objects, &object->id, sizeof(object->id), object, NULL);
@@ -207,6 +215,32 @@ static struct found *found_of(struct scan_dir *dir, const char *name) {
     return NULL;
 }
 
+/* What a directory was that could not be listed before either, and is the same otherwise; NULL: it was not. */
+static int unread_before(struct scan *scan, const struct found *found, const struct object *now, struct object **ret) {
+    struct object *object = NULL;
+    *ret = NULL;
+    if (!found->known || !(found->known->flags & LIVE_UNREAD))
+        return 0;
+    int r = scan_known_object(scan, found->known->object, &object);
+    if (r == 0 && object->flags & OBJECT_UNREAD && object->dir == now->dir && meta_equal(&object->meta, &now->meta))
+        *ret = object;
+    return r;
+}
+
+/* The same object again, with the mark of one that could not be listed. */
+static int mark_unread(struct scan *scan, const struct object *object, struct object **ret) {
+    struct object *marked = calloc(1, sizeof(*marked));
+    if (!marked || meta_copy(&marked->meta, &object->meta) < 0) {
+        free(marked);
+        return -ENOMEM;
+    }
+    marked->id = scan->next_object++;
+    marked->dir = object->dir;
+    marked->flags = OBJECT_UNREAD;
+    *ret = marked;
+    return scan_own(scan, marked);
+}
+
 /* Directories that could not be listed: their own object says so, and what is known of their inside stays. */
 static int note_unread(struct scan *scan) {
     for (size_t i = 0; i < scan->unread_count; i++) {
@@ -220,19 +254,14 @@ static int note_unread(struct scan *scan) {
         parent->differs = true;
         if (object->flags & OBJECT_UNREAD)
             continue;
-        struct object *marked = calloc(1, sizeof(*marked));
-        if (!marked || meta_copy(&marked->meta, &object->meta) < 0) {
-            free(marked);
-            return -ENOMEM;
-        }
-        marked->id = scan->next_object++;
-        marked->dir = object->dir;
-        marked->flags = OBJECT_UNREAD;
-        int r = scan_own(scan, marked);
-        if (r < 0)
+        struct object *marked = NULL;
+        int r = unread_before(scan, found, object, &marked);
+        if (r < 0 || (!marked && (r = mark_unread(scan, object, &marked)) < 0))
             return r;
         found->object = marked->id;
-        if ((r = scan_differ(scan, parent->id, unread->name, marked, NULL)) < 0)
+        if (found_as_recorded(found))
+            agree(scan, parent->id, unread->name);
+        else if ((r = scan_differ(scan, parent->id, unread->name, marked, NULL)) < 0)
             return r;
     }
     return 0;
