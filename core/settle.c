@@ -35,9 +35,9 @@ static unsigned device_flag(const struct settler *settler, const struct statx *s
     return stat->stx_dev_major != (uint32_t)(device >> 32) || stat->stx_dev_minor != (uint32_t)device ? LIVE_FOREIGN : 0;
 }
 
-/* The record of (dir, name), which is `object` if nobody changed it since. `row`: what brought it, NULL: nothing did. */
+/* The record of (dir, name), which is `object` if nobody changed it since; `doubted`: the next comparison has to read it. */
 static int put_record(struct settler *settler, int64_t dir, const char *name, const struct statx *stat, const struct object *object,
-                      const struct plan_row *row) {
+                      bool doubted) {
     struct work *work = settler->work;
     int64_t newest = index_lookup_id(work->store, index_newest(INDEX_PROJECT_LINE), dir, name, settler->err);
     if (newest < 0)
@@ -45,7 +45,7 @@ static int put_record(struct settler *settler, int64_t dir, const char *name, co
     struct live_entry entry = { .name = name, .object = object->id, .dir = object_is_dir(object) ? object->dir : 0 };
     fingerprint_from(stat, &entry.print);
     bool shares = settler->unrecorded && object->flags & OBJECT_LINKED;    /* the next scan must see all names of the inode together */
-    if (shares || is_racy(settler, &entry.print) || !is_ours(stat, object) || (row && row->lacking))
+    if (shares || doubted || is_racy(settler, &entry.print) || !is_ours(stat, object))
         entry.flags |= LIVE_HOT;
     if (newest != object->id)
         entry.flags |= LIVE_AHEAD;
@@ -69,6 +69,14 @@ static int put_gone(struct settler *settler, int64_t dir, const char *name) {
     return live_put(work->store, dir, &entry, settler->err);
 }
 
+/* The inode was there before, so that somebody may still write to it without a trace. */
+static bool may_be_written(int dirfd, const struct plan_row *row, const struct statx *stat) {
+    if ((row->how != PLAN_META && row->how != PLAN_KEEP) || !S_ISREG(stat->stx_mode))
+        return false;
+    _close_ int fd = openat(dirfd, row->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 || copy_is_hot(fd);
+}
+
 static int settle_entry(struct settler *settler, struct plan_row *row) {
     struct work *work = settler->work;
     _pinned_ struct dir_pinned at = work_pin(work, row->dir, true);
@@ -78,7 +86,8 @@ static int settle_entry(struct settler *settler, struct plan_row *row) {
         stat = (struct statx){0};
     else if (r < 0)
         return err_path(settler->err, r, row->name, "look at");
-    return put_record(settler, row->dir->id, row->name, &stat, row->after, row);
+    bool doubted = row->lacking || may_be_written(at.fd, row, &stat);
+    return put_record(settler, row->dir->id, row->name, &stat, row->after, doubted);
 }
 
 /* A directory that comes anew has no records of an earlier life. */
@@ -123,7 +132,8 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir) {
     r = at.fd < 0 ? at.fd : fs_statx(at.fd, "", &stat);
     if (r < 0)
         return r == -ENOENT || r == -ENOTDIR || r == -ESTALE ? 0 : err_path(settler->err, r, name, "look at");
-    return put_record(settler, parent, name, &stat, object ? object : looked_up, dir->to_row ? dir->to_row : dir->own);
+    const struct plan_row *row = dir->to_row ? dir->to_row : dir->own;
+    return put_record(settler, parent, name, &stat, object ? object : looked_up, row && row->lacking);
 }
 
 /* A name outside of the plan whose inode got or lost another name: its ctime changed, and nothing else, or it is compared. */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -473,6 +474,29 @@ static void a_file_open_for_writing_refuses_everything(void **state) {
 }
 
 /* Undo. */
+
+/* The same inode gets other metadata while a process has it mapped: its stores into a page that is dirty change no time. */
+static void stores_through_a_mapping_are_noticed_after_metadata_went_back(void **state) {
+    struct scratch *scratch = *state;
+    scratch_write(scratch, "a", "one");
+    int fd = openat(scratch->root, "a", O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    char *map = mmap(NULL, 3, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    close(fd);
+    map[0] = 'O';
+    take(scratch);
+    scratch_run(scratch, "chmod 600 a");
+    must_roll_back(scratch, "1", NULL);
+    map[1] = 'N';
+    scratch_expect(scratch, take(scratch), "a", "ONe");
+    scratch_run(scratch, "chmod 640 a");
+    must_roll_back(scratch, "3", NULL);
+    must_undo(scratch, 0, false);
+    map[2] = 'E';
+    scratch_expect(scratch, take(scratch), "a", "ONE");
+    munmap(map, 3);
+}
 
 static void undo_lists_every_path_that_changed_since_and_writes_nothing(void **state) {
     struct scratch *scratch = *state;
@@ -1275,6 +1299,7 @@ int main(int argc, char **argv) {
         TEST(a_new_file_in_a_directory_that_goes_keeps_it),
         TEST(a_file_changed_between_its_swap_and_the_commit_is_seen_by_status),
         TEST(a_file_open_for_writing_refuses_everything),
+        TEST_IN_MEMORY(stores_through_a_mapping_are_noticed_after_metadata_went_back),
         TEST(undo_lists_every_path_that_changed_since_and_writes_nothing),
         TEST(undo_leaves_what_the_operation_did_not_change),
         TEST(a_forced_undo_can_be_undone_by_its_safety_snapshot),
