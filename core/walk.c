@@ -153,6 +153,12 @@ static bool unchanged(const struct scan *scan, const struct found *found) {
     return found->known && !(found->known->flags & doubts) && fingerprint_equal(&found->known->print, &found->print);
 }
 
+/* The project went back to what the record says; only the newest entries say something else. */
+static bool went_back(const struct found *found) {
+    return found->known && (found->known->flags & (LIVE_AHEAD | LIVE_HOT | LIVE_UNREAD)) == LIVE_AHEAD
+        && fingerprint_equal(&found->known->print, &found->print);
+}
+
 static bool is_store(const struct scan *scan, const struct scan_dir *dir, const char *name) {
     const char *inside = project_store_inside(scan->project);
     if (!inside)
@@ -340,6 +346,18 @@ static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd,
     return task_add(pool, (struct task){ .scan = scan, .dir = dir, .what = VISIT });
 }
 
+static int differ_as_known(struct scan *scan, struct scan_dir *dir, struct found *found) {
+    struct object *object = NULL;
+    int r = scan_known_object(scan, found->known->object, &object);
+    if (r < 0)
+        return r;
+    found->object = object->id;
+    found->flags = found->known->flags & ~(unsigned)LIVE_AHEAD;
+    found->state = FOUND_RECORD;
+    dir->differs = true;
+    return scan_differ(scan, dir->id, found->name, object, NULL);
+}
+
 /* One child: 0, or a negative errno that ends the scan. */
 static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool) {
     struct statx stat;
@@ -366,6 +384,8 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
         found->flags = found->known->flags;
         return 0;
     }
+    if (went_back(found))
+        return differ_as_known(scan, dir, found);
     if (stat.stx_nlink > 1 || (found->known && found->known->flags & LIVE_LINKED))
         return links_defer(scan, dir, found, &stat);
     return S_ISREG(stat.stx_mode) ? capture_regular(scan, dir, dirfd, found) : capture_other(scan, dir, dirfd, found, &stat);

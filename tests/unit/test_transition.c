@@ -210,6 +210,33 @@ static void a_take_after_a_rollback_shows_what_was_rolled_back_to(void **state) 
     expect(scratch, now);
 }
 
+static unsigned contents_read;
+
+static int count_reading(const char *point, const char *what) {
+    (void)what;
+    contents_read += !strcmp(point, "capture.read");
+    return 0;
+}
+
+static void what_went_back_is_not_read_by_the_next_comparison(void **state) {
+    struct scratch *scratch = *state;
+    if (fs_has_fine_timestamps(scratch->root) != 1)
+        skip();
+    make_tree(scratch);
+    take(scratch);
+    change_tree(scratch);
+    must_roll_back(scratch, "1", NULL);
+    contents_read = 0;
+    hook_function = count_reading;
+    expect_known(scratch, "1");
+    int64_t number = take(scratch);
+    hook_function = NULL;
+    assert_int_equal(contents_read, 0);
+    scratch_expect(scratch, number, "c/hard", "one\n");
+    scratch_expect(scratch, number, "a/b/g", "two\n");
+    assert_int_equal(scratch_object(scratch, number, "a/f"), scratch_object(scratch, 1, "c/third"));
+}
+
 static void a_path_alone_goes_back(void **state) {
     struct scratch *scratch = *state;
     make_tree(scratch);
@@ -1282,6 +1309,7 @@ int main(int argc, char **argv) {
         TEST(a_rollback_where_nothing_differs_is_no_operation),
         TEST(after_a_rollback_the_parent_is_its_snapshot),
         TEST(a_take_after_a_rollback_shows_what_was_rolled_back_to),
+        TEST(what_went_back_is_not_read_by_the_next_comparison),
         TEST(a_path_alone_goes_back),
         TEST(the_directories_above_a_path_come_back_with_it_and_go_with_its_undo),
         TEST(directories_that_swapped_swap_back_as_the_same_inodes),
