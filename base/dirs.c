@@ -20,7 +20,8 @@ struct dir {
     dev_t dev;
     ino_t ino;
     struct dir *newer, *older; /* among the open and unpinned */
-    char name[];
+    char *name;                /* `first`, or allocated after a move */
+    char first[];
 };
 
 struct dirs {
@@ -48,8 +49,14 @@ static struct dir *node_new(struct dirs *dirs, struct dir *parent, const char *n
     if (!dir)
         return NULL;
     *dir = (struct dir){ .dirs = dirs, .parent = parent, .refs = 1, .fd = -1 };
-    memcpy(dir->name, name, size);
+    dir->name = memcpy(dir->first, name, size);
     return dir;
+}
+
+static void node_free(struct dir *dir) {
+    if (dir->name != dir->first)
+        free(dir->name);
+    free(dir);
 }
 
 /* The list of what may be evicted. */
@@ -155,7 +162,7 @@ struct dir *dir_unref(struct dir *dir) {
         if (dir->fd >= 0)
             shut(dir);
         unlock(dir->dirs);
-        free(dir);
+        node_free(dir);
         dir = parent;
     }
     return NULL;
@@ -330,4 +337,15 @@ void dir_forget(struct dir *dir) {
     else if (dir->fd >= 0)
         dir->forgotten = true;
     unlock(dir->dirs);
+}
+
+void dir_move(struct dir *dir, struct dir *parent, char *name) {
+    struct dir *old = dir->parent;
+    lock(dir->dirs);
+    if (dir->name != dir->first)
+        free(dir->name);
+    dir->name = name;
+    dir->parent = dir_ref(parent);
+    unlock(dir->dirs);
+    (void)dir_unref(old);
 }

@@ -40,3 +40,6 @@ void dir_path(const struct dir *dir, const char *name_or_null, struct buf *out);
 int dir_make(struct dir *dir);
 /* Forgets the descriptor: the directory was moved or removed on purpose. */
 void dir_forget(struct dir *dir);
+/* It was renamed to `name` in `parent`, a directory of the same tree, and keeps its descriptor; what is below it goes along.
+ * `name` was allocated and is taken. Nobody else may pin it or what is below it, or ask for their paths, meanwhile. */
+void dir_move(struct dir *dir, struct dir *parent, char *name);

@@ -203,10 +203,10 @@ int meta_read(int dirfd, const char *name, int fd, const struct statx *stat, str
         return r;
     if (meta.target)
         meta.size = strlen(meta.target);
-    struct xattr_at inode = { .fd = fd, .nofollow = *name };
-    if (fd < 0 && snprintf(inode.path, sizeof(inode.path), *name ? "/proc/self/fd/%d/%s" : "/proc/self/fd/%d",
-                           dirfd, name) >= (int)sizeof(inode.path))
-        return -ENAMETOOLONG;
+    struct xattr_at inode = { .fd = fd };
+    r = fd < 0 ? xattr_find(dirfd, name, &inode) : 0;
+    if (r < 0)
+        return r;
     r = read_xattrs(&inode, &meta.xattrs, &meta.xattrs_size);
     if (r < 0)
         return r;

@@ -2,10 +2,16 @@
  * Refuses to follow, to judge names, and to loop for ever.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "xattr.h"
+#include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
 
 enum { TRIES = 8 };            /* for what grows between asking for its size and reading it */
+
+int xattr_find(int dirfd, const char *name, struct xattr_at *ret) {
+    *ret = (struct xattr_at){ .fd = -1, .nofollow = *name };
+    return snprintf(ret->path, sizeof(ret->path), "/proc/self/fd/%d%s%s", dirfd, *name ? "/" : "", name) >= (int)sizeof(ret->path) ? -ENAMETOOLONG : 0;
+}
 
 int xattr_error(const struct xattr_at *inode) {
     int error = errno;

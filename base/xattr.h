@@ -1,5 +1,5 @@
 /* Xattrs of one inode, by its descriptor or by a path through /proc that follows nothing in the tree.
- * Part of meta; not a door of this room. SPDX-License-Identifier: GPL-2.0-or-later */
+ * SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "cleanup.h"
 #include <limits.h>
@@ -11,6 +11,8 @@ struct xattr_at {
     bool nofollow;             /* the path ends in a name of the tree, not in a descriptor's */
     char path[sizeof("/proc/self/fd/") + 11 + NAME_MAX + 1];
 };
+/* `name` in dirfd, or what dirfd itself holds when name is "": -ENAMETOOLONG. */
+int xattr_find(int dirfd, const char *name, struct xattr_at *ret);
 /* -errno of a call on it. Such a path leads to what the descriptor holds, so one that leads nowhere means that /proc is
  * not mounted (-ENOSYS). */
 int xattr_error(const struct xattr_at *inode);

@@ -20,7 +20,8 @@ struct lower_entry {
     struct timespec birth;                /* 0 = not known */
     struct lower_dir *dir;                /* directories: a new reference, else NULL */
     bool opaque;                          /* directories: nothing below it shows through */
-    char *redirect;                       /* directories: "/path" or "name" in the trees below, NULL = none; owned */
+    bool metacopy;                        /* regular files: metadata alone; the bytes are under this name, or `redirect`, in the trees below */
+    char *redirect;                       /* "/path" or "name" in the trees below, NULL = none; owned */
 };
 
 /* One name of a listing; `ino` 0 = not known without a look. > 0 ends the listing. Whiteouts are told with type DT_WHT. */
@@ -45,7 +46,7 @@ struct lower_ops {
     ssize_t (*get_xattr)(struct lower *lower, struct lower_dir *dir, const char *name, const char *xattr, void *value, size_t size);
     ssize_t (*list_xattr)(struct lower *lower, struct lower_dir *dir, const char *name, char *list, size_t size);
     int (*handle)(struct lower *lower, struct lower_dir *dir, const char *name, struct lower_handle *ret);   /* -EOPNOTSUPP */
-    /* Where the object of this number or handle is now: 0 absent, 1 found; *ret_dir a new reference, *ret_name owned. */
+    /* Where the object of this number or handle is now: 0 absent, 1 found; *ret_dir a new reference, *ret_name owned. NULL: cannot tell. */
     int (*find)(struct lower *lower, uint64_t ino, const struct lower_handle *handle, struct lower_dir **ret_dir, char **ret_name);
     int (*where)(struct lower *lower, struct lower_dir *dir, struct buf *ret_path);     /* "" for the root; for redirects and messages */
     int (*statfs)(struct lower *lower, struct statvfs *ret);

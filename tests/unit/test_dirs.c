@@ -72,6 +72,26 @@ static void the_root_is_the_directory_that_was_given(void **state) {
     assert_int_equal(dir_make(dirs_root(dirs)), 0);
 }
 
+static void a_moved_directory_is_found_at_its_new_place(void **state) {
+    struct tempdir *temp = *state;
+    _dirs_ struct dirs *dirs = tree(state, 8);
+    _dir_ struct dir *from = dir_child(dirs_root(dirs), "from"), *to = dir_child(dirs_root(dirs), "to");
+    assert_int_equal(dir_make(from), 1);
+    assert_int_equal(dir_make(to), 1);
+    _dir_ struct dir *moved = dir_child(from, "a"), *below = dir_child(moved, "below");
+    assert_int_equal(dir_make(moved), 1);
+    assert_int_equal(dir_make(below), 1);
+    ino_t ino = inode_of(below);
+    assert_int_equal(renameat(temp->fd, "from/a", temp->fd, "to/b"), 0);
+    dir_move(moved, to, strdup("b"));
+    dir_forget(below);
+    assert_identity(below, ino);
+    _buf_ struct buf path = {0};
+    dir_path(below, NULL, &path);
+    assert_string_equal(path.data, "to/b/below");
+    assert_ptr_equal(dir_parent(moved), to);
+}
+
 static void making_says_whether_it_was_there(void **state) {
     struct tempdir *temp = *state;
     _dirs_ struct dirs *dirs = tree(state, 8);
@@ -326,6 +346,7 @@ static void threads_share_a_tree(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_root_is_the_directory_that_was_given),
+        TEST(a_moved_directory_is_found_at_its_new_place),
         TEST(making_says_whether_it_was_there),
         TEST(a_symlink_is_not_followed),
         TEST(four_thousand_levels_need_sixteen_descriptors),

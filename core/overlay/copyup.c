@@ -1,0 +1,525 @@
+/* Copy-up: a lower object becomes one of the current layer, once, when it is first changed.
+ *
+ * The whole protocol stands here. The copy is made without a name and without any lock; then, with `tree` held for writing, it gets
+ * every name under which the object is known and still is; what changed meanwhile is copied again. Directories are copied alone, what
+ * is in them stays where it is, so that they are made with `tree` held. A copy that gets no name stays with its node.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "node.h"
+
+#include "at.h"
+#include "copy.h"
+#include "hook.h"
+#include "records.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+enum {
+    TRIES = 8,                 /* for a lower file that changes while it is copied */
+    METACOPY_LEAST = 64 << 10, /* less is copied at once */
+    XATTR_ROOM = 64 << 10,
+};
+
+/* Metadata of something lower. */
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int pack_xattr(struct lower *lower, struct lower_dir *dir, const char *name, const char *xattr, char *value, struct buf *out) {
+    ssize_t size = lower->ops->get_xattr(lower, dir, name, xattr, value, XATTR_ROOM);
+    if (size < 0)
+        return size == -ENODATA || size == -EPERM || size == -EACCES || size == -EOPNOTSUPP ? 0 : (int)size;
+    buf_u16(out, (uint16_t)strlen(xattr));
+    buf_u32(out, (uint32_t)size);
+    buf_str(out, xattr);
+    buf_add(out, value, (size_t)size);
+    return out->failed;
+}
+
+static int pack_xattrs(struct lower *lower, struct lower_dir *dir, const char *name, struct buf *out) {
+    _free_ char *list = NULL, *value = NULL;
+    ssize_t size = lower->ops->list_xattr(lower, dir, name, NULL, 0);
+    if (size <= 0)
+        return size == -EOPNOTSUPP ? 0 : (int)size;
+    list = malloc(XATTR_ROOM);
+    value = malloc(XATTR_ROOM);
+    if (!list || !value)
+        return -ENOMEM;
+    size = lower->ops->list_xattr(lower, dir, name, list, XATTR_ROOM);
+    if (size < 0)
+        return (int)size;
+    size_t count = 0;
+    for (ssize_t i = 0; i < size; i++)
+        count += list[i] == '\0';
+    _free_ const char **names = count ? malloc(count * sizeof(*names)) : NULL;
+    if (count && !names)
+        return -ENOMEM;
+    const char *at = list;
+    for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
+        names[i] = at;
+    qsort(names, count, sizeof(*names), by_name);
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < count; i++)
+        r = pack_xattr(lower, dir, name, names[i], value, out);
+    return r;
+}
+
+int lower_meta(struct overlay *overlay, unsigned at, struct lower_dir *dir, const char *name, const struct stat *stat, struct meta *ret) {
+    struct lower *lower = overlay->lowers[at];
+    _buf_ struct buf xattrs = {0}, target = {0};
+    int r = pack_xattrs(lower, dir, name, &xattrs);
+    if (r >= 0 && S_ISLNK(stat->st_mode))
+        r = lower->ops->read_link(lower, dir, name, &target);
+    if (r < 0)
+        return r;
+    struct meta meta = {
+        .mode = stat->st_mode, .uid = stat->st_uid, .gid = stat->st_gid, .mtime = stat->st_mtim,
+        .size = S_ISREG(stat->st_mode) || S_ISLNK(stat->st_mode) ? (uint64_t)stat->st_size : 0,
+        .rdev_major = major(stat->st_rdev), .rdev_minor = minor(stat->st_rdev), .xattrs_size = xattrs.size,
+    };
+    if (S_ISLNK(stat->st_mode) && !(meta.target = buf_take(&target)))
+        return -ENOMEM;
+    if (xattrs.size && !(meta.xattrs = buf_take(&xattrs))) {
+        meta_done(&meta);
+        return -ENOMEM;
+    }
+    *ret = meta;
+    return 0;
+}
+
+static int keep_atime(int dirfd, const char *name, const struct stat *stat) {
+    struct timespec times[2] = { stat->st_atim, { .tv_nsec = UTIME_OMIT } };
+    int r = utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW | (*name ? 0 : AT_EMPTY_PATH));
+    return r < 0 && errno != EPERM && errno != EACCES ? -errno : 0;
+}
+
+/* The number that the object had goes with the copy, before the copy has a name. */
+static int write_identity(struct overlay *overlay, struct node *node, int dirfd, const char *name) {
+    struct stat stat;
+    if (fstatat(dirfd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+        return -errno;
+    const struct record record = { .upper = stat.st_ino, .number = node->number, .generation = node->generation };
+    int r = 0;
+    if (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode)) {
+        char value[40];
+        (void)snprintf(value, sizeof(value), "%llx.%llx", (unsigned long long)record.number, (unsigned long long)record.generation);
+        r = marks_set(dirfd, name, "identity", value);
+    }
+    return r < 0 && r != -EOPNOTSUPP ? r : records_put(overlay->records, &record);
+}
+
+/* Directories. */
+
+/* `node` is a directory of lower trees whose parent is in the current layer. */
+static int copy_dir(struct overlay *overlay, struct node *node, struct place *place) {
+    _made_ struct made made = { .overlay = overlay, .fd = -1 };
+    _meta_ struct meta meta = {0};
+    _pinned_ struct dir_pinned parent = dir_pinned(place->parent->dir.upper);
+    if (parent.fd < 0)
+        return parent.fd;
+    struct part *part = &node->dir.parts[0];
+    struct lower *lower = overlay->lowers[part->lower];
+    struct lower_entry entry = {0};
+    struct stat before, after;
+    int r = lower->ops->stat_dir(lower, part->dir, &entry);
+    if (r >= 0)
+        r = lower_meta(overlay, part->lower, part->dir, "", &entry.stat, &meta);
+    if (r >= 0)
+        r = make_dir(overlay, &made);
+    if (r >= 0)
+        r = write_identity(overlay, node, made.fd, "");
+    if (r >= 0)
+        r = meta_apply(made.fd, "", &meta, META_STORE, NULL);
+    if (r >= 0)
+        r = keep_atime(made.fd, "", &entry.stat);
+    if (r >= 0 && (fstat(made.fd, &after) < 0 || fstat(parent.fd, &before) < 0))
+        r = -errno;
+    struct dir *upper = r >= 0 ? dir_child(place->parent->dir.upper, place->name) : NULL;
+    if (r >= 0 && !upper)
+        r = -ENOMEM;
+    if (r >= 0)
+        r = made_place(&made, parent.fd, place->name, RENAME_NOREPLACE);
+    if (r < 0) {
+        (void)dir_unref(upper);
+        return r;
+    }
+    node->dir.upper = upper;
+    node->real = after.st_ino;
+    place->upper = true;
+    node_mark(node, NODE_UPPER | NODE_FRESH);
+    atomic_fetch_add(&overlay->copy_ups, 1);
+    return upper_keep_times(parent.fd, &before);
+}
+
+int copy_up_dir(struct overlay *overlay, struct node *node) {
+    if (!overlay->upper)
+        return -EROFS;
+    while (!node_is(node, NODE_UPPER)) {
+        struct node *top = node;
+        struct place *place = atomic_load(&top->places);
+        while (place && !node_is(place->parent, NODE_UPPER)) {
+            top = place->parent;
+            place = atomic_load(&top->places);
+        }
+        if (!place || node_is(top, NODE_GONE))
+            return -ENOENT;
+        int r = copy_dir(overlay, top, place);
+        if (r < 0)
+            return r;
+    }
+    return node_is(node, NODE_GONE) ? -ENOENT : 0;
+}
+
+/* Where a directory lies in the lower trees together, as a redirect says it. */
+int lower_path(struct node *node, struct buf *ret) {
+    _free_ const char **names = NULL;
+    size_t count = 0, room = 0;
+    for (struct place *place; (place = atomic_load(&node->places)); node = place->parent) {
+        const char *redirect = node_is_dir(node) ? node->dir.redirect : NULL;
+        if (MAKE_ROOM(names, count, room) < 0)
+            return -ENOMEM;
+        names[count++] = redirect ? redirect : place->name;
+        if (redirect && *redirect == '/')
+            break;
+    }
+    while (count > 0) {
+        const char *name = names[--count];
+        if (*name != '/')
+            buf_char(ret, '/');
+        buf_str(ret, name);
+    }
+    return ret->failed;
+}
+
+/* Everything else. */
+
+struct copy {
+    struct overlay *overlay;
+    struct node *node;
+    enum copy_up what;
+    struct lower_place *meta, *data;       /* references */
+    struct stat stat;                      /* of the lower object, before the copy */
+    struct timespec birth;
+    bool metacopy;
+    struct made made;
+};
+
+static void copy_done(struct copy *copy) {
+    made_done(&copy->made);
+    lower_place_unref(copy->overlay, copy->meta);
+    lower_place_unref(copy->overlay, copy->data);
+}
+#define _copy_ _cleanup_(copy_done)
+
+static int lower_stat(struct overlay *overlay, struct lower_place *place, struct stat *ret, struct timespec *ret_birth) {
+    struct lower *lower = overlay->lowers[place->lower];
+    struct lower_entry entry = {0};
+    int r = lower->ops->lookup(lower, place->dir, place->name, &entry);
+    if (r < 0)
+        return r;
+    lower->ops->unref(lower, entry.dir);
+    free(entry.redirect);
+    if (r != LOWER_ENTRY)
+        return -ESTALE;
+    *ret = entry.stat;
+    *ret_birth = entry.birth;
+    return 0;
+}
+
+static bool same_version(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid
+        && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec
+        && a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static void tell_bytes(void *data, uint64_t bytes) {
+    struct overlay *overlay = data;
+    atomic_fetch_add(&overlay->bytes_copied, bytes);
+}
+
+static int copy_bytes(struct copy *copy, int from, int to) {
+    const struct copy_options options = { .progress = tell_bytes, .data = copy->overlay };
+    uint64_t size;
+    struct digest unused;
+    int r = copy_content(from, to, &options, &size, &unused);
+    return r < 0 ? r : 0;
+}
+
+static int open_data(struct copy *copy) {
+    struct lower_place *place = copy->data ? copy->data : copy->meta;
+    struct lower *lower = copy->overlay->lowers[place->lower];
+    return lower->ops->open(lower, place->dir, place->name);
+}
+
+/* Metadata alone, where a reflink is not to be had. 1 = the bytes came along after all. */
+static int leave_bytes(struct copy *copy, int from) {
+    if (ioctl(copy->made.fd, FICLONE, from) == 0)
+        return 1;
+    _buf_ struct buf path = {0};
+    int r = ftruncate(copy->made.fd, copy->stat.st_size) < 0 ? -errno : 0;
+    tree_read(copy->overlay);
+    struct place *place = atomic_load(&copy->node->places);
+    if (r >= 0 && place)
+        r = lower_path(place->parent, &path);
+    if (place) {
+        buf_char(&path, '/');
+        buf_str(&path, place->name);
+    }
+    tree_unlock(copy->overlay);
+    if (r < 0 || path.failed || !path.size)
+        return r < 0 ? r : path.failed;
+    r = marks_set(copy->made.fd, "", "redirect", path.data);
+    if (r >= 0)
+        r = marks_set(copy->made.fd, "", "metacopy", "");
+    copy->metacopy = r >= 0;
+    return r;
+}
+
+static int copy_regular(struct copy *copy) {
+    int r = make_file(copy->overlay, &copy->made);
+    if (r < 0 || copy->what == COPY_UP_EMPTY || copy->stat.st_size == 0)
+        return r;
+    _close_ int from = open_data(copy);
+    if (from < 0)
+        return from;
+    bool wanted = copy->overlay->flags & OVERLAY_METACOPY && copy->what == COPY_UP_META && copy->stat.st_size >= METACOPY_LEAST;
+    if (wanted) {
+        r = leave_bytes(copy, from);
+        if (r != 0 || copy->metacopy)
+            return r < 0 ? r : 0;
+    }
+    return copy_bytes(copy, from, copy->made.fd);
+}
+
+static int make_copy(struct copy *copy) {
+    struct overlay *overlay = copy->overlay;
+    _meta_ struct meta meta = {0};
+    int r = lower_stat(overlay, copy->meta, &copy->stat, &copy->birth);
+    if (r >= 0)
+        r = lower_meta(overlay, copy->meta->lower, copy->meta->dir, copy->meta->name, &copy->stat, &meta);
+    if (r >= 0)
+        r = S_ISREG(copy->stat.st_mode) ? copy_regular(copy)
+            : make_special(overlay, copy->stat.st_mode & (S_IFMT | 0600), copy->stat.st_rdev, meta.target, &copy->made);
+    if (r < 0)
+        return r;
+    bool named = copy->made.fd < 0;
+    int fd = named ? overlay->work : copy->made.fd;
+    const char *name = named ? copy->made.name : "";
+    r = write_identity(overlay, copy->node, fd, name);
+    if (r >= 0)
+        r = meta_apply(fd, name, &meta, META_STORE, NULL);
+    return r < 0 ? r : keep_atime(fd, name, &copy->stat);
+}
+
+/* Is the object still what `place` shows? */
+static int still_shown(struct overlay *overlay, struct node *node, struct place *place) {
+    _found_ struct found_ref at = { .overlay = overlay };
+    int r = resolve(overlay, place->parent, place->name, &at.found);
+    return r < 0 ? r : at.found.is && !at.found.upper && at.found.meta && at.found.stat.st_ino == node->real;
+}
+
+static int give_name(struct copy *copy, struct place *place, bool only) {
+    struct overlay *overlay = copy->overlay;
+    int r = copy_up_dir(overlay, place->parent);
+    if (r < 0)
+        return r;
+    _pinned_ struct dir_pinned parent = dir_pinned(place->parent->dir.upper);
+    struct stat before;
+    if (parent.fd < 0 || fstat(parent.fd, &before) < 0)
+        return parent.fd < 0 ? parent.fd : -errno;
+    r = only ? made_place(&copy->made, parent.fd, place->name, RENAME_NOREPLACE) : made_link(&copy->made, parent.fd, place->name);
+    if (r < 0)
+        return r;
+    place->upper = true;
+    return upper_keep_times(parent.fd, &before);
+}
+
+/* Names that show something else by now, underneath, are none of this object's any more. */
+static int drop_lost_places(struct overlay *overlay, struct node *node) {
+    for (struct place *place = atomic_load(&node->places), *next; place; place = next) {
+        next = atomic_load(&place->next);
+        int r = still_shown(overlay, node, place);
+        if (r < 0)
+            return r;
+        if (!r)
+            place_remove(overlay, node, place);
+    }
+    return 0;
+}
+
+static int give_names(struct copy *copy) {
+    struct node *node = copy->node;
+    struct place *first = atomic_load(&node->places);
+    bool only = first && !atomic_load(&first->next);
+    int given = 0, r = 0;
+    for (struct place *place = first; r >= 0 && place; place = atomic_load(&place->next)) {
+        r = give_name(copy, place, only);
+        given += r >= 0;
+    }
+    return given ? 0 : r;
+}
+
+/* For an object without a name: what reaches it from now on. */
+static int hold(struct copy *copy) {
+    _close_ int fd = copy->made.fd >= 0 ? fcntl(copy->made.fd, F_DUPFD_CLOEXEC, 3)
+        : openat(copy->overlay->work, copy->made.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    atomic_store(&copy->node->fd, TAKE_FD(fd));
+    return 0;
+}
+
+static int number_made(struct copy *copy, uint64_t *ret) {
+    struct stat stat;
+    bool named = copy->made.fd < 0;
+    if (fstatat(named ? copy->overlay->work : copy->made.fd, named ? copy->made.name : "", &stat, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
+        return -errno;
+    *ret = stat.st_ino;
+    return 0;
+}
+
+static void become_upper(struct copy *copy, uint64_t real) {
+    struct node *node = copy->node;
+    struct stripe *stripe = node_lock(copy->overlay, node);
+    struct lower_place *meta = node->file.meta, *data = node->file.data;
+    node->file.meta = NULL;
+    node->file.data = copy->metacopy ? lower_place_ref(data ? data : meta) : NULL;
+    node->real = real;
+    node_mark(node, NODE_UPPER | NODE_FRESH | (copy->metacopy ? NODE_METACOPY : 0));
+    atomic_fetch_add(&node->copies, 1);
+    node_unlock(stripe);
+    lower_place_unref(copy->overlay, meta);
+    lower_place_unref(copy->overlay, data);
+    atomic_fetch_add(&copy->overlay->copy_ups, 1);
+}
+
+/* `tree` is held for writing. -EAGAIN: the lower object is not what was copied any more. */
+static int commit(struct copy *copy) {
+    struct overlay *overlay = copy->overlay;
+    struct node *node = copy->node;
+    struct stat now;
+    struct timespec birth;
+    uint64_t real = 0;
+    int r = overlay->lowers[copy->meta->lower]->immutable ? 0 : lower_stat(overlay, copy->meta, &now, &birth);
+    if (r == 0 && !overlay->lowers[copy->meta->lower]->immutable && !same_version(&copy->stat, &now))
+        return -EAGAIN;
+    if (r >= 0)
+        r = number_made(copy, &real);
+    if (r >= 0)
+        r = drop_lost_places(overlay, node);
+    if (r >= 0 && atomic_load(&node->places))
+        r = give_names(copy);
+    else if (r >= 0)
+        r = hold(copy);
+    if (r >= 0)
+        become_upper(copy, real);
+    return r;
+}
+
+static int copy_object(struct copy *copy) {
+    int r = make_copy(copy);
+    if (r >= 0)
+        r = hook("copyup.copied", copy->meta->name);
+    if (r < 0)
+        return r;
+    tree_write(copy->overlay);
+    r = commit(copy);
+    tree_unlock(copy->overlay);
+    return r < 0 ? r : hook("copyup.linked", "");
+}
+
+/* The bytes of something whose metadata is in the current layer already: into the same inode, the mark last. */
+static int copy_data(struct copy *copy) {
+    struct overlay *overlay = copy->overlay;
+    struct node *node = copy->node;
+    _close_ int to = -1, from = copy->what == COPY_UP_EMPTY ? -1 : open_data(copy);
+    if (from < 0 && copy->what != COPY_UP_EMPTY)
+        return from;
+    tree_read(overlay);
+    struct upper_at at = {0};
+    int r = upper_reach(overlay, node, &at);
+    if (r >= 0)
+        r = to = upper_open(&at, O_RDWR);
+    upper_leave(&at);
+    tree_unlock(overlay);
+    struct stat before;
+    if (r < 0 || fstat(to, &before) < 0)
+        return r < 0 ? r : -errno;
+    _cleanup_(meta_done) struct meta meta = {0};
+    struct statx stat;
+    r = statx(to, "", AT_EMPTY_PATH, META_STATX, &stat) < 0 ? -errno : meta_read(to, "", to, &stat, &meta);
+    if (r >= 0)
+        r = copy->what == COPY_UP_EMPTY ? (ftruncate(to, 0) < 0 ? -errno : 0) : copy_bytes(copy, from, to);
+    if (r >= 0)
+        r = hook("copyup.copied", "");
+    if (r >= 0)
+        r = marks_clear(to, "", "metacopy");
+    if (r >= 0)
+        r = marks_clear(to, "", "redirect");
+    if (r >= 0 && copy->what != COPY_UP_EMPTY)
+        r = upper_keep_times(to, &before);
+    if (r < 0)
+        return r;
+    tree_write(overlay);
+    struct stripe *stripe = node_lock(overlay, node);
+    struct lower_place *data = TAKE_PTR(node->file.data);
+    node_unmark(node, NODE_METACOPY);
+    atomic_fetch_add(&node->copies, 1);
+    node_unlock(stripe);
+    tree_unlock(overlay);
+    lower_place_unref(overlay, data);
+    return 0;
+}
+
+static int copy_once(struct overlay *overlay, struct node *node, enum copy_up what) {
+    _copy_ struct copy copy = { .overlay = overlay, .node = node, .what = what, .made = { .overlay = overlay, .fd = -1 } };
+    copy.meta = node_meta(overlay, node);
+    copy.data = node_data(overlay, node);
+    int r = hook("copyup.begin", copy.meta ? copy.meta->name : "");
+    if (r < 0)
+        return r;
+    return node_is(node, NODE_UPPER) ? copy_data(&copy) : copy.meta ? copy_object(&copy) : -ESTALE;
+}
+
+static int copy_stable(struct overlay *overlay, struct node *node, enum copy_up what) {
+    int r = -EAGAIN;
+    for (unsigned i = 0; i < TRIES && r == -EAGAIN; i++)
+        r = copy_once(overlay, node, what);
+    if (r != -EAGAIN)
+        return r;
+    overlay_log(overlay, "a file below does not hold still while it is copied");
+    return -EBUSY;
+}
+
+static bool is_up(struct node *node, enum copy_up what) {
+    return node_is(node, NODE_UPPER) && (what == COPY_UP_META || !node_is(node, NODE_METACOPY));
+}
+
+int copy_up(struct overlay *overlay, struct node *node, enum copy_up what) {
+    if (is_up(node, what))
+        return 0;
+    if (!overlay->upper)
+        return -EROFS;
+    struct stripe *stripe = node_lock(overlay, node);
+    while (node_is(node, NODE_COPYING)) {
+        if (pthread_cond_wait(&stripe->cond, &stripe->mutex) != 0)
+            abort();
+    }
+    bool done = is_up(node, what);
+    if (!done)
+        node_mark(node, NODE_COPYING);
+    node_unlock(stripe);
+    if (done)
+        return 0;
+    int r = copy_stable(overlay, node, what);
+    stripe = node_lock(overlay, node);
+    node_unmark(node, NODE_COPYING);
+    (void)pthread_cond_broadcast(&stripe->cond);
+    node_unlock(stripe);
+    return r;
+}
