@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "catalog.h"
 
+#include "facts.h"
 #include "op.h"
 #include "quote.h"
 #include <limits.h>
@@ -300,7 +301,9 @@ static int rename_snapshot(struct snap_project *project, const struct snapshot *
         store_abort(project->store);
         return r;
     }
-    return store_commit(project->store, true, err);
+    if ((r = store_commit(project->store, true, err)) == 0)
+        facts_settle(project->store);
+    return r;
 }
 
 static int refuse_taken(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err) {

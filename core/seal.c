@@ -24,7 +24,6 @@ struct seal_dir {                         /* a directory of the layer */
 };
 struct seal {
     struct scan *scan;
-    struct snapshot *snapshot;
     int64_t number, line, next_content;
     bool first;                           /* nothing to compare with */
     struct row *rows;
@@ -384,9 +383,9 @@ static int list_rows(struct seal *seal, struct buf *out, struct snap_err *err) {
     return 0;
 }
 
-static int write_manifest(struct seal *seal, struct snap_err *err) {
+int seal_manifest(struct seal *seal, const struct snapshot *snapshot, struct snap_err *err) {
     _buf_ struct buf out = {0};
-    manifest_begin(&out, seal->snapshot);
+    manifest_begin(&out, snapshot);
     for (size_t i = 0; i < seal->dirs_count; i++) {
         const struct seal_dir *dir = seal->order[i];
         manifest_add(&out, &(struct manifest_entry){ .in = dir->parent, .name = dir->name, .object = dir->object,
@@ -542,13 +541,10 @@ int seal_equals(struct seal *seal, int64_t number, struct snap_err *err) {
     return r < 0 ? r : !equal.differs && equal.matched == seal->count;
 }
 
-int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err) {
-    seal->snapshot = snapshot;
+int seal_layer(struct seal *seal, struct snap_err *err) {
     int r = plan_dirs(seal, err);
     if (r == 0)
         r = build_files(seal, err);
-    if (r == 0)
-        r = write_manifest(seal, err);
     return r < 0 ? r : put_directories_together(seal, err);
 }
 

@@ -13,8 +13,10 @@ DEFINE_CLEANUP(struct seal *, seal_free)
 size_t seal_count(const struct seal *seal);           /* names that differ */
 /* 1 = the project shows exactly what snapshot `number` of its line shows, 0 = not. Cost: what differs between the three. */
 int seal_equals(struct seal *seal, int64_t number, struct snap_err *err);
-/* Completes the layer in the stage: files of older layers, whiteouts, the manifest, directories put together. */
-int seal_layer(struct seal *seal, struct snapshot *snapshot, struct snap_err *err);
+/* Completes the layer in the stage: files of older layers, whiteouts, directories put together. */
+int seal_layer(struct seal *seal, struct snap_err *err);
+/* The manifest, which holds all of the snapshot's row: once the rows are written and counted. */
+int seal_manifest(struct seal *seal, const struct snapshot *snapshot, struct snap_err *err);
 /* The rows, in an open transaction; the snapshot's own row is the caller's. */
 int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err);
 /* The records of what the scan saw, in an open transaction. */

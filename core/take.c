@@ -75,7 +75,8 @@ static int describe(struct snap_project *project, const struct take_request *req
     return r;
 }
 
-/* The flush runs beside the inserts: neither needs the other, the commit needs both. */
+/* Of a large layer, all but the manifest is flushed beside the inserts: neither needs the other, the commit needs both. */
+enum { ROWS_WORTH_A_FLUSH = 1000 };
 struct flush { pthread_t thread; struct store *store; struct snap_err err; int result; bool running; };
 
 static void *flush_thread(void *data) {
@@ -152,16 +153,18 @@ static int insert(struct snap_project *project, const struct take_request *reque
 static int commit(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
                   struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
     struct flush flush = {0};
-    bool sync = !request->options.no_sync;
+    bool sync = !request->options.no_sync, early = sync && seal_count(seal) > ROWS_WORTH_A_FLUSH;
     int r = store_begin(project->store, err);
     if (r < 0)
         return r;
-    if (sync)
+    if (early)
         flush_start(&flush, project->store);
     r = insert(project, request, seal, scan, snapshot, ret, err);
-    int flushed = sync ? flush_wait(&flush, r < 0 ? NULL : err) : 0;
-    if (r == 0)
-        r = flushed;
+    int flushed = early ? flush_wait(&flush, r < 0 ? NULL : err) : 0;
+    if (r == 0 && (r = flushed) == 0)
+        r = seal_manifest(seal, snapshot, err);
+    if (r == 0 && sync)
+        r = store_flush(project->store, err);
     if (r == 0 && (r = hook("take.commit", "")) < 0)
         err_errno(err, r, "stopped before the commit");
     if (r == 0)
@@ -219,7 +222,7 @@ static int take(struct snap_project *project, const struct take_request *request
     if (request->options.if_changed && (r = nothing_changed(project, request, seal, err)) != 0)
         return r < 0 ? r : refresh(scan, seal, err);
     struct sealed sealed = {0};
-    if ((r = describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, snapshot, err)) < 0
+    if ((r = describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, err)) < 0
         || (r = stage_publish(stage, err)) < 0 || (r = commit(project, request, seal, scan, snapshot, &sealed, err)) < 0)
         return r;
     stage_keep(stage);

@@ -4,6 +4,7 @@
 #include "restore.h"
 #include "take.h"
 #include "transition.h"
+#include "facts.h"
 #include "index.h"
 #include <inttypes.h>
 #include <string.h>
@@ -116,6 +117,7 @@ static int change_name(struct snap_project *project, const struct op *meant, boo
     }
     if ((r = store_commit(project->store, true, err)) < 0)
         return r;
+    facts_settle(project->store);
     *ret = (struct snap_rollback_result){ .operation = op.id };
     return 0;
 }

@@ -47,6 +47,7 @@ int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *dat
 enum object_flags {
     OBJECT_UNREAD = 1,                    /* known by its metadata only: content or listing could not be read */
     OBJECT_LINKED = 2,                    /* may have several names (st_nlink > 1): needed before its first index_born */
+    OBJECT_LOST = 4,                      /* always with UNREAD: its content was read once, and what the store kept of it was damaged */
     OBJECT_UNDIGESTED = 256,              /* in memory alone: nobody had to know the digest yet */
 };
 struct object {
@@ -124,7 +125,7 @@ int index_add_object(struct store *store, const struct object *object, struct sn
 int index_born(struct store *store, int64_t line, int64_t born, int64_t dir, const char *name, const struct object *object, struct snap_err *err);
 /* From snapshot `died` on, nothing is there. Of a directory: its own entry alone; the caller walks what was below. */
 int index_died(struct store *store, int64_t line, int64_t died, int64_t dir, const char *name, struct snap_err *err);
-/* Sets name or flags of a snapshot; NULL = keep, "" = none. -EEXIST: the name is taken. */
+/* Sets name or flags of a snapshot; NULL = keep, "" = none. -EEXIST: the name is taken. After the commit: facts_settle. */
 int index_change_snapshot(struct store *store, int64_t number, const char *name, unsigned set_flags, unsigned clear_flags, struct snap_err *err);
 /* Takes the newest snapshot back as if it had never been: its rows go, what it ended lives again. Live must be reset after. */
 int index_drop_newest(struct store *store, int64_t number, struct snap_err *err);

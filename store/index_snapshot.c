@@ -1,5 +1,6 @@
 /* The index: snapshots as rows, found, listed, added and changed.
  * Looks at no entry and no layer. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "facts.h"
 #include "index_rows.h"
 
 static int one_snapshot(struct db_statement *row, struct snapshot **ret, struct snap_err *err) {
@@ -90,11 +91,14 @@ int index_change_snapshot(struct store *store, int64_t number, const char *name,
         return r;
     _statement_ struct db_statement row = {0};
     r = db_bind(&row, store, err, "UPDATE snapshot SET flags = (flags & ~?2) | ?3, name = CASE WHEN ?4 THEN ?5 ELSE name END"
-                " WHERE id = ?1 RETURNING id", "iiiis", number, (int64_t)clear_flags, (int64_t)set_flags,
+                " WHERE id = ?1 RETURNING layer", "iiiis", number, (int64_t)clear_flags, (int64_t)set_flags,
                 (int64_t)(name != NULL), name_or_null(name));
     if (r == 0)
         r = db_step(&row, err);
     if (r == 0)
         return err_set(err, -ENOENT, "there is no snapshot %lld", (long long)number);
-    return r < 0 ? r : db_step(&row, err);
+    int64_t layer = r > 0 ? db_int(&row, 0) : 0;
+    if (r > 0)
+        r = db_step(&row, err);
+    return r < 0 ? r : facts_remember(store, layer, err);
 }

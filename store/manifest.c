@@ -2,10 +2,10 @@
  * Checks nothing; the reader does. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "manifest.h"
 
+#include "manifest_text.h"
 #include "quote.h"
 
 #include <string.h>
-#include <xxhash.h>
 
 static void add_number(struct buf *out, const char *key, int64_t value) {
     buf_fmt(out, " %s=%lld", key, (long long)value);
@@ -28,6 +28,10 @@ void manifest_begin(struct buf *out, const struct snapshot *snapshot) {
     add_number(out, "parent", public->parent);
     add_time(out, "created", &public->created);
     add_number(out, "flags", snapshot->flags);
+    add_number(out, "added", (int64_t)public->added);
+    add_number(out, "changed", (int64_t)public->changed);
+    add_number(out, "deleted", (int64_t)public->deleted);
+    add_number(out, "bytes", (int64_t)public->bytes);
     if (public->name && *public->name)
         add_quoted(out, "name", public->name);
     if (public->message && *public->message)
@@ -51,13 +55,18 @@ static void add_xattrs(struct buf *out, const struct meta *meta) {
     }
 }
 
+/* What was lost later was read once: the manifest says what it was. */
+static bool is_unread(const struct object *object) {
+    return object->flags & OBJECT_UNREAD && !(object->flags & OBJECT_LOST);
+}
+
 static void add_content(struct buf *out, const struct manifest_entry *entry) {
     const struct object *object = entry->object;
     if (object->content)
         add_number(out, "content", object->content);
     if (object->content && entry->content_layer)
         add_number(out, "at", entry->content_layer);
-    if (object->flags & OBJECT_UNREAD)
+    if (is_unread(object))
         return;
     buf_str(out, " xxh128=");
     hex_encode(out, object->digest.bytes, sizeof(object->digest.bytes));
@@ -79,7 +88,7 @@ static void add_kind(struct buf *out, const struct manifest_entry *entry) {
     const struct meta *meta = &entry->object->meta;
     if (S_ISREG(meta->mode))
         add_content(out, entry);
-    else if (S_ISLNK(meta->mode))
+    else if (S_ISLNK(meta->mode) && meta->target)
         add_quoted(out, "link", meta->target);
     else if (S_ISCHR(meta->mode) || S_ISBLK(meta->mode))
         buf_fmt(out, " device=%u,%u", meta->rdev_major, meta->rdev_minor);
@@ -103,7 +112,9 @@ static void add_object(struct buf *out, const struct manifest_entry *entry) {
     add_number(out, "object", object->id);
     add_kind(out, entry);
     add_xattrs(out, &object->meta);
-    if (object->flags & OBJECT_UNREAD)
+    if (object->flags & OBJECT_LINKED)
+        buf_str(out, " linked");
+    if (is_unread(object))
         buf_str(out, " unread");
 }
 
@@ -118,19 +129,6 @@ void manifest_add(struct buf *out, const struct manifest_entry *entry) {
     buf_char(out, '\n');
 }
 
-static uint64_t count_lines(const struct buf *text) {
-    uint64_t lines = 0;
-    for (size_t i = 0; i < text->size; i++)
-        lines += text->data[i] == '\n';
-    return lines;
-}
-
 void manifest_end(struct buf *out) {
-    if (out->failed)
-        return;
-    XXH128_canonical_t digest;
-    XXH128_canonicalFromHash(&digest, XXH3_128bits(out->data, out->size));
-    buf_fmt(out, "#end lines=%llu xxh128=", (unsigned long long)count_lines(out));
-    hex_encode(out, digest.digest, sizeof(digest.digest));
-    buf_char(out, '\n');
+    text_add_end(out);
 }

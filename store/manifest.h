@@ -2,8 +2,8 @@
  * Reads hostile input: every field is checked, lines and totals are bounded by the file's size.
  *
  *     #snapctl-manifest 1
- *     #snapshot number=12 line=1 parent=11 created=SEC.NSEC flags=0 [name=Q] [message=Q]
- *     NAME in=DIR type=file mode=0644 uid=0 gid=0 size=5 time=SEC.NSEC object=7 content=3 at=LAYER xxh128=HEX [xattr.Q=BASE64]... [unread]
+ *     #snapshot number=12 line=1 parent=11 created=SEC.NSEC flags=0 added=1 changed=2 deleted=0 bytes=5 [name=Q] [message=Q]
+ *     NAME in=DIR type=file mode=0644 uid=0 gid=0 size=5 time=SEC.NSEC object=7 content=3 at=LAYER xxh128=HEX [xattr.Q=BASE64]... [linked] [unread]
  *     NAME in=DIR type=dir mode=... dir=ID object=... [redirect=Q] [opaque] [context]
  *     NAME in=DIR type=link link=Q ... | type=fifo | type=socket | type=char device=MAJ,MIN | type=block device=MAJ,MIN
  *     NAME in=DIR deleted

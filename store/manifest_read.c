@@ -4,6 +4,7 @@
 #include "manifest.h"
 
 #include "fs.h"
+#include "manifest_text.h"
 #include "map.h"
 #include "quote.h"
 
@@ -11,11 +12,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define SIZE_LIMIT ((size_t)1 << 31)
-
-struct text { const char *at; size_t size; };
 
 struct reader {
     struct text rest;
@@ -27,141 +25,13 @@ static void reader_done(struct reader *reader) {
     map_free(reader->dirs, NULL);
 }
 
-/* Pieces of text. */
-
-static bool text_is(struct text text, const char *word) {
-    return text.size == strlen(word) && memcmp(text.at, word, text.size) == 0;
-}
-
-static bool text_begins(struct text text, const char *word) {
-    return text.size >= strlen(word) && memcmp(text.at, word, strlen(word)) == 0;
-}
-
-/* Takes what stands before the first `end` (or everything) off the front; false: nothing was left. */
-static bool take_until(struct text *rest, char end, struct text *ret) {
-    if (!rest->at)
-        return false;
-    const char *found = rest->size ? memchr(rest->at, end, rest->size) : NULL;
-    size_t size = found ? (size_t)(found - rest->at) : rest->size;
-    *ret = (struct text){ .at = rest->at, .size = size };
-    *rest = found ? (struct text){ .at = found + 1, .size = rest->size - size - 1 } : (struct text){0};
-    return true;
-}
-
-/* Digits without sign or needless zeros. */
-static int parse_unsigned(struct text text, uint64_t limit, uint64_t *ret) {
-    if (text.size == 0 || (text.size > 1 && text.at[0] == '0'))
-        return -EINVAL;
-    uint64_t value = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned digit = (unsigned)(unsigned char)text.at[i] - '0';
-        if (digit > 9 || value > (limit - digit) / 10)
-            return -EINVAL;
-        value = 10 * value + digit;
-    }
-    *ret = value;
-    return 0;
-}
-
-static int parse_id(struct text text, int64_t least, int64_t *ret) {
-    uint64_t value = 0;
-    if (parse_unsigned(text, INT64_MAX - 1, &value) < 0 || (int64_t)value < least)
-        return -EINVAL;
-    *ret = (int64_t)value;
-    return 0;
-}
-
-static int parse_u32(struct text text, uint32_t *ret) {
-    uint64_t value = 0;
-    if (parse_unsigned(text, UINT32_MAX, &value) < 0)
-        return -EINVAL;
-    *ret = (uint32_t)value;
-    return 0;
-}
-
-static int parse_mode(struct text text, uint32_t *ret) {
-    uint32_t mode = 0;
-    if (text.size != 4)
-        return -EINVAL;
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.at[i] < '0' || text.at[i] > '7')
-            return -EINVAL;
-        mode = mode << 3 | (uint32_t)(text.at[i] - '0');
-    }
-    *ret = mode;
-    return 0;
-}
-
-static int parse_time(struct text text, struct timespec *ret) {
-    bool negative = text_begins(text, "-");
-    if (negative)
-        text = (struct text){ .at = text.at + 1, .size = text.size - 1 };
-    struct text seconds = {0};
-    uint64_t sec = 0, nsec = 0;
-    if (!take_until(&text, '.', &seconds) || parse_unsigned(seconds, INT64_MAX, &sec) < 0 || text.size != 9)
-        return -EINVAL;
-    for (size_t i = 0; i < 9; i++) {
-        if (text.at[i] < '0' || text.at[i] > '9')
-            return -EINVAL;
-        nsec = 10 * nsec + (uint64_t)(text.at[i] - '0');
-    }
-    if (negative && sec == 0)
-        return -EINVAL;
-    *ret = (struct timespec){ .tv_sec = negative ? -(int64_t)sec : (int64_t)sec, .tv_nsec = (long)nsec };
-    return 0;
-}
-
-/* A C string; the caller frees. */
-static int parse_string(struct text text, char **ret) {
-    _buf_ struct buf out = {0};
-    int result = unquote_mtree(&out, text.at, text.size);
-    if (result < 0)
-        return result;
-    if (out.size == 0 || memchr(out.data, '\0', out.size))
-        return -EINVAL;
-    char *string = buf_take(&out);
-    if (!string)
-        return -ENOMEM;
-    free(*ret);
-    *ret = string;
-    return 0;
-}
-
-/* One line's fields, "key=value" or "key", handed to a function for each. */
-
-typedef int (*field_fn)(void *data, struct text key, struct text value, bool has_value);
-
-static int each_field(struct text line, field_fn fn, void *data) {
-    struct text field = {0};
-    while (take_until(&line, ' ', &field)) {
-        struct text key = {0};
-        if (!take_until(&field, '=', &key) || key.size == 0)
-            return -EINVAL;
-        int result = fn(data, key, field, field.at != NULL);
-        if (result < 0)
-            return result;
-    }
-    return 0;
-}
-
-/* The position of `key` in `names`; each may come once. */
-static int once(const char *const *names, size_t count, struct text key, unsigned *seen) {
-    for (size_t i = 0; i < count; i++) {
-        if (!text_is(key, names[i]))
-            continue;
-        if (*seen & 1u << i)
-            return -EINVAL;
-        *seen |= 1u << i;
-        return (int)i;
-    }
-    return -EINVAL;
-}
-
 /* The line of the snapshot. */
 
-enum { S_NUMBER, S_LINE, S_PARENT, S_CREATED, S_FLAGS, S_NAME, S_MESSAGE };
-static const char *const snapshot_fields[] = { "number", "line", "parent", "created", "flags", "name", "message" };
-enum { SNAPSHOT_REQUIRED = 1 << S_NUMBER | 1 << S_LINE | 1 << S_PARENT | 1 << S_CREATED | 1 << S_FLAGS };
+enum { S_NUMBER, S_LINE, S_PARENT, S_CREATED, S_FLAGS, S_ADDED, S_CHANGED, S_DELETED, S_BYTES, S_NAME, S_MESSAGE };
+static const char *const snapshot_fields[] = {
+    "number", "line", "parent", "created", "flags", "added", "changed", "deleted", "bytes", "name", "message",
+};
+enum { SNAPSHOT_REQUIRED = (1 << S_NAME) - 1 };
 
 struct snapshot_line { struct snapshot *snapshot; unsigned seen; char *name, *message; };
 
@@ -176,14 +46,18 @@ static int snapshot_field(void *data, struct text key, struct text value, bool h
     struct snap_snapshot *public = &line->snapshot->public;
     if (!has_value)
         return -EINVAL;
-    switch (once(snapshot_fields, ELEMENTS(snapshot_fields), key, &line->seen)) {
-    case S_NUMBER: return parse_id(value, 1, &public->number);
-    case S_LINE: return parse_id(value, 1, &line->snapshot->line);
-    case S_PARENT: return parse_id(value, 0, &public->parent);
-    case S_CREATED: return parse_time(value, &public->created);
-    case S_FLAGS: return parse_u32(value, &line->snapshot->flags);
-    case S_NAME: return parse_string(value, &line->name);
-    case S_MESSAGE: return parse_string(value, &line->message);
+    switch (text_once(snapshot_fields, ELEMENTS(snapshot_fields), key, &line->seen)) {
+    case S_NUMBER: return text_id(value, 1, &public->number);
+    case S_LINE: return text_id(value, 1, &line->snapshot->line);
+    case S_PARENT: return text_id(value, 0, &public->parent);
+    case S_CREATED: return text_time(value, &public->created);
+    case S_FLAGS: return text_u32(value, &line->snapshot->flags);
+    case S_ADDED: return text_unsigned(value, INT64_MAX, &public->added);
+    case S_CHANGED: return text_unsigned(value, INT64_MAX, &public->changed);
+    case S_DELETED: return text_unsigned(value, INT64_MAX, &public->deleted);
+    case S_BYTES: return text_unsigned(value, INT64_MAX, &public->bytes);
+    case S_NAME: return text_string(value, &line->name);
+    case S_MESSAGE: return text_string(value, &line->message);
     default: return -EINVAL;
     }
 }
@@ -199,9 +73,9 @@ static int read_snapshot(struct text text, int64_t layer, struct snapshot **ret)
     if (!line.snapshot)
         return -ENOMEM;
     struct text word = {0};
-    if (!take_until(&text, ' ', &word) || !text_is(word, "#snapshot"))
+    if (!text_take_until(&text, ' ', &word) || !text_is(word, "#snapshot"))
         return -EINVAL;
-    int result = each_field(text, snapshot_field, &line);
+    int result = text_each_field(text, snapshot_field, &line);
     if (result < 0)
         return result;
     struct snapshot *snapshot = line.snapshot;
@@ -223,14 +97,15 @@ static int read_snapshot(struct text text, int64_t layer, struct snapshot **ret)
 
 enum {
     E_IN, E_TYPE, E_MODE, E_UID, E_GID, E_SIZE, E_TIME, E_OBJECT, E_CONTENT, E_AT, E_XXH128, E_DIR, E_LINK, E_DEVICE,
-    E_REDIRECT, E_OPAQUE, E_CONTEXT, E_UNREAD, E_DELETED,
+    E_REDIRECT, E_OPAQUE, E_CONTEXT, E_LINKED, E_UNREAD, E_DELETED,
 };
 static const char *const entry_fields[] = {
     "in", "type", "mode", "uid", "gid", "size", "time", "object", "content", "at", "xxh128", "dir", "link", "device",
-    "redirect", "opaque", "context", "unread", "deleted",
+    "redirect", "opaque", "context", "linked", "unread", "deleted",
 };
 #define BIT(field) (1u << (field))
-#define FLAG_FIELDS (BIT(E_OPAQUE) | BIT(E_CONTEXT) | BIT(E_UNREAD) | BIT(E_DELETED))
+#define FLAG_FIELDS (BIT(E_OPAQUE) | BIT(E_CONTEXT) | BIT(E_LINKED) | BIT(E_UNREAD) | BIT(E_DELETED))
+#define EVERY_ALLOWED (BIT(E_LINKED) | BIT(E_UNREAD))
 #define EVERY_OBJECT (BIT(E_IN) | BIT(E_TYPE) | BIT(E_MODE) | BIT(E_UID) | BIT(E_GID) | BIT(E_TIME) | BIT(E_OBJECT))
 
 struct entry_line {
@@ -250,13 +125,13 @@ static void entry_line_done(struct entry_line *line) {
 }
 
 static const struct { const char *name; uint32_t mode; unsigned required, allowed; } types[] = {
-    { "file", S_IFREG, BIT(E_SIZE), BIT(E_CONTENT) | BIT(E_AT) | BIT(E_XXH128) | BIT(E_UNREAD) },
-    { "dir", S_IFDIR, BIT(E_DIR), BIT(E_REDIRECT) | BIT(E_OPAQUE) | BIT(E_CONTEXT) | BIT(E_UNREAD) },
-    { "link", S_IFLNK, BIT(E_LINK), BIT(E_UNREAD) },
-    { "fifo", S_IFIFO, 0, BIT(E_UNREAD) },
-    { "socket", S_IFSOCK, 0, BIT(E_UNREAD) },
-    { "char", S_IFCHR, BIT(E_DEVICE), BIT(E_UNREAD) },
-    { "block", S_IFBLK, BIT(E_DEVICE), BIT(E_UNREAD) },
+    { "file", S_IFREG, BIT(E_SIZE), BIT(E_CONTENT) | BIT(E_AT) | BIT(E_XXH128) },
+    { "dir", S_IFDIR, BIT(E_DIR), BIT(E_REDIRECT) | BIT(E_OPAQUE) | BIT(E_CONTEXT) },
+    { "link", S_IFLNK, 0, BIT(E_LINK) },
+    { "fifo", S_IFIFO, 0, 0 },
+    { "socket", S_IFSOCK, 0, 0 },
+    { "char", S_IFCHR, BIT(E_DEVICE), 0 },
+    { "block", S_IFBLK, BIT(E_DEVICE), 0 },
 };
 
 static int type_at(struct text name, uint32_t *ret_mode) {
@@ -270,13 +145,13 @@ static int type_at(struct text name, uint32_t *ret_mode) {
 
 static int parse_device(struct text text, struct meta *ret) {
     struct text major = {0};
-    if (!take_until(&text, ',', &major) || !text.at)
+    if (!text_take_until(&text, ',', &major) || !text.at)
         return -EINVAL;
-    return parse_u32(major, &ret->rdev_major) < 0 ? -EINVAL : parse_u32(text, &ret->rdev_minor);
+    return text_u32(major, &ret->rdev_major) < 0 ? -EINVAL : text_u32(text, &ret->rdev_minor);
 }
 
 static int parse_link(struct text text, struct meta *ret) {
-    int result = parse_string(text, &ret->target);
+    int result = text_string(text, &ret->target);
     if (result == 0)
         ret->size = strlen(ret->target);
     return result;
@@ -287,7 +162,7 @@ static int add_xattr(struct entry_line *line, struct text key, struct text value
     _buf_ struct buf bytes = {0};
     _free_ char *name = NULL;
     size_t prefix = strlen("xattr.");
-    int result = parse_string((struct text){ .at = key.at + prefix, .size = key.size - prefix }, &name);
+    int result = text_string((struct text){ .at = key.at + prefix, .size = key.size - prefix }, &name);
     if (result == 0)
         result = base64_decode(&bytes, value.at, value.size);
     if (result < 0)
@@ -307,25 +182,25 @@ static int set_field(struct entry_line *line, int field, struct text value) {
     struct object *object = &line->object;
     uint32_t mode = 0;
     switch (field) {
-    case E_IN: return parse_id(value, 0, &line->entry.in);
+    case E_IN: return text_id(value, 0, &line->entry.in);
     case E_TYPE: return type_at(value, &object->meta.mode);
     case E_MODE:
-        if (parse_mode(value, &mode) < 0)
+        if (text_mode(value, &mode) < 0)
             return -EINVAL;
         object->meta.mode |= mode;
         return 0;
-    case E_UID: return parse_u32(value, &object->meta.uid);
-    case E_GID: return parse_u32(value, &object->meta.gid);
-    case E_SIZE: return parse_unsigned(value, INT64_MAX, &object->meta.size);
-    case E_TIME: return parse_time(value, &object->meta.mtime);
-    case E_OBJECT: return parse_id(value, 1, &object->id);
-    case E_CONTENT: return parse_id(value, 1, &object->content);
-    case E_AT: return parse_id(value, 1, &line->entry.content_layer);
+    case E_UID: return text_u32(value, &object->meta.uid);
+    case E_GID: return text_u32(value, &object->meta.gid);
+    case E_SIZE: return text_unsigned(value, INT64_MAX, &object->meta.size);
+    case E_TIME: return text_time(value, &object->meta.mtime);
+    case E_OBJECT: return text_id(value, 1, &object->id);
+    case E_CONTENT: return text_id(value, 1, &object->content);
+    case E_AT: return text_id(value, 1, &line->entry.content_layer);
     case E_XXH128: return hex_decode(object->digest.bytes, sizeof(object->digest.bytes), value.at, value.size);
-    case E_DIR: return parse_id(value, INDEX_ROOT, &object->dir);
+    case E_DIR: return text_id(value, INDEX_ROOT, &object->dir);
     case E_LINK: return parse_link(value, &object->meta);
     case E_DEVICE: return parse_device(value, &object->meta);
-    case E_REDIRECT: return parse_string(value, &line->redirect);
+    case E_REDIRECT: return text_string(value, &line->redirect);
     default: return 0;
     }
 }
@@ -334,7 +209,7 @@ static int entry_field(void *data, struct text key, struct text value, bool has_
     struct entry_line *line = data;
     if (has_value && text_begins(key, "xattr."))
         return add_xattr(line, key, value);
-    int field = once(entry_fields, ELEMENTS(entry_fields), key, &line->seen);
+    int field = text_once(entry_fields, ELEMENTS(entry_fields), key, &line->seen);
     if (field < 0 || has_value == !!(FLAG_FIELDS & BIT(field)))
         return -EINVAL;
     return set_field(line, field, value);
@@ -355,7 +230,9 @@ static int check_fields(struct entry_line *line) {
         if ((line->object.meta.mode & S_IFMT) != types[i].mode)
             continue;
         unsigned required = EVERY_OBJECT | types[i].required;
-        if ((line->seen & required) != required || line->seen & ~(required | types[i].allowed))
+        if ((line->seen & required) != required || line->seen & ~(required | types[i].allowed | EVERY_ALLOWED))
+            return -EINVAL;
+        if (types[i].mode == S_IFLNK && !(line->seen & (BIT(E_LINK) | BIT(E_UNREAD))))
             return -EINVAL;
         return types[i].mode == S_IFREG ? check_file(line) : 0;
     }
@@ -366,7 +243,7 @@ static int finish_object(struct entry_line *line) {
     int result = check_fields(line);
     if (result < 0)
         return result;
-    line->object.flags = line->seen & BIT(E_UNREAD) ? OBJECT_UNREAD : 0;
+    line->object.flags = (line->seen & BIT(E_UNREAD) ? OBJECT_UNREAD : 0) | (line->seen & BIT(E_LINKED) ? OBJECT_LINKED : 0);
     line->entry.flags = (line->seen & BIT(E_CONTEXT) ? MANIFEST_CONTEXT : 0) | (line->seen & BIT(E_OPAQUE) ? MANIFEST_OPAQUE : 0);
     line->entry.redirect = line->redirect;
     line->object.meta.xattrs_size = line->xattrs.size;
@@ -412,11 +289,11 @@ static int check_place(struct reader *reader, struct entry_line *line) {
 
 static int read_entry(struct reader *reader, struct text text, struct entry_line *line) {
     struct text name = {0};
-    if (!take_until(&text, ' ', &name))
+    if (!text_take_until(&text, ' ', &name))
         return -EINVAL;
-    int result = parse_string(name, &line->name);
+    int result = text_string(name, &line->name);
     if (result == 0)
-        result = each_field(text, entry_field, line);
+        result = text_each_field(text, entry_field, line);
     if (result == 0)
         result = finish_entry(line);
     return result < 0 ? result : check_place(reader, line);
@@ -436,50 +313,20 @@ static int bad_line(struct snap_err *err, int64_t layer, uint64_t line, int code
     return damaged(err, layer, what);
 }
 
-static uint64_t count_lines(struct text text) {
-    uint64_t lines = 0;
-    for (size_t i = 0; i < text.size; i++)
-        lines += text.at[i] == '\n';
-    return lines;
-}
-
-/* The last line says how many come before it and what their digest is: checks that, and cuts it off. */
-static const char *check_end(struct text *whole) {
-    if (whole->size == 0 || whole->at[whole->size - 1] != '\n')
-        return "its end is missing";
-    const char *before = memrchr(whole->at, '\n', whole->size - 1);
-    if (!before)
-        return "its end is missing";
-    struct text body = { .at = whole->at, .size = (size_t)(before - whole->at) + 1 };
-    char end[96];
-    XXH128_canonical_t digest;
-    XXH128_canonicalFromHash(&digest, XXH3_128bits(body.at, body.size));
-    _buf_ struct buf hex = {0};
-    hex_encode(&hex, digest.digest, sizeof(digest.digest));
-    if (hex.failed)
-        return "there is not enough memory to check it";
-    snprintf(end, sizeof(end), "#end lines=%llu xxh128=%s\n", (unsigned long long)count_lines(body), hex.data);
-    if (!text_is((struct text){ .at = before + 1, .size = whole->size - body.size }, end))
-        return "its digest is not that of its lines";
-    /* without its last newline, so that no empty line follows */
-    *whole = (struct text){ .at = body.at, .size = body.size - 1 };
-    return NULL;
-}
-
 static int read_head(struct reader *reader, int64_t layer, struct snapshot **ret, struct snap_err *err) {
     struct text line = {0};
-    if (!take_until(&reader->rest, '\n', &line) || !text_begins(line, "#snapctl-manifest "))
+    if (!text_take_until(&reader->rest, '\n', &line) || !text_begins(line, "#snapctl-manifest "))
         return damaged(err, layer, "it does not begin like one");
     if (!text_is(line, "#snapctl-manifest 1"))
         return err_set(err, -EPROTONOSUPPORT, "the manifest of layer %lld was written by a newer snapctl", (long long)layer);
     reader->line = 2;
-    int result = take_until(&reader->rest, '\n', &line) ? read_snapshot(line, layer, ret) : -EINVAL;
+    int result = text_take_until(&reader->rest, '\n', &line) ? read_snapshot(line, layer, ret) : -EINVAL;
     return result < 0 ? bad_line(err, layer, reader->line, result) : 0;
 }
 
 static int read_entries(struct reader *reader, int64_t layer, manifest_fn fn, void *data, struct snap_err *err) {
     struct text text = {0};
-    while (take_until(&reader->rest, '\n', &text)) {
+    while (text_take_until(&reader->rest, '\n', &text)) {
         _cleanup_(entry_line_done) struct entry_line line = {0};
         reader->line++;
         int result = read_entry(reader, text, &line);
@@ -510,7 +357,7 @@ int manifest_read(struct store *store, int64_t layer, struct snapshot **ret, man
     _cleanup_(reader_done) struct reader reader = { .rest = { .at = text.data, .size = text.size }, .dirs = map_new() };
     if (!reader.dirs)
         return err_nomem(err);
-    const char *wrong = check_end(&reader.rest);
+    const char *wrong = text_end(&reader.rest);
     if (wrong)
         return damaged(err, layer, wrong);
     _snapshot_ struct snapshot *snapshot = NULL;

@@ -2,6 +2,7 @@
  * Finishes no operation, touches no project, and removes no layer that anything in the database names.
  * Killed at any point, it starts again and comes to the same end. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "db.h"
+#include "facts.h"
 #include "fs.h"
 #include "index.h"
 #include "live.h"
@@ -142,7 +143,7 @@ int store_recovery_needed(struct store *store, struct snap_err *err) {
         code = went_down(store, err);
     if (code == 0)
         code = store_fact(store, DROPPED, &dropped, err);
-    return code;
+    return code == 0 ? facts_pending(store, err) : code;
 }
 
 /* Leftovers. */
@@ -369,5 +370,7 @@ int store_recover(struct store *store, void (*told)(void *data, const char *text
         code = remove_unrecorded(store, &teller, err);
     if (code == 0)
         code = settle_unsynced(store, &teller, err);
-    return code < 0 ? code : remove_dropped(store, err);
+    if (code == 0)
+        code = remove_dropped(store, err);
+    return code < 0 ? code : facts_write(store, err);
 }
