@@ -350,13 +350,13 @@ static int after_xattr(struct apply *apply, const char *name, int r) {
 }
 
 /* The name under which the xattr is kept; -ERANGE: it does not fit. */
-static int stored_name(const struct apply *apply, const struct packed_xattr *xattr, char ret[XATTR_NAME_MAX + 1]) {
+static int stored_name(unsigned flags, const struct packed_xattr *xattr, char ret[XATTR_NAME_MAX + 1]) {
     char name[XATTR_NAME_MAX + 1];
     if (xattr->name_size > XATTR_NAME_MAX)
         return -ERANGE;
     memcpy(name, xattr->name, xattr->name_size);
     name[xattr->name_size] = '\0';
-    bool escape = apply->flags & META_STORE && strncmp(name, OVERLAY, strlen(OVERLAY)) == 0;
+    bool escape = flags & META_STORE && strncmp(name, OVERLAY, strlen(OVERLAY)) == 0;
     int size = escape ? snprintf(ret, XATTR_NAME_MAX + 1, OVERLAY "overlay.%s", name + strlen(OVERLAY))
                       : snprintf(ret, XATTR_NAME_MAX + 1, "%s", name);
     return size > XATTR_NAME_MAX ? -ERANGE : 0;
@@ -383,7 +383,7 @@ static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, 
     int more;
     while ((more = next_xattr(&reader, &xattr)) > 0) {
         char name[XATTR_NAME_MAX + 1];
-        int r = stored_name(apply, &xattr, name);
+        int r = stored_name(apply->flags, &xattr, name);
         if (r == 0 && !acls)
             buf_add(wanted, name, strlen(name) + 1);
         if (r == 0 && is_acl(name) != acls)
@@ -401,16 +401,16 @@ static int set_xattrs(struct apply *apply, struct xattr_value *list, bool acls, 
 }
 
 /* Labels that the system gives by itself are no extras, and neither is what makes the layer a layer. */
-static bool stays(const struct apply *apply, const char *name) {
+static bool stays(unsigned flags, const char *name) {
     return is_alias(name) || strcmp(name, "security.selinux") == 0 || strcmp(name, "security.evm") == 0
         || strcmp(name, "security.ima") == 0 || strncmp(name, "security.SMACK64", strlen("security.SMACK64")) == 0
-        || (apply->flags & META_STORE && meta_xattr_is_overlay(name));
+        || (flags & META_STORE && meta_xattr_is_overlay(name));
 }
 
 static int remove_extras(struct apply *apply, const struct xattr_value *list, const struct buf *wanted) {
     const struct xattr_value names = { .data = wanted->data, .size = wanted->size };
     for (const char *at = list->data; at < list->data + list->size; at += strlen(at) + 1) {
-        if (stays(apply, at) || is_listed(&names, at))
+        if (stays(apply->flags, at) || is_listed(&names, at))
             continue;
         int r = xattr_remove(&apply->inode, at);
         r = r == -ENODATA ? 0 : after_xattr(apply, at, r);
@@ -493,4 +493,85 @@ int meta_apply(int dirfd, const char *name, const struct meta *meta, unsigned fl
     if (ret_missing)
         *ret_missing = apply.missing;
     return 0;
+}
+
+/* Comparing with what was applied. */
+
+/* With more than this beside each other some may not have found room. */
+enum { XATTRS_SURELY_HELD = 1024 };
+
+static bool find_stored(const struct meta *stored, const char *name, struct packed_xattr *ret) {
+    struct bufread reader = xattr_reader(stored);
+    while (stored->xattrs_size && next_xattr(&reader, ret) > 0)
+        if (ret->name_size == strlen(name) && memcmp(ret->name, name, ret->name_size) == 0)
+            return true;
+    return false;
+}
+
+static bool is_surely_held(const struct meta *meta, const char *name) {
+    return strncmp(name, "user.", 5) == 0 && (S_ISREG(meta->mode) || S_ISDIR(meta->mode)) && meta->xattrs_size < XATTRS_SURELY_HELD;
+}
+
+static bool misses_xattrs(const struct meta *stored, const struct meta *meta) {
+    struct bufread reader = xattr_reader(meta);
+    struct packed_xattr xattr, found;
+    while (meta->xattrs_size && next_xattr(&reader, &xattr) > 0) {
+        char name[XATTR_NAME_MAX + 1];
+        if (stored_name(META_STORE, &xattr, name) < 0)
+            continue;
+        if (!find_stored(stored, name, &found)) {
+            if (is_surely_held(meta, name))
+                return true;
+        } else if (found.value_size != xattr.value_size || memcmp(found.value, xattr.value, xattr.value_size) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* By what namespaces hold beside these the system keeps accounts of its own. */
+static bool could_be_extra(const char *name) {
+    return strncmp(name, "user.", 5) == 0 || is_acl(name) || strcmp(name, "security.capability") == 0;
+}
+
+static bool is_wanted(const struct meta *meta, const char *stored) {
+    struct bufread reader = xattr_reader(meta);
+    struct packed_xattr xattr;
+    while (meta->xattrs_size && next_xattr(&reader, &xattr) > 0) {
+        char name[XATTR_NAME_MAX + 1];
+        if (stored_name(META_STORE, &xattr, name) == 0 && strcmp(name, stored) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool has_extra_xattrs(const struct meta *stored, const struct meta *meta) {
+    struct bufread reader = xattr_reader(stored);
+    struct packed_xattr xattr;
+    while (stored->xattrs_size && next_xattr(&reader, &xattr) > 0) {
+        char name[XATTR_NAME_MAX + 1];
+        snprintf(name, sizeof(name), "%.*s", (int)MIN(xattr.name_size, (size_t)XATTR_NAME_MAX), xattr.name);
+        if (could_be_extra(name) && !stays(META_STORE, name) && !is_wanted(meta, name))
+            return true;
+    }
+    return false;
+}
+
+/* A file system may keep whole seconds only. */
+static bool same_time(const struct timespec *stored, const struct timespec *wanted) {
+    return stored->tv_sec == wanted->tv_sec && (stored->tv_nsec == wanted->tv_nsec || stored->tv_nsec == 0);
+}
+
+unsigned meta_stored_differs(const struct meta *stored, const struct meta *meta) {
+    unsigned differs = 0;
+    mode_t bits = geteuid() == 0 ? 07777 : 07777 & ~(mode_t)S_ISGID;
+    if (!S_ISLNK(meta->mode) && (stored->mode ^ meta->mode) & bits)
+        differs |= SNAP_WHAT_MODE;
+    bool group = stored->gid == meta->gid || stored->gid == getegid() || geteuid() != 0;
+    if ((stored->uid != meta->uid && stored->uid != geteuid()) || !group)
+        differs |= SNAP_WHAT_OWNER;
+    if (misses_xattrs(stored, meta) || has_extra_xattrs(stored, meta))
+        differs |= SNAP_WHAT_XATTR;
+    if (!same_time(&stored->mtime, &meta->mtime))
+        differs |= SNAP_WHAT_TIME;
+    return differs;
 }

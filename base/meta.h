@@ -59,5 +59,9 @@ enum meta_apply {
  * An unprivileged caller may always write and list what it made itself: call it last. */
 int meta_apply(int dirfd, const char *name, const struct meta *meta, unsigned flags, unsigned *ret_missing);
 
+/* Of an inode in a layer: what is not as meta_apply with META_STORE leaves it (SNAP_WHAT_MODE, OWNER, XATTR, TIME). What a
+ * privilege or a file system may have refused then is no difference. */
+unsigned meta_stored_differs(const struct meta *stored, const struct meta *meta);
+
 /* The overlay's own and the project's xattr names. True: the xattr belongs to the layer format, not to the project. */
 bool meta_xattr_is_overlay(const char *name);

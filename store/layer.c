@@ -84,6 +84,10 @@ int layer_is_opaque(int dirfd) {
     return mark < 0 ? mark : mark == 'y';
 }
 
+int layer_has_marks(int dirfd) {
+    return fgetxattr(dirfd, XATTR_OPAQUE, NULL, 0) >= 0 || errno != EOPNOTSUPP;
+}
+
 int layer_set_redirect(int dirfd, const char *path) {
     return fsetxattr(dirfd, XATTR_REDIRECT, path, strlen(path), 0) < 0 ? -errno : 0;
 }
@@ -229,8 +233,7 @@ int stage_remove(struct stage *stage, struct dir *dir, const char *name) {
     return errno == EISDIR || errno == EPERM ? fs_remove_tree(at.fd, name) : -errno;
 }
 
-/* What the stored inode can be given: of the type it has, and still readable by us. The truth is in the manifest. */
-static struct meta storable(const struct meta *meta, mode_t stored) {
+struct meta layer_storable(const struct meta *meta, mode_t stored) {
     struct meta storable = *meta;
     storable.mode = (stored & S_IFMT) | (meta->mode & 07777);
     if (geteuid() != 0)
@@ -246,7 +249,7 @@ int stage_apply(struct stage *stage, struct dir *dir, const char *name, const st
     struct stat stat;
     if (fstatat(at.fd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
         return -errno;
-    struct meta wanted = storable(meta, stat.st_mode);
+    struct meta wanted = layer_storable(meta, stat.st_mode);
     return meta_apply(at.fd, name, &wanted, META_STORE, NULL);
 }
 
@@ -268,7 +271,7 @@ static int set_marks(int fd, bool opaque, bool has_xattr_whiteouts, const char *
 
 int stage_apply_open(struct stage *stage, int fd, const struct meta *meta) {
     (void)stage;
-    struct meta wanted = storable(meta, S_IFREG);
+    struct meta wanted = layer_storable(meta, S_IFREG);
     return meta_apply(fd, "", &wanted, META_STORE, NULL);
 }
 
@@ -276,7 +279,7 @@ static int finish_dir(int fd, const struct meta *meta, bool opaque, const char *
     int mark = opaque_mark(fd);
     if (mark < 0)
         return mark;
-    struct meta wanted = storable(meta, S_IFDIR);
+    struct meta wanted = layer_storable(meta, S_IFDIR);
     int result = meta_apply(fd, "", &wanted, META_STORE, NULL);
     return result < 0 ? result : set_marks(fd, opaque, mark == 'x', redirect);
 }

@@ -13,6 +13,9 @@ int layer_set_opaque(int dirfd);
 int layer_is_opaque(int dirfd);                               /* 1, 0 */
 int layer_set_redirect(int dirfd, const char *path);          /* absolute path in the layers below, "/a/b" */
 int layer_redirect(int dirfd, char **ret);                    /* 1 found, 0 none; the caller frees */
+int layer_has_marks(int dirfd);                               /* 1 = the file system can hold them, 0 = it has no xattrs */
+/* What an inode of type `stored` can be given: still readable by us. Borrows from `meta`. The truth is in the manifest. */
+struct meta layer_storable(const struct meta *meta, mode_t stored);
 
 /* "layer 3 is damaged: 'PATH' WHAT": -EUCLEAN, SNAP_FAILURE_DAMAGE, and the path. */
 int layer_damaged(struct snap_err *err, int64_t layer, const char *path, const char *what);
