@@ -56,9 +56,11 @@ DEFINE_CLEANUP(struct check *, check_close)
 
 /* The database by itself: pages, then references. Needs an open one. */
 int check_database(struct store *store, bool quick, damage_fn fn, void *data, struct snap_err *err);
+/* What the index says of itself, for when not all layers can say it. */
+int check_rows(struct store *store, damage_fn fn, void *data, struct snap_err *err);
 /* `apart` was built from the layers (rebuild.h): what the store's own index says otherwise. */
 int check_index(struct store *store, struct store *apart, damage_fn fn, void *data, struct snap_err *err);
-/* Whatever lies in the store and belongs to nothing, or is missing: layers, held, work. `layers`, ascending: those there are. */
+/* Whatever lies in the store and belongs to nothing. idle: no command is running that may have it in work/. */
 int check_folders(struct store *store, bool idle, damage_fn fn, void *data, struct snap_err *err);
 /* The numbers of all layers that the store's directory has, ascending; the caller frees. */
 int check_layers(struct store *store, int64_t **ret, size_t *ret_count, struct snap_err *err);

@@ -278,6 +278,34 @@ int db_create(int dirfd, const char *name, struct snap_err *err) {
     return code;
 }
 
+/* Nothing in it outlives the connection; what does not fit into memory goes to a temporary file of SQLite's. */
+int db_open_apart(struct store *store, struct db **ret, struct snap_err *err) {
+    _cleanup_(db_closep) struct db *db = calloc(1, sizeof(*db));
+    if (!db)
+        return err_nomem(err);
+    db->dirfd = store_fd(store);
+    db->wal.fd = -1;
+    int result = register_vfs();
+    if (result == SQLITE_OK)
+        result = sqlite3_open_v2("", &db->connection, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX
+                                 | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE, VFS_NAME);
+    if (result == SQLITE_OK)
+        result = sqlite3_exec(db->connection, "PRAGMA synchronous=OFF; PRAGMA journal_mode=OFF; PRAGMA cache_size=-65536;"
+                              "PRAGMA mmap_size=0", NULL, NULL, NULL);
+    if (result == SQLITE_OK)
+        result = sqlite3_exec(db->connection, schema_sql, NULL, NULL, NULL);
+    if (result != SQLITE_OK)
+        return translate(db->connection, store_path(store), result, err);
+    *ret = TAKE_PTR(db);
+    return 0;
+}
+
+int db_attach(struct store *apart, struct store *store, struct snap_err *err) {
+    char sql[96];
+    snprintf(sql, sizeof(sql), "ATTACH '/proc/self/fd/%d/store.db' AS stored", store_fd(store));
+    return db_exec(apart, sql, err);
+}
+
 sqlite3 *store_db(struct store *store) {
     return store_database(store)->connection;
 }

@@ -30,7 +30,7 @@ int index_add_content(struct store *store, const struct content *content, struct
 
 int index_add_object(struct store *store, const struct object *object, struct snap_err *err) {
     const struct meta *meta = &object->meta;
-    bool digested = S_ISREG(meta->mode) && !(object->flags & OBJECT_UNREAD);
+    bool digested = S_ISREG(meta->mode) && (!(object->flags & OBJECT_UNREAD) || object->flags & OBJECT_LOST);
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "INSERT INTO object(id, dir, mode, uid, gid, size, mtime_sec, mtime_nsec, rdev, flags, content,"
                     " target, xattrs, xxh128) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?, ?, ?)", "iiiiiiiiiiinbb",

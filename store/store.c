@@ -255,6 +255,20 @@ int store_open(const char *path, struct store **ret, struct snap_err *err) {
     return 0;
 }
 
+int store_open_apart(struct store *store, struct store **ret, struct snap_err *err) {
+    _cleanup_(store_closep) struct store *apart = new_store(store->path);
+    if (!apart)
+        return err_nomem(err);
+    apart->fd = fcntl(store->fd, F_DUPFD_CLOEXEC, 3);
+    int code = apart->fd < 0 ? err_path(err, -errno, store->path, "open the store") : open_folders(apart, err);
+    if (code == 0)
+        code = db_open_apart(apart, &apart->db, err);
+    if (code < 0)
+        return code;
+    *ret = TAKE_PTR(apart);
+    return 0;
+}
+
 /* What it holds. */
 
 struct db *store_database(const struct store *store) { return store->db; }

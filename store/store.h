@@ -17,6 +17,9 @@ int store_create(const char *path, struct snap_err *err);
 /* Opens an existing store; -ENOENT if there is none. A newer schema is refused, an older one migrated under the lock.
  * The directory must be ours (owner, mode 0700, no symlink), else -EPERM with a sentence. */
 int store_open(const char *path, struct store **ret, struct snap_err *err);
+/* The same directories with an index of its own, empty, which nobody else sees and which ends with it. Not locked;
+ * outlived by `store`. */
+int store_open_apart(struct store *store, struct store **ret, struct snap_err *err);
 struct store *store_close(struct store *store);          /* accepts NULL; gives the lock back */
 DEFINE_CLEANUP(struct store *, store_close)
 

@@ -1,0 +1,200 @@
+/* The index, built anew from layers. Reads no tree, writes nothing but the index that it is given.
+ *
+ * A manifest says what differs from the snapshot before: what is under a name now, what is gone. What was below a directory
+ * that is gone is not said: it goes with it, but for directories that the same manifest has elsewhere.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "rebuild.h"
+
+#include "check.h"
+#include "db.h"
+#include "sheet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct pending { int64_t *dirs; size_t count, room; };     /* directories that may be gone */
+
+struct apply {
+    struct store *into;
+    const struct sheet *sheet;
+    struct pending gone;
+    int64_t in;                /* the directory being emptied */
+    struct snap_err *err;
+};
+
+static int64_t number_of(const struct apply *apply) { return apply->sheet->snapshot->public.number; }
+static int64_t line_of(const struct apply *apply) { return apply->sheet->snapshot->line; }
+
+static int may_be_gone(struct apply *apply, int64_t dir) {
+    if (sheet_dir(apply->sheet, dir))
+        return 0;
+    if (MAKE_ROOM(apply->gone.dirs, apply->gone.count, apply->gone.room) < 0)
+        return err_nomem(apply->err);
+    apply->gone.dirs[apply->gone.count++] = dir;
+    return 0;
+}
+
+/* What stood under the name before: a directory that is not elsewhere now is gone. */
+static int leave(struct apply *apply, const struct sheet_entry *entry) {
+    _object_ struct object *before = NULL;
+    int r = index_lookup(apply->into, index_newest(line_of(apply)), entry->in, entry->name, &before, apply->err);
+    bool stays = r > 0 && !(entry->flags & MANIFEST_DELETED) && before->dir == entry->object.dir;
+    return r <= 0 || !object_is_dir(before) || stays ? MIN(r, 0) : may_be_gone(apply, before->dir);
+}
+
+static int has_row(struct store *store, const char *sql, int64_t id, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, sql, "i", id);
+    return r < 0 ? r : db_step(&row, err);
+}
+
+static int add_content(struct apply *apply, const struct sheet_entry *entry) {
+    const struct object *object = &entry->object;
+    int r = has_row(apply->into, "SELECT 1 FROM content WHERE id = ?", object->content, apply->err);
+    if (r != 0 || entry->content_layer)
+        return MIN(r, 0);
+    struct content content = { .id = object->content, .layer = apply->sheet->layer, .dir = entry->in, .name = entry->name,
+                               .size = object->meta.size, .digest = object->digest };
+    return index_add_content(apply->into, &content, apply->err);
+}
+
+/* An object is written by the first manifest that names it. */
+static int add_object(struct apply *apply, const struct sheet_entry *entry) {
+    int r = has_row(apply->into, "SELECT 1 FROM object WHERE id = ?", entry->object.id, apply->err);
+    if (r != 0)
+        return MIN(r, 0);
+    struct object object = entry->object;        /* borrowed */
+    if (object.content && sheet_is_lost(apply->sheet, object.content))
+        object.flags |= OBJECT_UNREAD | OBJECT_LOST;
+    r = object.content ? add_content(apply, entry) : 0;
+    return r < 0 ? r : index_add_object(apply->into, &object, apply->err);
+}
+
+static int apply_entry(struct apply *apply, const struct sheet_entry *entry) {
+    if (entry->flags & MANIFEST_CONTEXT)
+        return 0;
+    int r = leave(apply, entry);
+    if (r < 0)
+        return r;
+    if (entry->flags & MANIFEST_DELETED)
+        return index_died(apply->into, line_of(apply), number_of(apply), entry->in, entry->name, apply->err);
+    if ((r = add_object(apply, entry)) < 0)
+        return r;
+    return index_born(apply->into, line_of(apply), number_of(apply), entry->in, entry->name, &entry->object, apply->err);
+}
+
+static int empty_entry(void *data, const char *name, const struct object *object) {
+    struct apply *apply = data;
+    int r = index_died(apply->into, line_of(apply), number_of(apply), apply->in, name, apply->err);
+    return r < 0 || !object_is_dir(object) ? r : may_be_gone(apply, object->dir);
+}
+
+static int empty_dirs(struct apply *apply) {
+    while (apply->gone.count) {
+        apply->in = apply->gone.dirs[--apply->gone.count];
+        int r = index_list(apply->into, index_newest(line_of(apply)), apply->in, empty_entry, apply, apply->err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The snapshot's row: the manifest's, with what changed since. */
+
+static int add_snapshot(struct store *into, const struct sheet *sheet, struct rebuilt *rebuilt, struct snap_err *err) {
+    struct snapshot snapshot = *sheet->snapshot;         /* its strings are borrowed */
+    if (sheet->facts.has_snapshot) {
+        snapshot.flags = sheet->facts.flags;
+        snapshot.public.name = sheet->facts.name ? sheet->facts.name : "";
+    }
+    snapshot.flags &= ~(unsigned)SNAPSHOT_UNSYNCED;      /* whoever uses what is built here flushes it */
+    int r = index_add_snapshot(into, &snapshot, err);
+    if (r != -EEXIST)
+        return r;
+    rebuilt->names_lost++;
+    snapshot.public.name = "";
+    return index_add_snapshot(into, &snapshot, err);
+}
+
+static int add_line(struct store *into, int64_t line, struct snap_err *err) {
+    return db_run(into, err, "INSERT OR IGNORE INTO line(id) VALUES (?)", "i", line);
+}
+
+static int apply_sheet(struct store *into, const struct sheet *sheet, struct rebuilt *rebuilt, struct snap_err *err) {
+    struct apply apply = { .into = into, .sheet = sheet, .err = err };
+    int r = add_line(into, sheet->snapshot->line, err);
+    for (size_t i = 0; i < sheet->count && r >= 0; i++)
+        r = apply_entry(&apply, sheet->entries[i]);
+    if (r >= 0)
+        r = empty_dirs(&apply);
+    free(apply.gone.dirs);
+    return r < 0 ? r : add_snapshot(into, sheet, rebuilt, err);
+}
+
+/* Facts that are damaged say nothing; whoever checks the layer tells. */
+static int read_facts(struct store *store, struct sheet *sheet, struct snap_err *err) {
+    struct snap_err why = {0};
+    int r = facts_read(store, sheet->layer, &sheet->facts, &why);
+    if (r < 0 && r != -EUCLEAN && err)
+        *err = why;
+    return r == -EUCLEAN ? 0 : MIN(r, 0);
+}
+
+static int apply_layer(struct store *store, struct store *into, int64_t layer, struct rebuilt *rebuilt, struct snap_err *err) {
+    struct snap_err why = {0};
+    _sheet_ struct sheet *sheet = NULL;
+    int r = sheet_read(store, layer, &sheet, &why);
+    if (r == -EUCLEAN || r == -ENOENT || r == -EISDIR || r == -ELOOP || r == -EIO || r == -ENOTDIR) {
+        rebuilt->skipped++;
+        return 0;
+    }
+    if (r < 0) {
+        if (err)
+            *err = why;
+        return r;
+    }
+    rebuilt->layers++;
+    if ((r = read_facts(store, sheet, err)) < 0)
+        return r;
+    return apply_sheet(into, sheet, rebuilt, err);
+}
+
+/* Numbers are never given twice, also those of snapshots that are gone. */
+static int set_next(struct store *into, int64_t highest, struct snap_err *err) {
+    int r = db_run(into, err, "DELETE FROM sqlite_sequence WHERE name = 'snapshot'", "");
+    if (r < 0 || !highest)
+        return r;
+    return db_run(into, err, "INSERT INTO sqlite_sequence(name, seq) VALUES ('snapshot', ?)", "i", highest);
+}
+
+static int apply_all(struct store *store, struct store *into, int64_t last, const volatile sig_atomic_t *cancel, struct rebuilt *ret,
+                     struct snap_err *err) {
+    _free_ int64_t *layers = NULL;
+    size_t count = 0;
+    int r = check_layers(store, &layers, &count, err);
+    for (size_t i = 0; i < count && r >= 0 && layers[i] <= last; i++) {
+        if (cancel && *cancel) {
+            err_set(err, -ECANCELED, "interrupted");
+            return err ? err_failure(err, SNAP_FAILURE_INTERRUPTED) : -ECANCELED;
+        }
+        ret->highest = layers[i];
+        r = apply_layer(store, into, layers[i], ret, err);
+    }
+    return r < 0 ? r : set_next(into, ret->highest, err);
+}
+
+int rebuild_index(struct store *store, struct store *into, int64_t last, const volatile sig_atomic_t *cancel, struct rebuilt *ret,
+                  struct snap_err *err) {
+    struct rebuilt rebuilt = {0};
+    int r = db_begin(into, err);
+    if (r < 0)
+        return r;
+    r = apply_all(store, into, last, cancel, &rebuilt, err);
+    if (r < 0) {
+        db_rollback(into);
+        return r;
+    }
+    if ((r = db_commit(into, false, err)) == 0)
+        *ret = rebuilt;
+    return r;
+}
