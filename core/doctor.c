@@ -177,7 +177,7 @@ static void tell_place(struct doctor *doctor, const struct located *found, int r
 /* Leaves found->store open if it can be used. */
 static void look_at_store(struct doctor *doctor, struct located *found, int root) {
     struct snap_err err = {0};
-    int result = found->store ? 0 : init_open_store(&found->row, &found->store, &err);
+    int result = found->store ? 0 : init_open_store(SNAP_OPEN_READ, &found->row, &found->store, &err);
     if (result == 0)
         result = is_readable(found->store, &err);
     if (result < 0) {
@@ -212,7 +212,7 @@ int snap_doctor(const struct snap_env *env, snap_finding_fn fn, void *data, stru
     _located_ struct located found = {0};
     struct snap_err why = {0};
     struct doctor doctor = { .fn = fn, .data = data };
-    int result = search_begin(env, &search, err);
+    int result = search_begin(env, SNAP_OPEN_READ, &search, err);
     if (result < 0)
         return result;
     if (search_up(&search, &found, &why) < 0)

@@ -218,16 +218,16 @@ static int attach(const struct search *search, struct located *found, unsigned f
     if (result == 0)
         result = open_root(project, found, err);
     if (result == 0 && !found->store)
-        result = init_open_store(&found->row, &found->store, err);
+        result = init_open_store(search->flags, &found->row, &found->store, err);
     if (result < 0)
         return result;
     project->store = TAKE_PTR(found->store);
     if ((result = place_store(project, err)) < 0 || (result = lock_to_write(project, err)) < 0)
         return result;
-    if (found->how == REGISTRY_MOVED)
+    if (found->how == REGISTRY_MOVED && !store_damage(project->store))
         follow(project, search, found);
-    result = recover(project, err);
-    if (result < 0)
+    result = store_damage(project->store) ? 0 : recover(project, err);
+    if (result < 0 && !(flags & SNAP_OPEN_DAMAGED && err->failure == SNAP_FAILURE_DAMAGE))
         return result;
     *ret = TAKE_PTR(project);
     return 0;
@@ -253,7 +253,7 @@ int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_pr
     _search_ struct search search = {0};
     _located_ struct located found = {0};
     bool create = (flags & SNAP_OPEN_WRITE) && (flags & SNAP_OPEN_CREATE);
-    int result = search_begin(env, &search, err);
+    int result = search_begin(env, flags, &search, err);
     if (result == 0)
         result = search_up(&search, &found, err);
     if (result < 0)
@@ -295,7 +295,7 @@ int snap_project_init(const struct snap_env *env, unsigned flags, struct snap_pr
     struct snap_err *err = ERR_OR_SPACE(error);
     _search_ struct search search = {0};
     _located_ struct located found = {0};
-    int result = search_begin(env, &search, err);
+    int result = search_begin(env, SNAP_OPEN_WRITE, &search, err);
     if (result < 0)
         return result;
     int made = flags & SNAP_INIT_ADOPT ? adopt(&search, &found, err) : init_make(&search, flags, false, &found, err);

@@ -82,8 +82,8 @@ static int check_store(const struct search *search, struct snap_err *err) {
     return err_failure(err, SNAP_FAILURE_USAGE);
 }
 
-int search_begin(const struct snap_env *env, struct search *ret, struct snap_err *err) {
-    _search_ struct search search = { .env = env };
+int search_begin(const struct snap_env *env, unsigned flags, struct search *ret, struct snap_err *err) {
+    _search_ struct search search = { .env = env, .flags = flags };
     int result = look_at_dir(&search, err);
     if (result == 0 && env->store)
         result = absolute_store(env->store, &search.store, err);
@@ -100,6 +100,12 @@ int search_begin(const struct snap_env *env, struct search *ret, struct snap_err
     return 0;
 }
 
+int search_open_store(unsigned flags, const char *path, struct store **ret, struct snap_err *err) {
+    if (!(flags & SNAP_OPEN_DAMAGED))
+        return store_open(path, ret, err);
+    return store_open_damaged(path, flags & SNAP_OPEN_WRITE, ret, err);
+}
+
 /* An explicit store says itself whose it is. */
 
 static int read_facts(struct located *found, struct snap_err *err) {
@@ -110,6 +116,16 @@ static int read_facts(struct located *found, struct snap_err *err) {
         return 1;
     free(TAKE_PTR(found->row.path));         /* cut short before both were written: nobody's yet */
     return result;
+}
+
+/* A store that cannot say it: the registry knows, else it is this directory's. */
+static int guess_facts(const struct search *search, struct located *found, struct snap_err *err) {
+    int result = search->state ? registry_find_store(search->state, search->store, &found->row, err) : 0;
+    if (result != 0)
+        return result;
+    found->row.path = strdup(search->dir);
+    found->row.identity = strdup(search->identity);
+    return found->row.path && found->row.identity ? 1 : err_nomem(err);
 }
 
 static int match_facts(const struct search *search, bool here, struct located *found, struct snap_err *err) {
@@ -126,16 +142,15 @@ static int match_facts(const struct search *search, bool here, struct located *f
 
 static int ask_store(const struct search *search, bool here, struct located *ret, struct snap_err *err) {
     _located_ struct located found = {0};
-    int result = store_open(search->store, &found.store, err);
+    int result = search_open_store(search->flags, search->store, &found.store, err);
     if (result == -ENOENT) {
         *ret = (struct located){0};
         return 0;
     }
-    found.row.store = strdup(search->store);
-    if (result == 0 && !found.row.store)
-        result = err_nomem(err);
     if (result == 0)
-        result = read_facts(&found, err);
+        result = store_damage(found.store) ? guess_facts(search, &found, err) : read_facts(&found, err);
+    if (result >= 0 && !found.row.store && !(found.row.store = strdup(search->store)))
+        result = err_nomem(err);
     if (result > 0)
         result = match_facts(search, here, &found, err);
     if (result < 0)

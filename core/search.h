@@ -11,10 +11,13 @@ struct search {
     char *store;                          /* env->store, absolute; NULL = not given */
     char *state;                          /* directory of our registry; NULL = we have none */
     uid_t owner;                          /* of dir */
+    unsigned flags;                       /* enum snap_open: with DAMAGED also a store whose database cannot be used */
 };
 void search_done(struct search *search);
 #define _search_ _cleanup_(search_done)
-int search_begin(const struct snap_env *env, struct search *ret, struct snap_err *err);
+int search_begin(const struct snap_env *env, unsigned flags, struct search *ret, struct snap_err *err);
+/* store_open, or store_open_damaged if that is wanted. */
+int search_open_store(unsigned flags, const char *path, struct store **ret, struct snap_err *err);
 
 struct located {
     enum registry_found how;
@@ -46,4 +49,4 @@ int init_adopt(const struct search *search, struct located *found, struct snap_e
 /* The project was moved to found->root: store and registry follow. Needs the store's lock. */
 int init_follow(const struct search *search, struct located *found, struct snap_err *err);
 /* The store of a row; one that is missing is a failure that says what to do. */
-int init_open_store(const struct registration *row, struct store **ret, struct snap_err *err);
+int init_open_store(unsigned flags, const struct registration *row, struct store **ret, struct snap_err *err);

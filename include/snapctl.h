@@ -82,6 +82,7 @@ enum snap_open {
     SNAP_OPEN_READ = 0,        /* never waits for writers; repairs an interrupted command if nobody holds the lock */
     SNAP_OPEN_WRITE = 1,       /* holds the store's lock until close */
     SNAP_OPEN_CREATE = 2,      /* with WRITE: register the directory if no project is found */
+    SNAP_OPEN_DAMAGED = 4,     /* also a store whose database is damaged or missing: for snap_verify alone */
 };
 
 enum snap_init {
@@ -291,6 +292,39 @@ struct snap_export_result {
  * when it is whole and flushed. The same snapshot gives the same bytes. -EPIPE: whoever was to read it has gone. */
 SNAP_API int snap_export(struct snap_project *project, const struct snap_export_options *options,
                          struct snap_export_result *ret, struct snap_err *err);
+
+/* Verifying. */
+
+enum snap_outcome {            /* what became of a damage */
+    SNAP_OUTCOME_FOUND = 0,
+    SNAP_OUTCOME_REPAIRED,
+    SNAP_OUTCOME_ASIDE,        /* moved to lost+found in the store */
+    SNAP_OUTCOME_LOST,         /* there is no whole copy: said from now on wherever it is shown */
+};
+struct snap_damage {
+    const char *kind;          /* database index layer manifest facts content missing type metadata mark link foreign leftover lost */
+    const char *text;          /* what is wrong */
+    const char *file;          /* in the store; NULL = nowhere alone */
+    const char *path;          /* of the project, where snapshots show it; NULL = not under one path */
+    const int64_t *snapshots;  /* that show it there, ascending; those that are removed and not yet freed, too */
+    size_t snapshot_count;
+    enum snap_outcome outcome;
+};
+typedef int (*snap_damage_fn)(void *data, const struct snap_damage *damage);
+struct snap_verify_options {
+    const char *spec;          /* only what this snapshot shows; NULL = the whole store */
+    bool quick;                /* read no content */
+    bool repair;               /* needs SNAP_OPEN_WRITE */
+};
+struct snap_verify_result {
+    uint64_t layers, files, bytes;     /* looked at; files and bytes: read */
+    uint64_t damaged;          /* findings, what was lost before included */
+    uint64_t repaired, lost;
+    double seconds;
+};
+/* Damage is no failure: it is in *ret. */
+SNAP_API int snap_verify(struct snap_project *project, const struct snap_verify_options *options,
+                         snap_damage_fn fn, void *data, struct snap_verify_result *ret, struct snap_err *err);
 
 /* The machine. */
 

@@ -64,3 +64,18 @@ int check_index(struct store *store, struct store *apart, damage_fn fn, void *da
 int check_folders(struct store *store, bool idle, damage_fn fn, void *data, struct snap_err *err);
 /* The numbers of all layers that the store's directory has, ascending; the caller frees. */
 int check_layers(struct store *store, int64_t **ret, size_t *ret_count, struct snap_err *err);
+
+/* Who shows it. `contents`: content -> value, `objects`: object -> value; those of the contents are added to it.
+ * Each entry of such an object is given with its value; > 0 from fn ends nothing. */
+struct shown { int64_t line, dir; const char *name; int64_t born, died; };
+typedef int (*shown_fn)(void *data, void *value, const struct shown *shown);
+int check_shown(struct store *index, const struct map *contents, struct map *objects, shown_fn fn, void *data, struct snap_err *err);
+/* The path of (dir, name) at a snapshot, and the first snapshot at which it may be another; 0 = it has none. */
+int check_path(struct store *index, struct point at, int64_t dir, const char *name, struct buf *ret, int64_t *ret_until, struct snap_err *err);
+/* The contents that the index has in a layer; only: NULL = all. */
+typedef int (*content_fn)(void *data, const struct content *content);
+int check_contents(struct store *index, int64_t layer, const struct map *only, content_fn fn, void *data, struct snap_err *err);
+/* The numbers of a line's snapshots, ascending; the caller frees. */
+int check_numbers(struct store *index, int64_t line, int64_t **ret, size_t *ret_count, struct snap_err *err);
+/* The layers that the index needs, ascending; the caller frees. */
+int check_named_layers(struct store *index, int64_t **ret, size_t *ret_count, struct snap_err *err);

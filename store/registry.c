@@ -197,6 +197,15 @@ int registry_find(const char *state, const char *path, const char *identity, str
     return result < 0 ? result : (int)found;
 }
 
+int registry_find_store(const char *state, const char *store, struct registration *ret, struct snap_err *err) {
+    _registry_ struct registry registry = {0};
+    int result = load(state, &registry, err);
+    for (size_t i = 0; i < registry.count && result == 0; i++)
+        if (strcmp(registry.rows[i].store, store) == 0)
+            result = copy_row(&registry.rows[i], ret, err) < 0 ? -ENOMEM : 1;
+    return result;
+}
+
 /* An ancestor that cannot be opened or told apart is passed by: nothing of it can be known. */
 static enum registry_found match_dir(const struct registry *registry, const char *path, const struct registration **ret) {
     _free_ char *identity = NULL;

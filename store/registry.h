@@ -19,6 +19,8 @@ struct registration { char *path, *identity, *store; };
 void registration_done(struct registration *registration);
 /* Returns enum registry_found and the row, or a negative errno. */
 int registry_find(const char *state, const char *path, const char *identity, struct registration *ret, struct snap_err *err);
+/* The row of a store: 0 absent, 1 found. */
+int registry_find_store(const char *state, const char *store, struct registration *ret, struct snap_err *err);
 /* Replaces the row of the same store, and of the same directory. */
 int registry_put(const char *state, const struct registration *registration, struct snap_err *err);
 /* For finding and putting as one step: a descriptor that holds the registry's lock until it is closed; makes STATE. */

@@ -17,6 +17,7 @@ struct store {
     char *path;
     int fd, folders[FOLDERS], lock;
     struct db *db;
+    char *damage;              /* why there is no database; NULL = there is */
     bool in_transaction;
 };
 
@@ -51,6 +52,7 @@ struct store *store_close(struct store *store) {
     for (int i = 0; i < FOLDERS; i++)
         fd_close(store->folders[i]);
     fd_close(store->fd);
+    free(store->damage);
     free(store->path);
     free(store);
     return NULL;
@@ -255,6 +257,46 @@ int store_open(const char *path, struct store **ret, struct snap_err *err) {
     return 0;
 }
 
+/* What a damaged database is is known by the failure; everything else is no damage and stays one. */
+static int open_or_do_without(struct store *store, struct snap_err *err) {
+    struct snap_err why = {0};
+    int code = check_there(store, &why);
+    if (code == 0)
+        code = open_database(store, &why);
+    if (code == 0)
+        return 0;
+    if (code != -ENOENT && why.failure != SNAP_FAILURE_DAMAGE) {
+        if (err)
+            *err = why;
+        return code;
+    }
+    store->db = db_close(store->db);
+    store->damage = strdup(code == -ENOENT ? "is missing" : why.message);
+    return store->damage ? 0 : err_nomem(err);
+}
+
+static bool has_layers(const struct store *store) {
+    return faccessat(store->fd, folder_names[LAYERS], F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int store_open_damaged(const char *path, bool make, struct store **ret, struct snap_err *err) {
+    _cleanup_(store_closep) struct store *store = new_store(path);
+    if (!store)
+        return err_nomem(err);
+    int code = store->fd = open_directory(store->path, err);
+    if (code < 0 || (code = check_ours(store->fd, store->path, err)) < 0)
+        return code;
+    if (!has_layers(store) && (code = check_there(store, err)) < 0)      /* neither: no store at all */
+        return code;
+    if ((make && (code = make_folders(store->fd, store->path, err)) < 0) || (code = open_folders(store, err)) < 0 ||
+        (code = open_or_do_without(store, err)) < 0)
+        return code;
+    *ret = TAKE_PTR(store);
+    return 0;
+}
+
+const char *store_damage(const struct store *store) { return store->damage; }
+
 int store_open_apart(struct store *store, struct store **ret, struct snap_err *err) {
     _cleanup_(store_closep) struct store *apart = new_store(store->path);
     if (!apart)
@@ -283,6 +325,21 @@ int store_lock(struct store *store, enum store_lock how, const char *command, co
     if (store_locked(store))
         return 0;
     return lock_take(store_run_fd(store), how, command, cancel, &store->lock, err);
+}
+
+bool store_is_idle(struct store *store) {
+    if (store_locked(store))
+        return false;
+    int lock = -1;
+    bool idle = lock_take(store_run_fd(store), STORE_LOCK_TRY, "snapctl", NULL, &lock, NULL) == 0;
+    lock_give(lock);
+    return idle;
+}
+
+int64_t store_version(struct store *store) {
+    _statement_ struct db_statement row = {0};
+    int code = db_bind(&row, store, NULL, "PRAGMA data_version", "");
+    return code == 0 && db_step(&row, NULL) > 0 ? db_int(&row, 0) : -1;
 }
 
 /* Transactions. */

@@ -20,6 +20,10 @@ int store_open(const char *path, struct store **ret, struct snap_err *err);
 /* The same directories with an index of its own, empty, which nobody else sees and which ends with it. Not locked;
  * outlived by `store`. */
 int store_open_apart(struct store *store, struct store **ret, struct snap_err *err);
+/* The same as store_open, but a database that is missing or damaged is no failure: then there is none, store_damage says why, and
+ * nothing that asks it may be called. With `make`, folders that are missing are made. */
+int store_open_damaged(const char *path, bool make, struct store **ret, struct snap_err *err);
+const char *store_damage(const struct store *store);     /* NULL: it has a database */
 struct store *store_close(struct store *store);          /* accepts NULL; gives the lock back */
 DEFINE_CLEANUP(struct store *, store_close)
 
@@ -28,6 +32,8 @@ enum store_lock { STORE_LOCK_TRY = 0, STORE_LOCK_WAIT = 1 };
  * once *cancel is set. `command` is written into the lock file for the next one who fails. */
 int store_lock(struct store *store, enum store_lock how, const char *command, const volatile sig_atomic_t *cancel, struct snap_err *err);
 bool store_locked(const struct store *store);            /* by us */
+bool store_is_idle(struct store *store);                 /* nobody holds the lock now */
+int64_t store_version(struct store *store);              /* differs once another command has committed */
 
 const char *store_path(const struct store *store);
 int store_fd(const struct store *store);                 /* descriptors of the directory and its folders; borrowed */
