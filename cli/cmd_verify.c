@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 struct verify_options { bool quick; };
 
@@ -63,7 +64,6 @@ static void show_text(struct out *out, const struct snap_damage *damage) {
     }
     out_path(out, damage->text);
     out_text(out, "\n");
-    show_where(out, damage);
 }
 
 static int show_json(struct call *call, const struct snap_damage *damage) {
@@ -80,12 +80,26 @@ static int show_json(struct call *call, const struct snap_damage *damage) {
     return json_print(&call->out, object);
 }
 
+/* A damage that shows under several paths comes once for each, one after the other. */
+struct shower { struct call *call; char last[8192]; };
+
+static bool is_same(struct shower *shower, const struct snap_damage *damage) {
+    char now[sizeof(shower->last)];
+    (void)snprintf(now, sizeof(now), "%s: %s", damage->file ? damage->file : "", damage->text);
+    bool same = damage->snapshot_count && strcmp(now, shower->last) == 0;
+    memcpy(shower->last, now, sizeof(now));
+    return same;
+}
+
 static int show(void *data, const struct snap_damage *damage) {
-    struct call *call = data;
-    if (call->globals.json)
-        return show_json(call, damage);
-    show_text(&call->out, damage);
-    return out_check(&call->out);
+    struct shower *shower = data;
+    struct out *out = &shower->call->out;
+    if (shower->call->globals.json)
+        return show_json(shower->call, damage);
+    if (!is_same(shower, damage))
+        show_text(out, damage);
+    show_where(out, damage);
+    return out_check(out);
 }
 
 static void show_end(struct call *call, const struct snap_verify_result *result) {
@@ -115,7 +129,8 @@ static int run(struct call *call, struct snap_err *err) {
     const struct verify_options *given = call->options;
     struct snap_verify_options wanted = { .spec = call->words[0], .quick = given->quick };
     struct snap_verify_result result = {0};
-    int r = snap_verify(call->project, &wanted, show, call, &result, err);
+    struct shower shower = { .call = call };
+    int r = snap_verify(call->project, &wanted, show, &shower, &result, err);
     if (r < 0)
         return r;
     if (call->globals.json)

@@ -28,8 +28,9 @@ static int each_word(struct store *store, const struct teller *teller, const cha
     int result = sqlite3_prepare_v2(store_db(store), sql, -1, &statement, NULL), r = 0;
     while (result == SQLITE_OK && r == 0 && (result = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *word = (const char *)sqlite3_column_text(statement, 0);
+        const char *said = word ? strchr(word, '\n') : NULL;      /* behind a heading */
         if (!good || !word || strcmp(word, good) != 0)
-            r = tell_database(teller, word ? word : "a row refers to none");
+            r = tell_database(teller, said ? said + 1 : word ? word : "a row refers to none");
         result = SQLITE_OK;
     }
     sqlite3_finalize(statement);

@@ -403,8 +403,18 @@ static bool undo_restore(struct model *model) {
     return remove_tree(AT_FDCWD, dest) == 0;
 }
 
+/* What nobody touched is whole, and the layers alone say what the index says. */
+static bool look_verify(struct model *model) {
+    _run_ struct run run = {0};
+    model_run(model, &run, "verify", rng_percent(&model->rng, 50) ? "--quick" : NULL, NULL);
+    model->checks++;
+    return run.code == 0 || model_fail(model, &run, "verify finds damage where there is none");
+}
+
 static bool look(struct model *model) {
-    static bool (*const ways[])(struct model *) = { look_restore, look_restore, look_list, look_diff, look_status, look_cat };
+    static bool (*const ways[])(struct model *) = {
+        look_restore, look_restore, look_list, look_diff, look_status, look_cat, look_verify,
+    };
     return rng_pick(&model->rng, ways)(model);
 }
 
@@ -442,7 +452,7 @@ static bool play(struct model *model, uint64_t steps) {
             return false;
     }
     mutate_let_go(&model->mutator);
-    return everything_still_equals(model);
+    return everything_still_equals(model) && look_verify(model);
 }
 
 /* Cases: a seed and a user, each in a process of its own. */
