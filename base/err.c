@@ -120,7 +120,7 @@ int err_damage(struct snap_err *err, const char *format, ...) {
     int code = set(err, -EUCLEAN, format, args);
     va_end(args);
     (void)err_failure(err, SNAP_FAILURE_DAMAGE);
-    (void)err_hint(err, "snapctl verify says what is affected; snapctl verify --repair mends what can be mended, best on a copy of the store");
+    (void)err_hint(err, "snapctl verify says what is affected; copy the whole store before anything else is tried");
     return code;
 }
 

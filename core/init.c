@@ -125,12 +125,6 @@ static bool is_missing(const char *store) {
     return fd < 0 || (faccessat(fd, "store.db", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
 }
 
-static int only_database_is_missing(const struct registration *row, struct snap_err *err) {
-    err_set(err, -ENOENT, "the store '%s' of the project '%s' has no database", row->store, row->path);
-    err_hint(err, "snapctl verify --repair makes it anew from the layers that are there");
-    return err_failure(err, SNAP_FAILURE_DAMAGE);
-}
-
 static bool has_layers(const char *store) {
     _close_ int fd = open(store, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd >= 0 && faccessat(fd, "layers", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
@@ -141,7 +135,7 @@ int init_open_store(unsigned flags, const struct registration *row, struct store
     if (result != -ENOENT)
         return result;
     if (has_layers(row->store))
-        return only_database_is_missing(row, err);
+        return err_damage(err, "the store '%s' of the project '%s' has no database", row->store, row->path);
     err_set(err, -ENOENT, "the store '%s' of the project '%s' is missing", row->store, row->path);
     err_hint(err, "mount or move it back; if it is gone for good, snapctl init --force begins anew");
     return err_failure(err, SNAP_FAILURE_NO_PROJECT);

@@ -217,6 +217,20 @@ static int check_the_index(struct verify *verify, struct snap_err *err) {
 
 /* All of it. */
 
+/* Nobody is building one: it belongs to no snapshot, and the next one's number is free. */
+static int surplus_layers(struct verify *verify, struct snap_err *err) {
+    for (size_t i = 0; i < verify->layers_count; i++) {
+        char file[48];
+        if (verify->layers[i] <= verify->last)
+            continue;
+        snprintf(file, sizeof(file), "layers/%" PRId64, verify->layers[i]);
+        int r = find(verify, &(struct damage){ .kind = DAMAGE_FOREIGN, .file = file, .text = "belongs to no snapshot" }, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 int verify_all(struct verify *verify, struct snap_err *err) {
     struct store *store = verify->project->store;
     verify->manifests_whole = true;
@@ -234,9 +248,10 @@ int verify_all(struct verify *verify, struct snap_err *err) {
         r = check_all_layers(verify, verify->layers, verify->layers_count, err);
     if (r == 0)
         r = check_the_index(verify, err);
-    if (r == 0)
-        r = unlisted(check_folders(store, store_locked(store) || store_is_idle(store), findings_add, &verify->findings, err), err);
-    return r;
+    bool idle = store_locked(store) || store_is_idle(store);
+    if (r == 0 && idle)
+        r = surplus_layers(verify, err);
+    return r < 0 ? r : unlisted(check_folders(store, idle, findings_add, &verify->findings, err), err);
 }
 
 /* What one snapshot shows. */

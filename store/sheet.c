@@ -89,8 +89,8 @@ static int add(void *data, const struct manifest_entry *from) {
     }
     struct sheet_dir *in = entry->in ? sheet_dir(sheet, entry->in) : NULL;
     if (in) {
-        entry->next = in->first;
-        in->first = entry;
+        *(in->last ? &in->last->next : &in->first) = entry;
+        in->last = entry;
     }
     sheet->entries[sheet->count++] = TAKE_PTR(entry);
     return 0;

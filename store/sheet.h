@@ -15,7 +15,7 @@ struct sheet_entry {
     struct sheet_entry *next;             /* in the same directory */
 };
 struct sheet_dir {
-    struct sheet_entry *self, *first;     /* first: of what is in it */
+    struct sheet_entry *self, *first, *last;      /* first, last: of what is in it */
     struct dir *node;                     /* for whoever opens the tree; NULL until then */
 };
 struct sheet {
