@@ -6,7 +6,11 @@
 #include <archive_entry.h>
 
 #define ARCHIVE_FUNCTIONS(X) \
-    X(archive_errno) X(archive_error_string) \
+    X(archive_errno) X(archive_error_string) X(archive_set_error) \
+    X(archive_read_new) X(archive_read_free) X(archive_read_open) X(archive_read_next_header) X(archive_read_data_block) \
+    X(archive_read_support_format_raw) X(archive_read_support_filter_bzip2) X(archive_read_support_filter_compress) \
+    X(archive_read_support_filter_lz4) X(archive_read_support_filter_lzip) \
+    X(archive_read_support_filter_lzma) X(archive_read_support_filter_xz) X(archive_read_support_filter_zstd) \
     X(archive_write_new) X(archive_write_free) X(archive_write_open) X(archive_write_close) \
     X(archive_write_set_format_raw) X(archive_write_set_bytes_per_block) X(archive_write_set_bytes_in_last_block) \
     X(archive_write_add_filter_gzip) X(archive_write_add_filter_xz) X(archive_write_add_filter_zstd) \

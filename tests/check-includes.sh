@@ -23,6 +23,7 @@ libraries=(
     "archive.h store/archive*"
     "archive_entry.h store/archive*"
     "nettle/* store/sha256*"
+    "zlib.h store/archive_read*"
     "fuse*.h core/mount/*"
     "fuse3/* core/mount/*"
     "inotifytools/* watcher/*"
