@@ -3,6 +3,7 @@
  * before the index speaks of it. Cost: what differs, and the directories that lead to it.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fs.h"
+#include "graft.h"
 #include "manifest.h"
 #include "seal.h"
 #include <fcntl.h>
@@ -434,7 +435,7 @@ static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err) {
     for (;;) {
         kill.dir = dir;
         r = index_list(seal->scan->store, index_newest(seal->line), dir, kill_entry, &kill, err);
-        if (r >= 0)
+        if (r >= 0 && !seal->scan->foreign)
             r = live_remove_dir(seal->scan->store, dir, err);
         if (r < 0 || !kill.count)
             break;
@@ -559,6 +560,8 @@ int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err) {
 }
 
 int seal_live(struct scan *scan, struct snap_err *err) {
+    if (scan->foreign)
+        return graft_live(scan, err);
     for (struct map_iter i = {0}; map_next(scan->records, &i);) {
         const struct live_dir *records = i.value;
         int r = scan_dir_of(scan, records->dir)

@@ -77,6 +77,7 @@ struct scan {
     struct timespec started;              /* the file system's clock before anything was read */
     bool fine;                            /* timestamps tell every change after a statx */
     bool trusts_lists;                    /* a directory's times tell every change of its names */
+    bool foreign;                         /* what differs is no project's: nothing was scanned, its records stay and hear of it */
     unsigned round;                       /* from 1 */
     atomic_bool no_reflink;
     atomic_uint_fast64_t entries, bytes;  /* progress */

@@ -12,8 +12,10 @@
 
 #define ROUNDS 3       /* a live tree is not one point in time: what changed meanwhile is captured again */
 
-static int check_name(struct snap_project *project, const char *name, struct snap_err *err) {
+int take_check_name(struct snap_project *project, const char *name, struct snap_err *err) {
     _snapshot_ struct snapshot *other = NULL;
+    if (!name)
+        return 0;
     int r = snap_name_check(name, err);
     if (r == 0)
         r = index_snapshot_named(project->store, name, &other, err);
@@ -53,15 +55,17 @@ static int find_parent(struct snap_project *project, int64_t *ret, struct snap_e
     return MIN(r, 0);
 }
 
-static int describe(struct snap_project *project, const struct take_request *request, int64_t number, struct snapshot **ret,
-                    struct snap_err *err) {
+int take_describe(struct snap_project *project, const struct take_request *request, int64_t number, struct snapshot **ret,
+                  struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     if (!snapshot)
         return err_nomem(err);
     const struct snap_take_options *options = &request->options;
     *snapshot = (struct snapshot){ .line = INDEX_PROJECT_LINE, .layer = number, .public = { .number = number } };
-    snapshot->flags = (request->automatic ? SNAPSHOT_AUTO : 0) | (options->no_sync ? SNAPSHOT_UNSYNCED : 0);
+    snapshot->flags = (request->automatic ? SNAPSHOT_AUTO : 0) | (request->foreign ? SNAPSHOT_FOREIGN : 0)
+        | (options->no_sync ? SNAPSHOT_UNSYNCED : 0);
     snapshot->public.automatic = request->automatic;
+    snapshot->public.foreign = request->foreign;
     snapshot->public.synced = !options->no_sync;
     snapshot->public.name = strdup(options->name ? options->name : "");
     snapshot->public.message = strdup(options->message ? options->message : "");
@@ -69,7 +73,7 @@ static int describe(struct snap_project *project, const struct take_request *req
         return err_nomem(err);
     if (clock_gettime(CLOCK_REALTIME, &snapshot->public.created) < 0)
         return err_errno(err, -errno, "cannot read the clock");
-    int r = find_parent(project, &snapshot->public.parent, err);
+    int r = request->foreign ? 0 : find_parent(project, &snapshot->public.parent, err);
     if (r == 0)
         *ret = TAKE_PTR(snapshot);
     return r;
@@ -103,9 +107,10 @@ static int flush_wait(struct flush *flush, struct snap_err *err) {
 
 static int log_operation(struct snap_project *project, const struct snapshot *snapshot, int64_t before, struct snap_err *err) {
     char number[24];
+    bool foreign = snapshot->flags & SNAPSHOT_FOREIGN;
     snprintf(number, sizeof(number), "%" PRId64, snapshot->public.number);
-    int r = store_set_fact(project->store, "project.parent", number, err);
-    struct op op = { .kind = (char *)"take", .state = (char *)"done", .before = before, .after = snapshot->public.number };
+    int r = foreign ? 0 : store_set_fact(project->store, "project.parent", number, err);
+    struct op op = { .kind = (char *)(foreign ? "import" : "take"), .state = (char *)"done", .before = before, .after = snapshot->public.number };
     op.command = (char *)(uintptr_t)(project->env.command ? project->env.command : "");
     return r < 0 ? r : op_begin(project->store, &op, NULL, err);
 }
@@ -150,8 +155,8 @@ static int insert(struct snap_project *project, const struct take_request *reque
 }
 
 /* From here on the layer is in its place; the commit makes it a snapshot. */
-static int commit(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
-                  struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
+int take_commit(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
+                struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
     struct flush flush = {0};
     bool sync = !request->options.no_sync, early = sync && seal_count(seal) > ROWS_WORTH_A_FLUSH;
     int r = store_begin(project->store, err);
@@ -209,7 +214,7 @@ static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, 
 
 static int take(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err) {
     struct index_ids ids;
-    int r = request->options.name ? check_name(project, request->options.name, err) : 0;
+    int r = take_check_name(project, request->options.name, err);
     if (r < 0 || (r = index_next_ids(project->store, &ids, err)) < 0)
         return r;
     _cleanup_(stage_freep) struct stage *stage = NULL;
@@ -222,8 +227,8 @@ static int take(struct snap_project *project, const struct take_request *request
     if (request->options.if_changed && (r = nothing_changed(project, request, seal, err)) != 0)
         return r < 0 ? r : refresh(scan, seal, err);
     struct sealed sealed = {0};
-    if ((r = describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, err)) < 0
-        || (r = stage_publish(stage, err)) < 0 || (r = commit(project, request, seal, scan, snapshot, &sealed, err)) < 0)
+    if ((r = take_describe(project, request, ids.snapshot, &snapshot, err)) < 0 || (r = seal_layer(seal, err)) < 0
+        || (r = stage_publish(stage, err)) < 0 || (r = take_commit(project, request, seal, scan, snapshot, &sealed, err)) < 0)
         return r;
     stage_keep(stage);
     fill(ret, snapshot, &sealed);

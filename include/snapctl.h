@@ -114,6 +114,7 @@ struct snap_snapshot {
     int64_t parent;            /* 0 = none */
     struct timespec created;
     bool automatic;            /* made by a command before it overwrote something */
+    bool foreign;              /* imported: the project never was like this; never `latest` */
     bool synced;               /* known to be on disk */
     const char *name;          /* "" = none */
     const char *message;       /* "" = none */
@@ -121,7 +122,7 @@ struct snap_snapshot {
     uint64_t bytes;            /* of file content stored in its own layer */
 };
 
-/* Number, name, `latest` (the highest number that is not automatic) or `latest~N`.
+/* Number, name, `latest` (the highest number that is neither automatic nor foreign) or `latest~N`.
  * The caller frees *ret with snap_snapshot_free. */
 SNAP_API int snap_find(struct snap_project *project, const char *spec, struct snap_snapshot **ret, struct snap_err *err);
 SNAP_API void snap_snapshot_free(struct snap_snapshot *snapshot);
@@ -165,6 +166,27 @@ SNAP_API int snap_take(struct snap_project *project, const struct snap_take_opti
                        struct snap_take_result *ret, struct snap_err *err);
 SNAP_API int snap_tag(struct snap_project *project, const char *spec, const char *name,
                       char **ret_old_name, struct snap_err *err);    /* *ret_old_name: freed by the caller, NULL = had none */
+
+struct snap_import_options {
+    const char *message, *name;   /* NULL = none */
+    uint64_t max_bytes;        /* that may come out of the archive, holes not counted; 0 = any number */
+    uint64_t max_entries;      /* 0 = any number */
+    uint64_t max_ratio;        /* by which it may grow when decompressed, once that is more than 256 MiB; 0 = any */
+};
+struct snap_import_result {
+    int64_t number;
+    int64_t before;            /* the snapshot that the project equals */
+    uint64_t added, changed, deleted;   /* as in struct snap_snapshot */
+    uint64_t entries;          /* in the imported tree */
+    uint64_t bytes;            /* of content read from the archive */
+    uint64_t stored;           /* of content that no snapshot had at its place, and is stored now */
+    uint64_t failed;           /* paths of the project that could not be captured, each given as a notice */
+    double seconds;
+};
+/* A tar archive, compressed or not, becomes a snapshot; the project stays as it is. `file` as the user typed it, relative to
+ * env.dir, "-" = standard input. */
+SNAP_API int snap_import(struct snap_project *project, const char *file, const struct snap_import_options *options,
+                         struct snap_import_result *ret, struct snap_err *err);
 
 /* Trees. */
 
@@ -250,7 +272,7 @@ SNAP_API int snap_restore(struct snap_project *project, const char *spec, const 
 
 struct snap_operation {
     int64_t id;
-    const char *kind;          /* init take tag rollback restore undo redo */
+    const char *kind;          /* init take import tag rollback restore undo redo */
     const char *state;         /* begun done undone failed */
     struct timespec created;
     const char *command;       /* what the user typed */

@@ -175,6 +175,7 @@ int content_row(struct db_statement *row, struct content *ret, struct snap_err *
 
 static void make_public(struct snapshot *snapshot) {
     snapshot->public.automatic = snapshot->flags & SNAPSHOT_AUTO;
+    snapshot->public.foreign = snapshot->flags & SNAPSHOT_FOREIGN;
     snapshot->public.synced = !(snapshot->flags & SNAPSHOT_UNSYNCED);
 }
 

@@ -24,7 +24,10 @@ static inline size_t entry_key(char key[static ENTRY_KEY_MAX], int64_t dir, cons
 struct point { int64_t line, snap; };     /* the tree of a snapshot; snap 0 = the empty tree */
 static inline struct point index_newest(int64_t line) { return (struct point){ .line = line, .snap = INDEX_NEWEST }; }
 
-enum snapshot_flags { SNAPSHOT_AUTO = 1, SNAPSHOT_UNSYNCED = 2, SNAPSHOT_HIDDEN = 4 /* removed, waiting for gc */ };
+enum snapshot_flags {
+    SNAPSHOT_AUTO = 1, SNAPSHOT_UNSYNCED = 2, SNAPSHOT_HIDDEN = 4 /* removed, waiting for gc */,
+    SNAPSHOT_FOREIGN = 8 /* came from outside: the project never was like this */,
+};
 struct snapshot {
     int64_t line, layer;
     unsigned flags;
@@ -36,7 +39,7 @@ DEFINE_CLEANUP(struct snapshot *, snapshot_free)
 
 int index_snapshot(struct store *store, int64_t number, struct snapshot **ret, struct snap_err *err);           /* 0 absent, 1 found */
 int index_snapshot_named(struct store *store, const char *name, struct snapshot **ret, struct snap_err *err);   /* 0 absent, 1 found */
-/* The back-th (0 = first) highest number of the line that is neither automatic nor hidden; 0 absent, 1 found. */
+/* The back-th (0 = first) highest number of the line that is neither automatic nor hidden nor foreign; 0 absent, 1 found. */
 int index_latest(struct store *store, int64_t line, uint64_t back, struct snapshot **ret, struct snap_err *err);
 /* The highest number of the line, automatic or not: what its newest entries are; 0 = none yet. Negative errno. */
 int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *err);

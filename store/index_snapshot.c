@@ -29,7 +29,7 @@ int index_latest(struct store *store, int64_t line, uint64_t back, struct snapsh
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE line = ? AND flags & ? = 0"
                     " ORDER BY id DESC LIMIT 1 OFFSET ?", "iii",
-                    line, (int64_t)(SNAPSHOT_AUTO | SNAPSHOT_HIDDEN), (int64_t)back);
+                    line, (int64_t)(SNAPSHOT_AUTO | SNAPSHOT_HIDDEN | SNAPSHOT_FOREIGN), (int64_t)back);
     return r < 0 ? r : one_snapshot(&row, ret, err);
 }
 

@@ -172,6 +172,30 @@ int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_
     return 0;
 }
 
+int stage_renumber(struct stage *stage, int64_t id) {
+    char name[sizeof(stage->id)];
+    snprintf(name, sizeof(name), "%lld", (long long)id);
+    if (strcmp(name, stage->id) == 0)
+        return 0;
+    int result = fs_remove_tree(stage->work, name);
+    if (result < 0)
+        return result;
+    if (renameat(stage->work, stage->id, stage->work, name) < 0)
+        return -errno;
+    memcpy(stage->id, name, sizeof(name));
+    return 0;
+}
+
+int stage_rename_dir(struct stage *stage, int64_t id, int64_t new_id) {
+    char from[24], to[24];
+    snprintf(from, sizeof(from), "%lld", (long long)id);
+    snprintf(to, sizeof(to), "%lld", (long long)new_id);
+    _pinned_ struct dir_pinned flat = dir_pinned(dirs_root(stage->dirs));
+    if (flat.fd < 0)
+        return flat.fd;
+    return renameat(flat.fd, from, flat.fd, to) < 0 ? -errno : 0;
+}
+
 struct dir *stage_dir(struct stage *stage, int64_t id) {
     char name[24];
     snprintf(name, sizeof(name), "%lld", (long long)id);

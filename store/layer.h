@@ -29,6 +29,9 @@ struct stage;
 int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_err *err);
 struct stage *stage_free(struct stage *stage);                /* removes what was built unless published */
 DEFINE_CLEANUP(struct stage *, stage_free)
+/* The number of the layer was not known when it was begun, or the identity of a directory; the new one is not in use. */
+int stage_renumber(struct stage *stage, int64_t id);
+int stage_rename_dir(struct stage *stage, int64_t id, int64_t new_id);        /* no reference to it may be left */
 struct dir *stage_dir(struct stage *stage, int64_t id);       /* a new reference; made if not there; thread-safe. NULL: no memory or errno */
 /* A new empty file, open for reading and writing whatever `mode` is (its permission bits, those of the umask aside): the
  * rest of the metadata comes with stage_apply_open. Descriptor or negative errno. */

@@ -83,6 +83,7 @@ static int read_snapshot(struct text text, int64_t layer, struct snapshot **ret)
         return -EINVAL;
     snapshot->layer = layer;
     snapshot->public.automatic = snapshot->flags & SNAPSHOT_AUTO;
+    snapshot->public.foreign = snapshot->flags & SNAPSHOT_FOREIGN;
     snapshot->public.synced = !(snapshot->flags & SNAPSHOT_UNSYNCED);
     result = own_string(&line.name, &snapshot->public.name);
     if (result == 0)

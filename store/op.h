@@ -5,7 +5,7 @@
 
 struct op {
     int64_t id;
-    char *kind;                /* init take tag rollback restore undo redo */
+    char *kind;                /* init take import tag rollback restore undo redo */
     char *state;               /* begun done undone failed */
     struct timespec created;
     char *command;             /* what the user typed */
