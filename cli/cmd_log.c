@@ -49,6 +49,8 @@ static void show_message(struct listing *listing, const char *message) {
 static void show_name(struct out *out, const struct snap_snapshot *snapshot) {
     if (snapshot->automatic)
         out_painted(out, PAINT_DIM, "  automatic");
+    if (snapshot->foreign)
+        out_painted(out, PAINT_DIM, "  imported");
     if (!*snapshot->name)
         return;
     out_text(out, "  ");
@@ -69,7 +71,7 @@ static void show_text(struct listing *listing, const struct snap_snapshot *snaps
     if (listing->graph)
         graph_row(listing->graph, out, snapshot->number);
     out_painted(out, PAINT_YELLOW, number);
-    bool more = snapshot->automatic || *snapshot->name || *snapshot->message;
+    bool more = snapshot->automatic || snapshot->foreign || *snapshot->name || *snapshot->message;
     out_text(out, "  %s  %-*s", format_time(snapshot->created, time), more ? 12 : 0, counts);
     show_name(out, snapshot);
     show_message(listing, snapshot->message);

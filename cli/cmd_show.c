@@ -23,6 +23,8 @@ static void show_times(struct out *out, const struct snap_snapshot *snapshot) {
         out_text(out, "parent   %" PRId64 "\n", snapshot->parent);
     if (snapshot->automatic)
         out_text(out, "made     automatically, before a command overwrote something\n");
+    if (snapshot->foreign)
+        out_text(out, "made     by an import: the project never was like this\n");
     if (!snapshot->synced)
         out_text(out, "synced   not known to be on disk yet\n");
 }

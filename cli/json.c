@@ -73,6 +73,7 @@ void json_snapshot(json_object *object, const struct snap_snapshot *snapshot) {
     json_id(object, "parent", snapshot->parent);
     json_time(object, "created", snapshot->created);
     json_flag(object, "automatic", snapshot->automatic);
+    json_flag(object, "imported", snapshot->foreign);
     json_flag(object, "synced", snapshot->synced);
     json_optional(object, "message", snapshot->message);
     json_count(object, "added", snapshot->added);
