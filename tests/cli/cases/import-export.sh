@@ -21,3 +21,4 @@ run -q export 1 -o ../first.tar
 cmp ../first.tar ../second.tar && echo "the same bytes"
 run -C ../other -q rollback 2
 run -C ../other status
+run -q -C ../other verify

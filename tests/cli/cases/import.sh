@@ -29,3 +29,4 @@ done
 snapctl import - <"$HERE/tree.tar.gzip" | sed 's/ in [0-9.]* s;/ in N s;/'
 for snap in latest 4 8 18; do snapctl ls -R $snap | tr '\n' ' '; echo; done
 run op log
+run -q verify
