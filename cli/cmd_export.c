@@ -8,17 +8,24 @@
 #include <string.h>
 
 struct export_options {
-    const char *file;
+    const char *file, *since;
     unsigned format;           /* enum snap_export_format */
+    unsigned whiteouts;        /* enum snap_whiteouts */
     bool overwrite;
 };
 
-static const char *const formats[] = { [SNAP_EXPORT_AUTO] = "auto", [SNAP_EXPORT_TAR] = "tar", NULL };
+static const char *const formats[] = { [SNAP_EXPORT_AUTO] = "auto", [SNAP_EXPORT_TAR] = "tar", [SNAP_EXPORT_MTREE] = "mtree",
+                                      [SNAP_EXPORT_OCI] = "oci", NULL };
+static const char *const whiteouts[] = { [SNAP_WHITEOUTS_OCI] = "oci", [SNAP_WHITEOUTS_OVERLAY] = "overlay", NULL };
 
 static const struct option_row options[] = {
     { 'o', NULL, "FILE", "where to; - is standard output", OPTION_TEXT, offsetof(struct export_options, file), NULL, OPERAND_FILE },
-    { 0, "format", "FORMAT", "tar, whatever FILE is called; auto: as its name ends", OPTION_CHOICE,
+    { 0, "format", "FORMAT", "tar, mtree or oci, whatever FILE is called; auto: as its name ends", OPTION_CHOICE,
       offsetof(struct export_options, format), formats, OPERAND_NONE },
+    { 0, "since", "SNAP", "only what differs from this snapshot, with whiteouts for what was deleted", OPTION_TEXT,
+      offsetof(struct export_options, since), NULL, OPERAND_SNAPSHOT },
+    { 0, "whiteouts", "DIALECT", "what --since writes for what was deleted: oci or overlay", OPTION_CHOICE,
+      offsetof(struct export_options, whiteouts), whiteouts, OPERAND_NONE },
     ROW_FLAG(0, "overwrite", struct export_options, overwrite, "replace FILE if it exists"),
     ROW_END,
 };
@@ -28,19 +35,34 @@ static void show(struct call *call, const char *file, const struct snap_export_r
     char size[FORMAT_SIZE], written[FORMAT_SIZE];
     _buf_ struct buf snapshot = {0};
     add_snapshot_found(&snapshot, call, result->snapshot);
+    if (result->since) {
+        buf_str(&snapshot, " since ");
+        add_snapshot_found(&snapshot, call, result->since);
+    }
     out_text(out, "exported %s to ", snapshot.failed ? "it" : snapshot.data);
     out_path(out, file);
-    out_text(out, ": %" PRIu64 "%s, %s", result->entries, plural(result->entries, " entry", " entries"), format_size(result->bytes, size));
+    out_text(out, ": ");
+    if (result->layers)
+        out_text(out, "%" PRIu64 "%s, ", result->layers, plural(result->layers, " layer", " layers"));
+    out_text(out, "%" PRIu64 "%s, ", result->entries, plural(result->entries, " entry", " entries"));
+    if (result->since)
+        out_text(out, "%" PRIu64 " deleted, ", result->deleted);
+    out_text(out, "%s", format_size(result->bytes, size));
     out_text(out, "; %s written in %.2f s\n", format_size(result->written, written), result->seconds);
 }
 
 static int show_json(struct call *call, const char *file, const struct snap_export_result *result) {
     json_object *object = json_message("export");
     json_number(object, "snapshot", result->snapshot);
+    json_id(object, "since", result->since);
     json_path(object, "file", file);
     json_text(object, "format", result->format);
     json_optional(object, "compression", result->compression);
+    if (result->layers)
+        json_count(object, "layers", result->layers);
     json_count(object, "entries", result->entries);
+    if (result->since)
+        json_count(object, "deleted", result->deleted);
     json_count(object, "bytes", result->bytes);
     json_count(object, "written", result->written);
     json_count(object, "failed", result->failed);
@@ -62,8 +84,9 @@ static int run(struct call *call, struct snap_err *err) {
     const struct export_options *given = call->options;
     bool stream = !given->file || strcmp(given->file, "-") == 0;
     struct snap_export_options wanted = {
-        .snapshot = call->words[0], .file = stream ? NULL : given->file, .fd = STDOUT_FILENO,
-        .format = (enum snap_export_format)given->format, .overwrite = given->overwrite,
+        .snapshot = call->words[0], .since = given->since, .file = stream ? NULL : given->file, .fd = STDOUT_FILENO,
+        .format = (enum snap_export_format)given->format, .whiteouts = (enum snap_whiteouts)given->whiteouts,
+        .overwrite = given->overwrite,
     };
     struct snap_export_result result = {0};
     int r = stream ? check_stream(call, err) : 0;

@@ -1,135 +1,171 @@
-/* `export`: a snapshot as an archive.
+/* `export`: a snapshot, or what differs between two, as an archive, a specification or an image.
  * Writes nothing in the store. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "exporter.h"
-#include "target.h"
-#include <string.h>
 
-/* What the end of a name says. */
-struct kind { enum snap_export_format format; enum archive_compression compression; };
+struct exporting {
+    const struct snap_export_options *options;
+    struct export_kind kind;
+    struct snapshot **snapshots;          /* of an image all, oldest first; else [SINCE,] SNAP */
+    size_t count, room;
+};
 
-static const struct { const char *suffix; enum archive_compression compression; const char *name; } compressions[] = {
-    { ".gz", ARCHIVE_GZIP, "gzip" }, { ".xz", ARCHIVE_XZ, "xz" }, { ".zst", ARCHIVE_ZSTD, "zstd" },
-};
-static const struct { const char *suffix, *meaning; } short_suffixes[] = {
-    { ".tgz", ".tar.gz" }, { ".txz", ".tar.xz" }, { ".tzst", ".tar.zst" },
-};
-static const struct { const char *suffix; enum snap_export_format format; } formats[] = {
-    { ".tar", SNAP_EXPORT_TAR },
-};
-static const char *const unknown_compressions[] = { ".bz2", ".lz4", ".lzma", ".lz", ".Z", ".tbz", ".tbz2", ".tlz", ".zip", ".7z" };
-
-static bool cut_suffix(char *name, const char *suffix) {
-    size_t size = strlen(name), end = strlen(suffix);
-    if (size <= end || strcmp(name + size - end, suffix) != 0)
-        return false;
-    name[size - end] = '\0';
-    return true;
+static void exporting_done(struct exporting *exporting) {
+    for (size_t i = 0; i < exporting->count; i++)
+        snapshot_free(exporting->snapshots[i]);
+    free(exporting->snapshots);
 }
+#define _exporting_ _cleanup_(exporting_done)
 
-static int refuse_name(struct snap_err *err, const char *file, const char *hint) {
-    err_set(err, -EINVAL, "the name '%s' does not tell what to write", file);
-    err_hint(err, "%s", hint);
-    return err_failure(err, SNAP_FAILURE_USAGE);
-}
+/* Which snapshots. */
 
-static int read_suffix(const char *file, struct kind *kind, struct snap_err *err) {
-    const char *slash = strrchr(file, '/');
-    _buf_ struct buf name = {0};
-    buf_str(&name, slash ? slash + 1 : file);
-    for (size_t i = 0; i < ELEMENTS(short_suffixes) && !name.failed; i++)
-        if (cut_suffix(name.data, short_suffixes[i].suffix)) {
-            name.size = strlen(name.data);
-            buf_str(&name, short_suffixes[i].meaning);
-            break;
-        }
-    if (name.failed)
+static int add_snapshot(struct exporting *exporting, struct snapshot *snapshot, struct snap_err *err) {
+    if (MAKE_ROOM(exporting->snapshots, exporting->count, exporting->room) < 0) {
+        snapshot_free(snapshot);
         return err_nomem(err);
-    for (size_t i = 0; i < ELEMENTS(unknown_compressions); i++)
-        if (cut_suffix(name.data, unknown_compressions[i]))
-            return refuse_name(err, file, "compressed archives end in .gz, .xz or .zst");
-    for (size_t i = 0; i < ELEMENTS(compressions); i++)
-        if (cut_suffix(name.data, compressions[i].suffix)) {
-            kind->compression = compressions[i].compression;
-            break;
-        }
-    for (size_t i = 0; i < ELEMENTS(formats) && kind->format == SNAP_EXPORT_AUTO; i++)
-        if (cut_suffix(name.data, formats[i].suffix))
-            kind->format = formats[i].format;
-    return kind->format == SNAP_EXPORT_AUTO ? refuse_name(err, file, "end it in .tar, .tar.gz, .tar.xz or .tar.zst, or give --format") : 0;
-}
-
-static int find_kind(const struct snap_export_options *options, struct kind *ret, struct snap_err *err) {
-    *ret = (struct kind){ .format = options->format };
-    if (options->file)
-        return read_suffix(options->file, ret, err);
-    if (ret->format == SNAP_EXPORT_AUTO)
-        ret->format = SNAP_EXPORT_TAR;
+    }
+    exporting->snapshots[exporting->count++] = snapshot;
     return 0;
 }
 
-static const char *compression_name(enum archive_compression compression) {
-    for (size_t i = 0; i < ELEMENTS(compressions); i++)
-        if (compressions[i].compression == compression)
-            return compressions[i].name;
-    return NULL;
+static int find_snapshot(struct exporting *exporting, struct snap_project *project, const char *spec, struct snap_err *err) {
+    struct snapshot *snapshot = NULL;
+    int r = catalog_find(project, spec, &snapshot, err);
+    return r < 0 ? r : add_snapshot(exporting, snapshot, err);
 }
 
-static int write_tar(struct exporter *exporter, struct sink *sink) {
-    int r = tar_open(sink, TAR_SPARSE, &exporter->tar, exporter->err);
-    if (r == 0)
-        r = export_tree(exporter);
-    return r < 0 ? r : tar_end(exporter->tar, exporter->err);
-}
+struct between { int64_t first, last, *numbers; size_t count, room; };
 
-static int write_archive(struct exporter *exporter, struct target *target, const struct kind *kind, struct sink_totals *ret) {
-    _sink_ struct sink *sink = NULL;
-    int r = sink_open(target->fd, kind->compression, 0, exporter->project->env.cancel, &sink, exporter->err);
-    if (r == 0)
-        r = write_tar(exporter, sink);
-    return r < 0 ? r : sink_end(sink, ret, exporter->err);
-}
-
-static int open_target(struct snap_project *project, const struct snap_export_options *options, struct target *ret, struct snap_err *err) {
-    if (options->file)
-        return target_open(project, options->file, options->overwrite, ret, err);
-    target_borrow(options->fd, ret);
+static int note_between(void *data, const struct snapshot *snapshot) {
+    struct between *between = data;
+    int64_t number = snapshot->public.number;
+    if (number <= between->first || number >= between->last || snapshot->flags & SNAPSHOT_AUTO)
+        return number <= between->first;
+    if (MAKE_ROOM(between->numbers, between->count, between->room) < 0)
+        return -ENOMEM;
+    between->numbers[between->count++] = number;
     return 0;
 }
 
-static int run(struct exporter *exporter, const struct snap_export_options *options, const struct kind *kind, struct snap_export_result *ret) {
-    _target_ struct target target = TARGET_NONE;
+/* Each between the two is a layer of its own. */
+static int fill_between(struct exporting *exporting, struct snap_project *project, struct snap_err *err) {
+    struct snapshot *last = exporting->snapshots[1];
+    struct between between = { .first = exporting->snapshots[0]->public.number, .last = last->public.number };
+    if (between.first >= between.last) {
+        err_set(err, -EINVAL, "snapshot %lld is not older than snapshot %lld", (long long)between.first, (long long)between.last);
+        return err_failure(err, SNAP_FAILURE_USAGE);
+    }
+    exporting->count = 1;
+    int r = index_snapshots(project->store, last->line, note_between, &between, err);
+    _free_ int64_t *numbers = between.numbers;
+    for (size_t i = between.count; i-- > 0 && r >= 0;) {
+        struct snapshot *snapshot = NULL;
+        r = index_snapshot(project->store, numbers[i], &snapshot, err);
+        if (r > 0)
+            r = add_snapshot(exporting, snapshot, err);
+    }
+    int added = add_snapshot(exporting, last, err);
+    return r < 0 ? r : added;
+}
+
+static int find_snapshots(struct exporting *exporting, struct snap_project *project, struct snap_err *err) {
+    const struct snap_export_options *options = exporting->options;
+    int r = options->since ? find_snapshot(exporting, project, options->since, err) : 0;
+    if (r == 0)
+        r = find_snapshot(exporting, project, options->snapshot, err);
+    return r == 0 && options->since && exporting->kind.format == SNAP_EXPORT_OCI ? fill_between(exporting, project, err) : r;
+}
+
+/* Formats. */
+
+static int write_tar(struct exporting *exporting, struct exporter *exporter, struct sink *sink) {
+    unsigned flags = TAR_SPARSE;
+    struct point from = snapshot_point(exporting->snapshots[0]);
+    if (!exporting->options->since)
+        return export_tar(exporter, NULL, sink, flags);
+    bool overlay = exporting->options->whiteouts == SNAP_WHITEOUTS_OVERLAY;
+    exporter->dialect = overlay ? DIALECT_OVERLAY : DIALECT_OCI;
+    return export_tar(exporter, &from, sink, flags | (overlay ? (unsigned)TAR_OVERLAY : 0));
+}
+
+static int write_mtree(struct exporter *exporter, struct sink *sink) {
+    int r = mtree_open(sink, &exporter->mtree, exporter->err);
+    return r < 0 ? r : export_tree(exporter);
+}
+
+/* An image is complete before it is packed: names in it are digests. */
+static int write_packed_image(struct exporting *exporting, struct exporter *exporter, struct sink *sink) {
+    _target_ struct target scratch = TARGET_NONE;
+    uint64_t unpacked = 0;
+    int r = target_open_scratch(exporter->project, exporting->options->file, &scratch, exporter->err);
+    if (r == 0)
+        r = export_oci(exporter, exporting->snapshots, exporting->count, scratch.fd, &unpacked);
+    return r < 0 ? r : export_oci_tar(exporter, scratch.fd, sink);
+}
+
+static int write_stream(struct exporting *exporting, struct exporter *exporter, int fd, uint64_t *written) {
     struct sink_totals totals = {0};
-    int r = open_target(exporter->project, options, &target, exporter->err);
-    if (r == 0)
-        r = write_archive(exporter, &target, kind, &totals);
-    if (r == 0)
-        r = target_commit(&target, exporter->err);
+    _sink_ struct sink *sink = NULL;
+    int r = sink_open(fd, exporting->kind.compression, 0, exporter->project->env.cancel, &sink, exporter->err);
     if (r < 0)
         return r;
-    ret->entries = exporter->entries;
-    ret->bytes = exporter->bytes;
-    ret->written = totals.written;
-    return 0;
+    switch (exporting->kind.format) {
+    case SNAP_EXPORT_AUTO:
+    case SNAP_EXPORT_TAR: r = write_tar(exporting, exporter, sink); break;
+    case SNAP_EXPORT_MTREE: r = write_mtree(exporter, sink); break;
+    case SNAP_EXPORT_OCI: r = write_packed_image(exporting, exporter, sink); break;
+    }
+    if (r == 0)
+        r = sink_end(sink, &totals, exporter->err);
+    *written = totals.written;
+    return r;
+}
+
+/* Where to. */
+
+static int open_target(struct exporting *exporting, struct snap_project *project, struct target *ret, struct snap_err *err) {
+    const struct snap_export_options *options = exporting->options;
+    if (!options->file) {
+        target_borrow(options->fd, ret);
+        return 0;
+    }
+    return exporting->kind.directory ? target_open_directory(project, options->file, ret, err)
+                                     : target_open(project, options->file, options->overwrite, ret, err);
+}
+
+static int run(struct exporting *exporting, struct exporter *exporter, struct snap_export_result *ret) {
+    _target_ struct target target = TARGET_NONE;
+    int r = open_target(exporting, exporter->project, &target, exporter->err);
+    if (r == 0)
+        r = exporting->kind.directory
+            ? export_oci(exporter, exporting->snapshots, exporting->count, target.fd, &ret->written)
+            : write_stream(exporting, exporter, target.fd, &ret->written);
+    return r < 0 ? r : target_commit(&target, exporter->err);
 }
 
 int snap_export(struct snap_project *project, const struct snap_export_options *options, struct snap_export_result *ret, struct snap_err *error) {
     struct snap_err space = {0}, *err = error ? error : &space;
     double start = project_seconds();
-    _snapshot_ struct snapshot *snapshot = NULL;
+    _exporting_ struct exporting exporting = { .options = options };
     _exporter_ struct exporter exporter = {0};
     uint64_t failed = project->failed;
-    struct kind kind;
-    int r = find_kind(options, &kind, err);
+    int r = export_kind_find(options, &exporting.kind, err);
     if (r == 0)
-        r = catalog_find(project, options->snapshot, &snapshot, err);
-    if (r >= 0)
-        r = exporter_init(&exporter, project, snapshot_point(snapshot), err);
+        r = find_snapshots(&exporting, project, err);
     if (r < 0)
         return r;
-    struct snap_export_result result = { .snapshot = snapshot->public.number, .format = "tar", .compression = compression_name(kind.compression) };
-    r = run(&exporter, options, &kind, &result);
+    const struct snapshot *last = exporting.snapshots[exporting.count - 1];
+    struct snap_export_result result = {
+        .snapshot = last->public.number, .since = options->since ? exporting.snapshots[0]->public.number : 0,
+        .format = export_kind_format(&exporting.kind), .compression = export_kind_compression(&exporting.kind),
+        .layers = exporting.kind.format == SNAP_EXPORT_OCI ? exporting.count : 0,
+    };
+    exporter_init(&exporter, project, snapshot_point(last), err);
+    r = run(&exporting, &exporter, &result);
     if (r < 0)
         return r;
+    result.entries = exporter.entries;
+    result.deleted = exporter.deleted;
+    result.bytes = exporter.bytes;
     result.failed = project->failed - failed;
     result.seconds = project_seconds() - start;
     *ret = result;

@@ -105,6 +105,19 @@ int target_open(struct snap_project *project, const char *typed, bool overwrite,
     return 0;
 }
 
+static int make_directory(struct target *target, mode_t mode, struct snap_err *err) {
+    int r = name_temporary(target, err);
+    if (r < 0)
+        return r;
+    if (mkdirat(target->spot.parent, target->temporary, mode) < 0) {
+        r = -errno;
+        free(TAKE_PTR(target->temporary));
+        return err_path(err, r, target->spot.path, "create");
+    }
+    target->fd = openat(target->spot.parent, target->temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return target->fd < 0 ? err_path(err, -errno, target->spot.path, "create") : 0;
+}
+
 int target_open_directory(struct snap_project *project, const char *typed, struct target *ret, struct snap_err *err) {
     _target_ struct target target = TARGET_NONE;
     struct stat there;
@@ -115,16 +128,25 @@ int target_open_directory(struct snap_project *project, const char *typed, struc
         err_path(err, -EEXIST, target.spot.path, "export to");
         return err_hint(err, "choose another name, or remove what is there");
     }
-    if ((r = name_temporary(&target, err)) < 0)
+    if ((r = make_directory(&target, 0777, err)) < 0)
         return r;
-    if (mkdirat(target.spot.parent, target.temporary, 0777) < 0) {
-        r = -errno;
-        free(TAKE_PTR(target.temporary));
-        return err_path(err, r, target.spot.path, "create");
-    }
-    target.fd = openat(target.spot.parent, target.temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (target.fd < 0)
-        return err_path(err, -errno, target.spot.path, "create");
+    *ret = target;
+    target = (struct target)TARGET_NONE;
+    return 0;
+}
+
+int target_open_scratch(struct snap_project *project, const char *typed, struct target *ret, struct snap_err *err) {
+    _target_ struct target target = TARGET_NONE;
+    _buf_ struct buf place = {0};
+    const char *temporary = getenv("TMPDIR");
+    buf_fmt(&place, "%s/image", temporary && *temporary ? temporary : "/tmp");
+    if (place.failed)
+        return err_nomem(err);
+    int r = find_spot(project, typed ? typed : place.data, &target, err);
+    if (r == 0)
+        r = make_directory(&target, 0700, err);
+    if (r < 0)
+        return r;
     *ret = target;
     target = (struct target)TARGET_NONE;
     return 0;

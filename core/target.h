@@ -19,6 +19,8 @@ void target_done(struct target *target);  /* what was not committed goes */
 int target_open(struct snap_project *project, const char *typed, bool overwrite, struct target *ret, struct snap_err *err);
 /* A new directory, open as ret->fd. -EEXIST if the name is taken. */
 int target_open_directory(struct snap_project *project, const char *typed, struct target *ret, struct snap_err *err);
+/* A directory beside it, or for NULL among the temporary ones, that is never committed. */
+int target_open_scratch(struct snap_project *project, const char *typed, struct target *ret, struct snap_err *err);
 /* What the caller has open. */
 void target_borrow(int fd, struct target *ret);
 /* All that was written is on disk, and has its name. */

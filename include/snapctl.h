@@ -291,21 +291,32 @@ SNAP_API int snap_redo(struct snap_project *project, bool force,
 
 enum snap_export_format {
     SNAP_EXPORT_AUTO = 0,      /* what the end of the file's name says; to a descriptor: tar */
-    SNAP_EXPORT_TAR,
+    SNAP_EXPORT_TAR,           /* pax */
+    SNAP_EXPORT_MTREE,         /* mtree(5), with SHA-256 digests */
+    SNAP_EXPORT_OCI,           /* an OCI image layout: a directory, or, where the file's name ends in .tar or to a descriptor, a tar of one */
+};
+enum snap_whiteouts {          /* how a difference says what was deleted */
+    SNAP_WHITEOUTS_OCI = 0,    /* .wh.NAME, .wh..wh..opq */
+    SNAP_WHITEOUTS_OVERLAY,    /* character devices 0:0 and user.overlay.opaque: a layer for `mount -t overlay -o userxattr` */
 };
 struct snap_export_options {
     const char *snapshot;
+    const char *since;         /* NULL = all of `snapshot`; else what makes its tree of that of this one; an image has a layer of all
+                                * of `since`, and one of each snapshot after it */
     const char *file;          /* as the user typed it, relative to env.dir; NULL = write to `fd` */
     int fd;                    /* stays open */
     enum snap_export_format format;
-    bool overwrite;            /* `file` may exist and is replaced */
+    enum snap_whiteouts whiteouts;
+    bool overwrite;            /* `file` may exist and is replaced, unless it is a directory */
 };
 struct snap_export_result {
-    int64_t snapshot;
-    const char *format;        /* "tar"; static */
+    int64_t snapshot, since;   /* since: 0 = none */
+    const char *format;        /* "tar", "mtree", "oci"; static */
     const char *compression;   /* "gzip", "xz", "zstd"; NULL = none; static */
+    uint64_t layers;           /* of an image, else 0 */
     uint64_t entries;          /* in the archive */
-    uint64_t bytes;            /* of content */
+    uint64_t deleted;          /* whiteouts in it */
+    uint64_t bytes;            /* of content that was read */
     uint64_t written;          /* bytes of the archive */
     uint64_t failed;           /* paths left out, each given as a notice */
     double seconds;
