@@ -3,10 +3,10 @@
 #include "cmd.h"
 
 const struct cmd *const commands[] = {
-    &cmd_init, &cmd_take, &cmd_import, &cmd_status,
+    &cmd_init, &cmd_take, &cmd_status,
     &cmd_log, &cmd_show, &cmd_diff, &cmd_ls, &cmd_cat,
     &cmd_rollback, &cmd_restore, &cmd_undo, &cmd_redo, &cmd_op_log,
-    &cmd_export,
+    &cmd_export, &cmd_import,
     &cmd_verify,
     &cmd_tag, &cmd_doctor, &cmd_help,
     NULL,
