@@ -132,7 +132,7 @@ static int open_target(struct exporting *exporting, struct snap_project *project
                                      : target_open(project, options->file, options->overwrite, ret, err);
 }
 
-static int run(struct exporting *exporting, struct exporter *exporter, struct snap_export_result *ret) {
+static int write_all(struct exporting *exporting, struct exporter *exporter, struct snap_export_result *ret) {
     _target_ struct target target = TARGET_NONE;
     int r = open_target(exporting, exporter->project, &target, exporter->err);
     if (r == 0)
@@ -140,6 +140,29 @@ static int run(struct exporting *exporting, struct exporter *exporter, struct sn
             ? export_oci(exporter, exporting->snapshots, exporting->count, target.fd, &ret->written)
             : write_stream(exporting, exporter, target.fd, &ret->written);
     return r < 0 ? r : target_commit(&target, exporter->err);
+}
+
+/* What gc took away looks like damage to who was reading it. */
+static int look_again(const struct exporting *exporting, struct snap_project *project, int r, struct snap_err *err) {
+    for (size_t i = 0; i < exporting->count && err->failure == SNAP_FAILURE_DAMAGE; i++) {
+        _snapshot_ struct snapshot *still = NULL;
+        int64_t number = exporting->snapshots[i]->public.number;
+        if (index_snapshot(project->store, number, &still, NULL) < 0 || (still && !(still->flags & SNAPSHOT_HIDDEN)))
+            continue;
+        *err = (struct snap_err){0};
+        return err_set(err, -ENOENT, "snapshot %lld was removed while it was being exported", (long long)number);
+    }
+    return r;
+}
+
+static int run(struct exporting *exporting, struct exporter *exporter, struct snap_export_result *ret) {
+    struct store *store = exporter->project->store;
+    int r = store_read_begin(store, exporter->err);
+    if (r < 0)
+        return r;
+    r = write_all(exporting, exporter, ret);
+    store_read_end(store);
+    return r < 0 ? look_again(exporting, exporter->project, r, exporter->err) : 0;
 }
 
 int snap_export(struct snap_project *project, const struct snap_export_options *options, struct snap_export_result *ret, struct snap_err *error) {

@@ -3,6 +3,7 @@
 #include "archive_sink.h"
 
 #include "archive_lib.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -200,6 +201,7 @@ int sink_open(int fd, enum archive_compression compression, unsigned flags, cons
     memset(sink, 0, offsetof(struct sink, buffer));
     sink->fd = fd;
     sink->cancel = cancel;
+    (void)fcntl(fd, F_SETPIPE_SZ, GATHER);     /* fewer switches between writer and reader; not every descriptor is a pipe */
     int r = flags & SINK_DIGESTS ? sha256_new(&sink->given, err) : 0;
     if (r == 0 && flags & SINK_DIGESTS)
         r = sha256_new(&sink->written, err);

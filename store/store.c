@@ -354,6 +354,17 @@ int store_begin(struct store *store, struct snap_err *err) {
     return code;
 }
 
+int store_read_begin(struct store *store, struct snap_err *err) {
+    if (store->in_transaction)
+        return err_set(err, -EINVAL, "a transaction of the store is open already");
+    return db_exec(store, "BEGIN", err);
+}
+
+void store_read_end(struct store *store) {
+    if (!store->in_transaction)
+        db_rollback(store);
+}
+
 int store_commit(struct store *store, bool durable, struct snap_err *err) {
     if (!store->in_transaction)
         return err_set(err, -EINVAL, "no transaction of the store is open");

@@ -45,6 +45,9 @@ int store_run_fd(const struct store *store);
 int store_begin(struct store *store, struct snap_err *err);
 int store_commit(struct store *store, bool durable, struct snap_err *err);     /* failed = rolled back */
 void store_abort(struct store *store);                   /* nothing if none is open */
+/* What is read between the two is all of one commit, and costs less; needs no lock, and holds nobody. Not with a transaction. */
+int store_read_begin(struct store *store, struct snap_err *err);
+void store_read_end(struct store *store);                /* nothing if none has begun */
 /* Everything written below the store's file system before now is on disk when it returns (syncfs). */
 int store_flush(struct store *store, struct snap_err *err);
 

@@ -571,6 +571,77 @@ static void asking_survives_somebody_opening_the_file_meanwhile(void **state) {
     assert_int_equal(copy_is_hot(fd), is_on_overlayfs(fd));
 }
 
+/* What copy_read gave, as a file of its own. */
+static int receive(void *data, uint64_t offset, const void *bytes, size_t size) {
+    put(*(int *)data, bytes, size, (off_t)offset);
+    return 0;
+}
+
+static void what_is_read_piecemeal_is_the_content(void **state) {
+    (void)state;
+    const size_t sizes[] = { 0, 1, 4095, 64 * KIB, 256 * KIB, 256 * KIB + 1, 3 * MIB };
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        _close_ int from = file(), to = file();
+        _free_ uint8_t *data = noise(sizes[i] + 1, (unsigned)i);
+        put(from, data, sizes[i], 0);
+        struct digest digest, want = digest_of(from);
+        uint64_t size = 7;
+        assert_int_equal(copy_read(from, NULL, receive, &to, &size, &digest), 0);
+        assert_int_equal(size, sizes[i]);
+        assert_true(digest_equal(&digest, &want));
+        assert_same_content(from, to);
+    }
+}
+
+static int forbid_holes(void *data, uint64_t offset, const void *bytes, size_t size) {
+    (void)bytes;
+    *(uint64_t *)data += size;
+    return offset + size <= 512 * KIB || offset >= 100u * MIB ? 0 : -EIO;
+}
+
+static void holes_are_not_read(void **state) {
+    (void)state;
+    _close_ int fd = file();
+    _free_ uint8_t *data = noise(512 * KIB, 1);
+    put(fd, data, 512 * KIB, 0);
+    put(fd, "end", 3, (off_t)100 * MIB);
+    struct digest digest, want = digest_of(fd);
+    uint64_t size = 0, given = 0;
+    assert_int_equal(copy_read(fd, NULL, forbid_holes, &given, &size, &digest), 0);
+    assert_int_equal(size, 100 * MIB + 3);
+    assert_true(given < MIB);
+    assert_true(digest_equal(&digest, &want));
+}
+
+static int refuse(void *data, uint64_t offset, const void *bytes, size_t size) {
+    (void)data, (void)offset, (void)bytes, (void)size;
+    return -EPIPE;
+}
+
+static void whoever_reads_may_stop(void **state) {
+    (void)state;
+    _close_ int fd = file();
+    struct digest digest;
+    put(fd, "some", 4, 0);
+    assert_int_equal(copy_read(fd, NULL, refuse, NULL, NULL, &digest), -EPIPE);
+}
+
+static void a_map_tells_data_from_holes(void **state) {
+    (void)state;
+    _close_ int fd = file();
+    _free_ struct copy_segment *map = NULL, *none = NULL, *empty = NULL;
+    size_t count = 9;
+    assert_int_equal(ftruncate(fd, 10 * MIB), 0);
+    put(fd, "data", 4, MIB);
+    assert_int_equal(copy_map(fd, 10 * MIB, &map, &count), 0);
+    assert_int_equal(count, 1);
+    assert_true(map[0].at <= MIB && map[0].at + map[0].size >= MIB + 4 && map[0].size < MIB);
+    assert_int_equal(copy_map(fd, 512 * KIB, &none, &count), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(copy_map(fd, 0, &empty, &count), 0);
+    assert_int_equal(count, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_file_is_copied),
@@ -595,6 +666,10 @@ int main(void) {
         cmocka_unit_test(a_mapping_that_overlayfs_hides_is_hot),
         cmocka_unit_test(what_may_not_be_asked_is_hot),
         cmocka_unit_test(asking_survives_somebody_opening_the_file_meanwhile),
+        cmocka_unit_test(what_is_read_piecemeal_is_the_content),
+        cmocka_unit_test(holes_are_not_read),
+        cmocka_unit_test(whoever_reads_may_stop),
+        cmocka_unit_test(a_map_tells_data_from_holes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
