@@ -12,11 +12,18 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+static void remove_temporary(const struct target *target) {
+    int r = fs_remove_tree(target->spot.parent, target->temporary);
+    if (r < 0)
+        project_notice(target->project, SNAP_NOTICE_INFO, target->spot.path, "beside it %s is left over, and could not be removed: %s",
+                       target->temporary, strerror(-r));
+}
+
 void target_done(struct target *target) {
     if (!target->borrowed)
         close_fd(&target->fd);
     if (target->temporary)
-        (void)fs_remove_tree(target->spot.parent, target->temporary);
+        remove_temporary(target);
     free(target->temporary);
     spot_done(&target->spot);
 }
@@ -34,6 +41,7 @@ static int name_temporary(struct target *target, struct snap_err *err) {
 
 static int find_spot(struct snap_project *project, const char *typed, struct target *target, struct snap_err *err) {
     struct stat store;
+    target->project = project;
     int r = spot_typed(project, typed, &target->spot, err);
     if (r < 0)
         return r;

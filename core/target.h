@@ -4,6 +4,7 @@
 #include "spot.h"
 
 struct target {
+    struct snap_project *project;         /* to tell what cannot be removed */
     struct spot spot;
     int fd;                               /* to write to */
     bool borrowed;                        /* the caller's descriptor */
