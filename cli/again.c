@@ -1,6 +1,7 @@
 /* What undo and redo have in common: they say what came back and how to go the other way.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "again.h"
+#include "format.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,7 +48,10 @@ static void show(struct call *call, bool undone, const struct snap_rollback_resu
         out_text(out, "operation %" PRId64 ", ", target);
     const char *kind = result->operation_kind ? result->operation_kind : "an operation";
     out_text(out, "%s", kind);
-    if (strcmp(kind, "tag") == 0)
+    if (strcmp(kind, "rm") == 0 || strcmp(kind, "prune") == 0)
+        out_text(out, ": %" PRIu64 " %s %s\n", result->restored + result->removed, plural(result->restored + result->removed, "snapshot", "snapshots"),
+                 undone ? "shown again" : "removed");
+    else if (strcmp(kind, "tag") == 0)
         out_text(out, "\n");              /* no file was touched */
     else
         show_restored(out, result);

@@ -97,3 +97,4 @@ static inline int exit_code(uint64_t failed) { return failed ? EXIT_PARTIAL : 0;
 extern const struct cmd cmd_init, cmd_take, cmd_import, cmd_status, cmd_log, cmd_show, cmd_diff, cmd_export, cmd_ls, cmd_cat, cmd_restore,
     cmd_rollback, cmd_undo, cmd_redo, cmd_op_log, cmd_tag, cmd_doctor, cmd_help;
 extern const struct cmd cmd_verify;
+extern const struct cmd cmd_rm, cmd_gc;

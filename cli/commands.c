@@ -7,6 +7,7 @@ const struct cmd *const commands[] = {
     &cmd_log, &cmd_show, &cmd_diff, &cmd_ls, &cmd_cat,
     &cmd_rollback, &cmd_restore, &cmd_undo, &cmd_redo, &cmd_op_log,
     &cmd_export, &cmd_import,
+    &cmd_rm, &cmd_gc,
     &cmd_verify,
     &cmd_tag, &cmd_doctor, &cmd_help,
     NULL,

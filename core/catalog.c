@@ -123,11 +123,25 @@ static int not_found(struct snap_project *project, const char *spec, struct snap
     return err_hint(err, "snapshots are numbered from %lld to %lld", (long long)nearest.first, (long long)nearest.last);
 }
 
+static int is_removed(struct snap_project *project, const struct snapshot *snapshot, struct snap_err *err) {
+    int64_t operation = op_that_hid(project->store, snapshot->public.number, err);
+    if (operation < 0)
+        return (int)operation;
+    err_set(err, -ENOENT, "snapshot %lld was removed", (long long)snapshot->public.number);
+    return operation ? err_hint(err, "until gc frees it, 'snapctl undo %lld' brings it back", (long long)operation) : -ENOENT;
+}
+
 int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
-    int r = look_up(project, spec, ret, err);
+    _snapshot_ struct snapshot *snapshot = NULL;
+    int r = look_up(project, spec, &snapshot, err);
     if (r < 0)
         return r;
-    return r == 0 ? not_found(project, spec, err) : 0;
+    if (r == 0)
+        return not_found(project, spec, err);
+    if (snapshot->flags & SNAPSHOT_HIDDEN)
+        return is_removed(project, snapshot, err);
+    *ret = TAKE_PTR(snapshot);
+    return 0;
 }
 
 /* Public rows. */

@@ -1,6 +1,7 @@
 /* Operations taken back and done again: `undo`, `redo`, `op log`.
  * Brings files back only where they still are what the operation left, unless forced; never scans the project for that.
  * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "removal.h"
 #include "restore.h"
 #include "take.h"
 #include "transition.h"
@@ -10,7 +11,8 @@
 #include <string.h>
 
 static bool can_be_undone(const struct op *op) {
-    return !strcmp(op->state, "done") && (!strcmp(op->kind, "rollback") || !strcmp(op->kind, "restore") || !strcmp(op->kind, "tag"));
+    return !strcmp(op->state, "done") && (!strcmp(op->kind, "rollback") || !strcmp(op->kind, "restore") || !strcmp(op->kind, "tag")
+                                          || removal_is(op));
 }
 
 static bool is_of_another(const struct op *op) {
@@ -39,6 +41,10 @@ int snap_operations(struct snap_project *project, snap_operation_fn fn, void *da
 static int refuse_undo(const struct op *op, struct snap_err *err) {
     if (!strcmp(op->state, "undone"))
         return err_set(err, -EALREADY, "operation %" PRId64 " (%s) is undone already", op->id, op->kind);
+    if (!strcmp(op->state, "expired")) {
+        err_set(err, -ENOENT, "operation %" PRId64 " (%s) can no longer be undone: gc freed what it needs", op->id, op->kind);
+        return err_hint(err, "snapctl op log shows which operations can be undone");
+    }
     if (!strcmp(op->state, "failed"))
         return err_set(err, -EINVAL, "operation %" PRId64 " (%s) failed and changed nothing", op->id, op->kind);
     err_set(err, -EINVAL, "undo does not take back operation %" PRId64 ", which is: %s", op->id, op->kind);
@@ -154,13 +160,19 @@ static int carry_out(struct snap_project *project, const struct op *meant, bool 
                      struct snap_err *err) {
     if (!strcmp(meant->kind, "tag"))
         return change_name(project, meant, undo, force, ret, err);
+    if (removal_is(meant))
+        return removal_again(project, meant, undo, ret, err);
     if (!strcmp(meant->kind, "restore"))
         return undo ? restore_undo(project, meant, force, ret, err) : restore_redo(project, meant, force, ret, err);
     return change_files(project, meant, undo, force, ret, err);
 }
 
 static const char *static_kind(const struct op *op) {
-    return !strcmp(op->kind, "tag") ? "tag" : !strcmp(op->kind, "restore") ? "restore" : "rollback";
+    static const char *const kinds[] = { "tag", "restore", "rm", "prune" };
+    for (size_t i = 0; i < ELEMENTS(kinds); i++)
+        if (!strcmp(op->kind, kinds[i]))
+            return kinds[i];
+    return "rollback";
 }
 
 static int run(struct snap_project *project, const struct op *meant, bool undo, bool force, struct snap_rollback_result *ret,

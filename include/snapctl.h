@@ -188,6 +188,27 @@ struct snap_import_result {
 SNAP_API int snap_import(struct snap_project *project, const char *file, const struct snap_import_options *options,
                          struct snap_import_result *ret, struct snap_err *err);
 
+/* Removing snapshots, and their space. */
+
+struct snap_remove_result { int64_t operation; uint64_t removed; };    /* operation: for `undo`; 0 = nothing was removed */
+/* Hides them (NULL-terminated specs, each told through fn); later ones keep their content. Undoable until gc frees them. */
+SNAP_API int snap_remove(struct snap_project *project, const char *const *specs, snap_snapshot_fn fn, void *data,
+                         struct snap_remove_result *ret, struct snap_err *err);
+
+struct snap_gc_result {
+    int64_t operation;         /* 0 = nothing was freed */
+    uint64_t snapshots;        /* freed */
+    uint64_t bytes;            /* of content that no remaining snapshot shows */
+    uint64_t layers, files;    /* layers removed as a whole; names removed from others */
+    uint64_t held;             /* removed and automatic snapshots that undo still needs */
+    uint64_t pinned;           /* those that somebody looks at or stands on */
+    uint64_t expired;          /* operations that could be undone or redone, and can no more */
+    double seconds;
+};
+/* Frees removed and automatic snapshots, and what restores displaced, past the hold: the last 20 operations and 14 days;
+ * with `now` all of them. */
+SNAP_API int snap_gc(struct snap_project *project, bool now, struct snap_gc_result *ret, struct snap_err *err);
+
 /* Trees. */
 
 struct snap_entry {
@@ -274,6 +295,8 @@ struct snap_operation {
     int64_t id;
     const char *kind;          /* init take import tag rollback restore undo redo */
     const char *state;         /* begun done undone failed */
+    const char *kind;          /* init take tag rollback restore rm prune gc undo redo */
+    const char *state;         /* begun done undone failed expired: gc freed what undo or redo needs */
     struct timespec created;
     const char *command;       /* what the user typed */
     int64_t before, after;     /* snapshots, 0 = none */

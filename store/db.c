@@ -3,6 +3,7 @@
 #include "db.h"
 
 #include "hook.h"
+#include "map.h"
 #include "quote.h"
 
 #include <assert.h>
@@ -43,6 +44,7 @@ struct db {
     struct prepared *all;
     size_t count, room, last;
     uint32_t recent[RECENT];   /* by the address of the text: where it was found last, plus one */
+    struct map *unplaced;      /* int64_t -> anything; NULL: none were added yet */
 };
 
 /* Errors. */
@@ -240,6 +242,7 @@ struct db *db_close(struct db *db) {
     for (size_t i = 0; i < db->count; i++)
         sqlite3_finalize(db->all[i].statement);
     free(db->all);
+    map_free(db->unplaced, NULL);
     sqlite3_close_v2(db->connection);
     fd_close(db->wal.fd);
     free(db);
@@ -573,4 +576,18 @@ int db_commit(struct store *store, bool durable, struct snap_err *err) {
     if (db->pages > (durable ? WAL_MANY : WAL_TOO_MANY))
         checkpoint(db);
     return 0;
+}
+
+/* Objects without a row. */
+
+int unplaced_add(struct store *store, int64_t object) {
+    struct db *db = store_database(store);
+    if (!db->unplaced && !(db->unplaced = map_new()))
+        return -ENOMEM;
+    return MIN(map_put(db->unplaced, &object, sizeof(object), db, NULL), 0);
+}
+
+bool unplaced_take(struct store *store, int64_t object) {
+    struct db *db = store_database(store);
+    return db->unplaced && map_remove(db->unplaced, &object, sizeof(object));
 }

@@ -46,8 +46,12 @@ int64_t db_int(struct db_statement *statement, int column);
 char *db_text(struct db_statement *statement, int column);                     /* strdup; NULL column = NULL; also BLOB names, NUL appended */
 const void *db_blob(struct db_statement *statement, int column, size_t *ret_size);   /* valid until the next step; NULL if NULL */
 
+/* Objects that were added and have no row in entry yet (index_write.c). unplaced_take: true once for each. */
+int unplaced_add(struct store *store, int64_t object);                         /* -ENOMEM */
+bool unplaced_take(struct store *store, int64_t object);
+
 extern const char schema_sql[];             /* the whole of the newest schema */
 #define SCHEMA_APPLICATION_ID 0x736e6170    /* "snap" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 int schema_migrate(struct store *store, int from, struct snap_err *err);       /* one transaction, all or nothing; needs the lock */
 int schema_migrate_by(struct store *store, const char *const *way, int from, int to, struct snap_err *err);   /* the same by other steps */

@@ -27,6 +27,7 @@ static inline struct point index_newest(int64_t line) { return (struct point){ .
 enum snapshot_flags {
     SNAPSHOT_AUTO = 1, SNAPSHOT_UNSYNCED = 2, SNAPSHOT_HIDDEN = 4 /* removed, waiting for gc */,
     SNAPSHOT_FOREIGN = 8 /* came from outside: the project never was like this */,
+    SNAPSHOT_GONE = 256 /* in memory alone, of a manifest: gc freed it, the layer still holds what others show */,
 };
 struct snapshot {
     int64_t line, layer;
@@ -45,6 +46,12 @@ int index_latest(struct store *store, int64_t line, uint64_t back, struct snapsh
 int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *err);
 typedef int (*snapshot_fn)(void *data, const struct snapshot *snapshot);       /* > 0 ends the listing without an error */
 int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err);       /* newest first, hidden left out */
+/* The automatic and the hidden ones of all lines, ascending. */
+int index_disposable(struct store *store, snapshot_fn fn, void *data, struct snap_err *err);
+/* 1 = a line stands on it. */
+int index_is_base(struct store *store, int64_t number, struct snap_err *err);
+/* The lowest number from this on whose snapshot is there and not hidden; 0 = none, or a negative errno. */
+int64_t index_next_shown(struct store *store, int64_t line, int64_t number, struct snap_err *err);
 
 /* An inode's state. Entries of one snapshot that share an object are hard links of each other. */
 enum object_flags {
@@ -67,7 +74,8 @@ DEFINE_CLEANUP(struct object *, object_free)
 #define _object_ _cleanup_(object_freep)
 static inline bool object_is_dir(const struct object *object) { return S_ISDIR(object->meta.mode); }
 
-/* Content lies in layers/<layer>/tree, in the directory that `dir` was at snapshot <layer>, under `name`. */
+/* Content lies in layers/<layer>/tree, in the directory that `dir` was at snapshot <layer>, under `name`. It belongs to one
+ * object, and lies where the first of that object's rows was born. */
 struct content {
     int64_t id, layer, dir;
     uint64_t size;

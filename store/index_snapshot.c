@@ -41,20 +41,45 @@ int64_t index_newest_number(struct store *store, int64_t line, struct snap_err *
     return r > 0 ? db_int(&row, 0) : r;
 }
 
+static int give_all(struct db_statement *row, snapshot_fn fn, void *data, struct snap_err *err) {
+    for (;;) {
+        _snapshot_ struct snapshot *snapshot = NULL;
+        int r = one_snapshot(row, &snapshot, err);
+        if (r <= 0)
+            return r;
+        r = fn(data, snapshot);
+        if (r != 0)
+            return MIN(r, 0);
+    }
+}
+
 int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE line = ? AND flags & ? = 0"
                     " ORDER BY id DESC", "ii", line, (int64_t)SNAPSHOT_HIDDEN);
-    while (r >= 0) {
-        _snapshot_ struct snapshot *snapshot = NULL;
-        r = one_snapshot(&row, &snapshot, err);
-        if (r <= 0)
-            break;
-        r = fn(data, snapshot);
-        if (r > 0)
-            return 0;
-    }
-    return r;
+    return r < 0 ? r : give_all(&row, fn, data, err);
+}
+
+int index_disposable(struct store *store, snapshot_fn fn, void *data, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot WHERE flags & ? <> 0 ORDER BY id", "i",
+                    (int64_t)(SNAPSHOT_AUTO | SNAPSHOT_HIDDEN));
+    return r < 0 ? r : give_all(&row, fn, data, err);
+}
+
+int index_is_base(struct store *store, int64_t number, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT 1 FROM line WHERE base_snapshot = ?", "i", number);
+    return r < 0 ? r : db_step(&row, err);
+}
+
+int64_t index_next_shown(struct store *store, int64_t line, int64_t number, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT id FROM snapshot WHERE line = ? AND id >= ? AND flags & ? = 0 ORDER BY id LIMIT 1", "iii",
+                    line, number, (int64_t)SNAPSHOT_HIDDEN);
+    if (r == 0)
+        r = db_step(&row, err);
+    return r > 0 ? db_int(&row, 0) : r;
 }
 
 /* -EEXIST: another snapshot has it. */

@@ -10,8 +10,10 @@ int index_next_ids(struct store *store, struct index_ids *ret, struct snap_err *
     int r = db_bind(&row, store, err,
         "SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'snapshot'), 0), coalesce((SELECT max(id) FROM snapshot), 0)),"
         " max(1, coalesce((SELECT max(id) FROM object), 0),"
-        " coalesce((SELECT max((SELECT max(id) FROM dir WHERE line = l.id)) FROM line l), 0)),"
-        " coalesce((SELECT max(id) FROM content), 0)", "");
+        " coalesce((SELECT max((SELECT max(id) FROM dir WHERE line = l.id)) FROM line l), 0),"
+        " coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'given.object'), 0)),"
+        " max(coalesce((SELECT max(id) FROM content), 0),"
+        " coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'given.content'), 0))", "");
     if (r == 0)
         r = db_step(&row, err);
     if (r < 0)
@@ -39,7 +41,9 @@ int index_add_object(struct store *store, const struct object *object, struct sn
                     (int64_t)((uint64_t)meta->rdev_major << 32 | meta->rdev_minor), (int64_t)object->flags, object->content,
                     meta->target, meta->xattrs_size ? meta->xattrs : NULL, meta->xattrs_size,
                     digested ? object->digest.bytes : NULL, sizeof(object->digest.bytes));
-    return r < 0 ? r : db_step(&row, err);
+    if (r < 0 || (r = db_step(&row, err)) < 0)
+        return r;
+    return unplaced_add(store, object->id) < 0 ? err_nomem(err) : 0;
 }
 
 /* A place in the tree of a line and the snapshot from which on something is otherwise there. */
@@ -130,9 +134,11 @@ static int end(const struct place *place, const struct row *row, int64_t next, s
     return r;
 }
 
+/* An object's first row stands for it: gc asks for others only when that one goes. */
 static int begin(const struct place *place, const struct object *object, struct snap_err *err) {
-    int r = db_run(place->store, err, "INSERT INTO entry(line, dir, name, born, died, object) VALUES (?, ?, ?, ?, " NEVER_SQL ", ?)",
-                   "iinii", place->line, place->dir, place->name, place->from, object->id);
+    int64_t again = !unplaced_take(place->store, object->id);
+    int r = db_run(place->store, err, "INSERT INTO entry(line, dir, name, born, died, object, again) VALUES (?, ?, ?, ?, " NEVER_SQL ", ?, ?)",
+                   "iiniii", place->line, place->dir, place->name, place->from, object->id, again);
     if (r < 0 || !(object->flags & OBJECT_LINKED))
         return r;
     return db_run(place->store, err, "INSERT INTO link(object, line, dir, name, born, died) VALUES (?, ?, ?, ?, ?, " NEVER_SQL ")",
@@ -187,9 +193,8 @@ static const char *const drop_steps[] = {
     " WHERE line = ?1 AND born = ?2)",
     "UPDATE link SET died = " NEVER_SQL " WHERE line = ?1 AND died = ?2 AND object IN (SELECT object FROM entry"
     " INDEXED BY entry_by_died WHERE line = ?1 AND died = ?2 AND died < " NEVER_SQL ")",
-    /* an object that the snapshot only used again is still held by an older row */
-    "DELETE FROM object WHERE id IN (SELECT object FROM entry INDEXED BY entry_by_born WHERE line = ?1 AND born = ?2)"
-    " AND id NOT IN (SELECT object FROM entry WHERE line <> ?1 OR born <> ?2)",
+    /* an object that the snapshot only used again is still held by an older row, which stands for it */
+    "DELETE FROM object WHERE id IN (SELECT object FROM entry INDEXED BY entry_by_born WHERE line = ?1 AND born = ?2 AND again = 0)",
     "DELETE FROM entry INDEXED BY entry_by_born WHERE line = ?1 AND born = ?2",
     "UPDATE entry INDEXED BY entry_by_died SET died = " NEVER_SQL " WHERE line = ?1 AND died = ?2 AND died < " NEVER_SQL,
 };

@@ -27,7 +27,7 @@ void manifest_begin(struct buf *out, const struct snapshot *snapshot) {
     add_number(out, "line", snapshot->line);
     add_number(out, "parent", public->parent);
     add_time(out, "created", &public->created);
-    add_number(out, "flags", snapshot->flags);
+    add_number(out, "flags", snapshot->flags & ~(unsigned)SNAPSHOT_GONE);
     add_number(out, "added", (int64_t)public->added);
     add_number(out, "changed", (int64_t)public->changed);
     add_number(out, "deleted", (int64_t)public->deleted);
@@ -36,7 +36,7 @@ void manifest_begin(struct buf *out, const struct snapshot *snapshot) {
         add_quoted(out, "name", public->name);
     if (public->message && *public->message)
         add_quoted(out, "message", public->message);
-    buf_char(out, '\n');
+    buf_str(out, snapshot->flags & SNAPSHOT_GONE ? " gone\n" : "\n");
 }
 
 static void add_xattrs(struct buf *out, const struct meta *meta) {

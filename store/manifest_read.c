@@ -27,9 +27,9 @@ static void reader_done(struct reader *reader) {
 
 /* The line of the snapshot. */
 
-enum { S_NUMBER, S_LINE, S_PARENT, S_CREATED, S_FLAGS, S_ADDED, S_CHANGED, S_DELETED, S_BYTES, S_NAME, S_MESSAGE };
+enum { S_NUMBER, S_LINE, S_PARENT, S_CREATED, S_FLAGS, S_ADDED, S_CHANGED, S_DELETED, S_BYTES, S_NAME, S_MESSAGE, S_GONE };
 static const char *const snapshot_fields[] = {
-    "number", "line", "parent", "created", "flags", "added", "changed", "deleted", "bytes", "name", "message",
+    "number", "line", "parent", "created", "flags", "added", "changed", "deleted", "bytes", "name", "message", "gone",
 };
 enum { SNAPSHOT_REQUIRED = (1 << S_NAME) - 1 };
 
@@ -44,9 +44,10 @@ static void snapshot_line_done(struct snapshot_line *line) {
 static int snapshot_field(void *data, struct text key, struct text value, bool has_value) {
     struct snapshot_line *line = data;
     struct snap_snapshot *public = &line->snapshot->public;
-    if (!has_value)
+    int field = text_once(snapshot_fields, ELEMENTS(snapshot_fields), key, &line->seen);
+    if (has_value == (field == S_GONE))
         return -EINVAL;
-    switch (text_once(snapshot_fields, ELEMENTS(snapshot_fields), key, &line->seen)) {
+    switch (field) {
     case S_NUMBER: return text_id(value, 1, &public->number);
     case S_LINE: return text_id(value, 1, &line->snapshot->line);
     case S_PARENT: return text_id(value, 0, &public->parent);
@@ -58,6 +59,7 @@ static int snapshot_field(void *data, struct text key, struct text value, bool h
     case S_BYTES: return text_unsigned(value, INT64_MAX, &public->bytes);
     case S_NAME: return text_string(value, &line->name);
     case S_MESSAGE: return text_string(value, &line->message);
+    case S_GONE: return 0;
     default: return -EINVAL;
     }
 }
@@ -81,6 +83,10 @@ static int read_snapshot(struct text text, int64_t layer, struct snapshot **ret)
     struct snapshot *snapshot = line.snapshot;
     if ((line.seen & SNAPSHOT_REQUIRED) != SNAPSHOT_REQUIRED || snapshot->public.parent >= snapshot->public.number)
         return -EINVAL;
+    if (snapshot->flags >= SNAPSHOT_GONE)
+        return -EINVAL;
+    if (line.seen & 1 << S_GONE)
+        snapshot->flags |= SNAPSHOT_GONE;
     snapshot->layer = layer;
     snapshot->public.automatic = snapshot->flags & SNAPSHOT_AUTO;
     snapshot->public.foreign = snapshot->flags & SNAPSHOT_FOREIGN;

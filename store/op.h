@@ -5,8 +5,8 @@
 
 struct op {
     int64_t id;
-    char *kind;                /* init take import tag rollback restore undo redo */
-    char *state;               /* begun done undone failed */
+    char *kind;                /* init take import tag rollback restore rm prune gc undo redo */
+    char *state;               /* begun done undone failed freed */
     struct timespec created;
     char *command;             /* what the user typed */
     int64_t before, after;     /* snapshots: the state it started from, the one it made; 0 = none */
@@ -32,7 +32,7 @@ DEFINE_CLEANUP(char **, op_paths_free)
 #define _op_paths_ _cleanup_(op_paths_freep)
 typedef int (*op_fn)(void *data, const struct op *op);                                          /* > 0 ends */
 int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err);                   /* newest first */
-/* The newest rollback, restore or tag that is done and not undone; 0 none, 1 found. */
+/* The newest rollback, restore, tag, rm or prune that is done and not undone; 0 none, 1 found. */
 int op_undo_candidate(struct store *store, struct op **ret, struct snap_err *err);
 /* The operation that the next redo brings back: undone, and nothing but takes and undos came after; 0 none, 1 found. */
 int op_redo_candidate(struct store *store, struct op **ret, struct snap_err *err);
@@ -41,3 +41,19 @@ int op_redo_candidate(struct store *store, struct op **ret, struct snap_err *err
 int op_add_temporary(struct store *store, int64_t id, const char *path, struct snap_err *err);
 int op_temporaries(struct store *store, int64_t id, char ***ret, struct snap_err *err);          /* as op_paths */
 int op_clear_temporaries(struct store *store, int64_t id, struct snap_err *err);
+
+/* The snapshots that an rm or prune hid, with the names that they had ("" = none). In the transaction of the operation. */
+int op_add_snapshot(struct store *store, int64_t id, int64_t snapshot, const char *name, struct snap_err *err);
+typedef int (*op_snapshot_fn)(void *data, int64_t snapshot, const char *name);                  /* fn may query */
+int op_snapshots(struct store *store, int64_t id, op_snapshot_fn fn, void *data, struct snap_err *err);    /* ascending */
+/* The operation that hid a snapshot and is not undone; 0 = none, or a negative errno. */
+int64_t op_that_hid(struct store *store, int64_t snapshot, struct snap_err *err);
+/* Operations that need one of these snapshots (ascending), which are no longer there, become `expired`; *ret: how many could
+ * have been undone or redone. An rm or prune needs any one of its own. */
+int op_expire(struct store *store, const int64_t *snapshots, size_t count, uint64_t *ret, struct snap_err *err);
+/* Of the last `count` operations (a gc is none) and of those since a time: all snapshots that they speak of, handed to fn. */
+typedef int (*op_held_fn)(void *data, int64_t snapshot);
+int op_held(struct store *store, uint64_t count, int64_t since, op_held_fn fn, void *data, struct snap_err *err);
+/* Restores, and undos of them, before that which keep something in the store: its name below the store. They become expired. */
+typedef int (*op_kept_fn)(void *data, const char *path);
+int op_expire_restores(struct store *store, uint64_t count, int64_t since, op_kept_fn fn, void *data, uint64_t *ret, struct snap_err *err);

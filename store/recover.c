@@ -4,6 +4,7 @@
 #include "db.h"
 #include "facts.h"
 #include "fs.h"
+#include "gc.h"
 #include "index.h"
 #include "live.h"
 #include "manifest.h"
@@ -143,6 +144,8 @@ int store_recovery_needed(struct store *store, struct snap_err *err) {
         code = went_down(store, err);
     if (code == 0)
         code = store_fact(store, DROPPED, &dropped, err);
+    if (code == 0)
+        code = gc_unfinished(store, err);
     return code == 0 ? facts_pending(store, err) : code;
 }
 
@@ -236,6 +239,14 @@ static int remove_dropped(struct store *store, struct snap_err *err) {
             return code;
     }
     return set_fact_alone(store, DROPPED, NULL, err);
+}
+
+static int finish_freeing(struct store *store, const struct teller *teller, struct snap_err *err) {
+    int code = gc_unfinished(store, err);
+    if (code <= 0 || (code = gc_finish(store, NULL, err)) < 0)
+        return code;
+    tell(teller, "finished freeing snapshots, which had been cut short");
+    return 0;
 }
 
 /* Snapshots in doubt. */
@@ -368,6 +379,8 @@ int store_recover(struct store *store, void (*told)(void *data, const char *text
         code = empty_work(store, &teller, err);
     if (code == 0)
         code = remove_unrecorded(store, &teller, err);
+    if (code == 0)
+        code = finish_freeing(store, &teller, err);
     if (code == 0)
         code = settle_unsynced(store, &teller, err);
     if (code == 0)

@@ -6,7 +6,20 @@
 
 /* 9223372036854775807 in `died` means: still there. link repeats the entries of objects that may have several names.
  * entry.object and object.content are no foreign keys: without an index on them, which every insertion would pay for,
- * each row deleted from object or content would read all that could refer to it. */
+ * each row deleted from object or content would read all that could refer to it. What refers to an object is known all the
+ * same: one of its rows in entry stands for it (again = 0), the others, which are few, are in an index of their own. */
+
+/* What removing needs (schema 2). operation_snapshot: the snapshots that an rm or prune hid, and the names they had.
+ * gone: layers of freed snapshots, which still hold what others show. doomed: what is to be unlinked, below the store. */
+#define REMOVAL_TABLES \
+    "CREATE INDEX entry_again ON entry(object) WHERE again = 1;" \
+    "CREATE TABLE operation_snapshot(operation INTEGER NOT NULL REFERENCES operation, snapshot INTEGER NOT NULL, name TEXT," \
+    " PRIMARY KEY(operation, snapshot)) STRICT, WITHOUT ROWID;" \
+    "CREATE INDEX operation_of_snapshot ON operation_snapshot(snapshot);" \
+    "CREATE TABLE gone(layer INTEGER PRIMARY KEY, line INTEGER NOT NULL REFERENCES line, stale INTEGER NOT NULL) STRICT;" \
+    "CREATE INDEX gone_stale ON gone(layer) WHERE stale = 1;" \
+    "CREATE TABLE doomed(path BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
+
 const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
     "CREATE TABLE line(id INTEGER PRIMARY KEY, base_line INTEGER REFERENCES line, base_snapshot INTEGER) STRICT;"
@@ -23,7 +36,7 @@ const char schema_sql[] =
     " rdev INTEGER NOT NULL, flags INTEGER NOT NULL, content INTEGER, target BLOB, xattrs BLOB,"
     " xxh128 BLOB) STRICT;"
     "CREATE TABLE entry(line INTEGER NOT NULL REFERENCES line, dir INTEGER NOT NULL, name BLOB NOT NULL,"
-    " born INTEGER NOT NULL, died INTEGER NOT NULL, object INTEGER NOT NULL,"
+    " born INTEGER NOT NULL, died INTEGER NOT NULL, object INTEGER NOT NULL, again INTEGER NOT NULL DEFAULT 0,"
     " PRIMARY KEY(line, dir, name, born)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX entry_by_born ON entry(line, born);"
     "CREATE INDEX entry_by_died ON entry(line, died) WHERE died < 9223372036854775807;"
@@ -39,10 +52,19 @@ const char schema_sql[] =
     "CREATE INDEX operation_begun ON operation(id) WHERE state = 'begun';"
     "CREATE TABLE operation_path(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
     "CREATE INDEX operation_path_of ON operation_path(operation);"
-    "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;";
+    "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
+    REMOVAL_TABLES;
+
+/* From 1 to 2: of the rows of one object, the first made stands for it. */
+static const char to_2[] =
+    "ALTER TABLE entry ADD COLUMN again INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE entry SET again = 1 FROM (SELECT line, dir, name, born, row_number() OVER (PARTITION BY object"
+    " ORDER BY born, line, dir, name) AS place FROM entry) AS e WHERE e.place > 1 AND entry.line = e.line AND entry.dir = e.dir"
+    " AND entry.name = e.name AND entry.born = e.born;"
+    REMOVAL_TABLES;
 
 /* steps[N]: from schema N to N + 1; NULL: no released version wrote N. */
-static const char *const steps[SCHEMA_VERSION] = { NULL };
+static const char *const steps[SCHEMA_VERSION] = { NULL, to_2 };
 
 static int migrate_in_transaction(struct store *store, const char *const *way, int from, int to, struct snap_err *err) {
     for (int version = from; version < to; version++) {

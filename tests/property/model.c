@@ -108,6 +108,16 @@ bool model_keep(struct model *model, int64_t number, bool automatic, struct list
     return true;
 }
 
+void model_drop(struct model *model, int64_t number) {
+    for (size_t i = 0; i < model->count; i++) {
+        if (model->kept[i].number != number)
+            continue;
+        listing_free(model->kept[i].listing);
+        memmove(&model->kept[i], &model->kept[i + 1], (--model->count - i) * sizeof(*model->kept));
+        return;
+    }
+}
+
 struct kept *model_newest(const struct model *model) {
     for (size_t i = model->count; i--;) {
         if (!model->kept[i].automatic)

@@ -29,6 +29,7 @@ bool model_project_is(struct model *model, const struct listing *want, unsigned 
 bool model_tree_is(struct model *model, const char *path, const struct listing *want, unsigned leave_out, const char *after);
 struct listing *model_now(struct model *model);        /* NULL: failed and said */
 bool model_keep(struct model *model, int64_t number, bool automatic, struct listing *listing);   /* owns it */
+void model_drop(struct model *model, int64_t number);                /* it was removed */
 struct kept *model_newest(const struct model *model);  /* not automatic; NULL: none */
 struct kept *model_any(struct model *model);           /* at random, automatic ones too; NULL: none */
 struct kept *model_numbered(const struct model *model, int64_t number);

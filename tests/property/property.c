@@ -424,6 +424,71 @@ static bool go_back(struct model *model) {
     return rng_pick(&model->rng, ways)(model);
 }
 
+/* Removing. */
+
+static bool reclaim_now(struct model *model) {
+    _run_ struct run run = {0};
+    model_run(model, &run, "--json", "gc", "--now", NULL);
+    if (run.code)
+        return model_fail(model, &run, "gc fails");
+    for (size_t i = model->count; i-- > 0;)
+        if (model->kept[i].automatic)
+            model_drop(model, model->kept[i].number);
+    for (int i = 0; i < 2 && model->count; i++)
+        if (!restore_equals(model, model_any(model), ""))
+            return false;
+    return !model->count || (look_list(model) && look_diff(model) && look_status(model));
+}
+
+static bool remove_some(struct model *model) {
+    char text[3][24];
+    const char *words[5] = { "rm" };
+    int64_t numbers[3];
+    size_t count = 1 + rng_below(&model->rng, MIN((size_t)3, model->count));
+    _run_ struct run run = {0};
+    for (size_t i = 0; i < count; i++)
+        words[i + 1] = number_text(numbers[i] = model_any(model)->number, text[i]);
+    model_run(model, &run, words[0], words[1], words[2], words[3], NULL);
+    if (run.code)
+        return model_fail(model, &run, "rm fails");
+    if (rng_percent(&model->rng, 20)) {
+        _run_ struct run undo = {0};
+        model_run(model, &undo, "undo", NULL);
+        return !undo.code || model_fail(model, &undo, "undo of rm fails");
+    }
+    for (size_t i = 0; i < count; i++)
+        model_drop(model, numbers[i]);
+    return true;
+}
+
+static bool reclaim(struct model *model) {
+    if (model->count && !remove_some(model))
+        return false;
+    return rng_percent(&model->rng, 40) || reclaim_now(model);
+}
+
+static bool is_empty(struct model *model, const char *shell) {
+    _free_ char *command = NULL;
+    if (asprintf(&command, "test -z \"$(find %s/snapctl/*/%s -mindepth 1 -print -quit 2>/dev/null)\"", model->box.state, shell) < 0)
+        abort();
+    model->checks++;
+    return system(command) == 0 || model_fail(model, NULL, "something is left in %s after all snapshots were removed", shell);
+}
+
+/* Without snapshots there is nothing left, and the next one begins anew. */
+static bool remove_everything(struct model *model) {
+    while (model->count) {
+        char text[24];
+        _run_ struct run run = {0};
+        model_run(model, &run, "rm", number_text(model->kept[model->count - 1].number, text), NULL);
+        if (run.code)
+            return model_fail(model, &run, "rm fails");
+        model_drop(model, model->kept[model->count - 1].number);
+    }
+    return reclaim_now(model) && is_empty(model, "layers") && is_empty(model, "held") && is_empty(model, "work")
+        && take(model) && look_restore(model);
+}
+
 static bool everything_still_equals(struct model *model) {
     for (size_t i = 0; i < model->count; i++) {
         if (!restore_equals(model, &model->kept[i], ""))
@@ -448,11 +513,13 @@ static bool play(struct model *model, uint64_t steps) {
                 mutate_batch(model);
             good = go_back(model);
         }
+        if (good && rng_percent(&model->rng, 15))
+            good = reclaim(model);
         if (!good)
             return false;
     }
     mutate_let_go(&model->mutator);
-    return everything_still_equals(model) && look_verify(model);
+    return everything_still_equals(model) && look_verify(model) && remove_everything(model);
 }
 
 /* Cases: a seed and a user, each in a process of its own. */

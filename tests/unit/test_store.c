@@ -301,7 +301,7 @@ static void a_newer_schema_is_refused_with_a_sentence(void **state) {
     store_close(made());
     run_sql("PRAGMA user_version = 99");
     assert_int_equal(opening(), -EPROTONOSUPPORT);
-    assert_non_null(strstr(err.message, "was written by a newer snapctl (schema 99, this one knows 1)"));
+    assert_non_null(strstr(err.message, "was written by a newer snapctl (schema 99, this one knows 2)"));
     assert_string_equal(err.hint, "upgrade snapctl");
 }
 
