@@ -35,8 +35,8 @@ static void show(struct call *call, const struct snap_gc_result *result) {
         out_text(out, "freed %" PRIu64 " %s: %s in %" PRIu64 " %s and %" PRIu64 " %s\n", result->snapshots,
                  plural(result->snapshots, "snapshot", "snapshots"), format_size(result->bytes, size), result->layers,
                  plural(result->layers, "layer", "layers"), result->files, plural(result->files, "other name", "other names"));
-    if (result->expired)
-        out_text(out, "%" PRIu64 " %s can no longer be undone\n", result->expired, plural(result->expired, "operation", "operations"));
+    if (result->ended)
+        out_text(out, "%" PRIu64 " %s can no longer be undone\n", result->ended, plural(result->ended, "operation", "operations"));
     show_kept(call, result);
 }
 
@@ -55,7 +55,7 @@ static int run(struct call *call, struct snap_err *err) {
         json_count(object, "files", result.files);
         json_count(object, "held", result.held);
         json_count(object, "pinned", result.pinned);
-        json_count(object, "expired", result.expired);
+        json_count(object, "ended", result.ended);
         json_add(object, "seconds", json_object_new_double(result.seconds));
         return json_print(&call->out, object);
     }

@@ -5,6 +5,7 @@
 
 #include "facts.h"
 #include "op.h"
+#include "pin.h"
 #include "quote.h"
 #include <limits.h>
 #include <stdio.h>
@@ -131,7 +132,7 @@ static int is_removed(struct snap_project *project, const struct snapshot *snaps
     return operation ? err_hint(err, "until gc frees it, 'snapctl undo %lld' brings it back", (long long)operation) : -ENOENT;
 }
 
-int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
+static int look_up_shown(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     int r = look_up(project, spec, &snapshot, err);
     if (r < 0)
@@ -140,6 +141,37 @@ int catalog_find(struct snap_project *project, const char *spec, struct snapshot
         return not_found(project, spec, err);
     if (snapshot->flags & SNAPSHOT_HIDDEN)
         return is_removed(project, snapshot, err);
+    *ret = TAKE_PTR(snapshot);
+    return 0;
+}
+
+/* Whoever writes holds the lock, and gc cannot run. Where no pin can be set, as in a store that cannot be written to, the
+ * worst is an error when somebody frees what is being read. 1 = pinned. */
+static int pin_it(struct snap_project *project, const struct snapshot *snapshot) {
+    struct snap_err ignored = {0};
+    if (store_locked(project->store) || MAKE_ROOM(project->pins, project->pins_count, project->pins_room) < 0)
+        return 0;
+    int fd = pin_take(project->store, snapshot->public.number, false, &ignored);
+    if (fd < 0)
+        return 0;
+    project->pins[project->pins_count++] = fd;
+    return 1;
+}
+
+int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
+    _snapshot_ struct snapshot *snapshot = NULL;
+    int r = look_up_shown(project, spec, &snapshot, err);
+    if (r < 0)
+        return r;
+    int64_t number = snapshot->public.number;
+    if (pin_it(project, snapshot)) {          /* gc may have come before the pin */
+        snapshot = snapshot_free(snapshot);
+        r = look_up_shown(project, spec, &snapshot, err);
+        if (r < 0)
+            return r;
+        if (snapshot->public.number != number && !pin_it(project, snapshot))
+            return err_set(err, -EAGAIN, "snapshot '%s' was removed a moment ago", spec);
+    }
     *ret = TAKE_PTR(snapshot);
     return 0;
 }
@@ -220,13 +252,21 @@ static int give(void *data, const struct snapshot *snapshot) {
     return log->options->limit && log->given >= log->options->limit;
 }
 
+/* What changed in a snapshot that was removed, changed in the next that is shown. */
 static int log_path(struct log *log, struct snap_err *err) {
     _free_ int64_t *numbers = NULL;
     size_t count = 0;
+    int64_t given = INT64_MAX;
     int r = index_history(log->project->store, INDEX_PROJECT_LINE, log->options->path, &numbers, &count, err);
     for (size_t i = count; r >= 0 && i > 0; i--) {
         _snapshot_ struct snapshot *snapshot = NULL;
-        r = index_snapshot(log->project->store, numbers[i - 1], &snapshot, err);
+        int64_t number = index_next_shown(log->project->store, INDEX_PROJECT_LINE, numbers[i - 1], err);
+        if (number < 0)
+            return (int)number;
+        if (number == 0 || number >= given)
+            continue;
+        given = number;
+        r = index_snapshot(log->project->store, number, &snapshot, err);
         if (r > 0)
             r = give(log, snapshot);
         if (r > 0)

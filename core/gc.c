@@ -113,7 +113,7 @@ static int free_in_transaction(struct choice *choice) {
     result->bytes = freed.bytes;
     result->layers = freed.layers;
     result->files = freed.files + dooming.count;
-    result->expired = restores + others;
+    result->ended = restores + others;
     return log_operation(choice);
 }
 

@@ -5,6 +5,7 @@
 
 #include "fs.h"
 #include "identity.h"
+#include "pin.h"
 #include "search.h"
 #include "transition.h"
 
@@ -23,6 +24,9 @@ struct snap_project *snap_project_close(struct snap_project *project) {
     if (!project)
         return NULL;
     layers_close(project->layers);
+    while (project->pins_count > 0)
+        pin_drop(project->pins[--project->pins_count]);
+    free(project->pins);
     store_close(project->store);
     fd_close(project->root);
     pthread_mutex_destroy(&project->telling);

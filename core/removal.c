@@ -2,6 +2,7 @@
  * Frees nothing, touches no layer. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "removal.h"
 #include "catalog.h"
+#include "facts.h"
 #include <inttypes.h>
 #include <string.h>
 
@@ -41,9 +42,11 @@ int removal_hide(struct snap_project *project, const char *kind, const int64_t *
     if (r < 0)
         return r;
     r = commit_or_abort(project, hide_all(project, &op, numbers, count, err), err);
-    if (r == 0)
-        *ret_operation = op.id;
-    return r;
+    if (r < 0)
+        return r;
+    facts_settle(project->store);
+    *ret_operation = op.id;
+    return 0;
 }
 
 /* rm. */
@@ -152,6 +155,7 @@ int removal_again(struct snap_project *project, const struct op *meant, bool und
     int r = store_begin(project->store, err);
     if (r < 0 || (r = commit_or_abort(project, change_all(&again, meant, &op), err)) < 0)
         return r;
+    facts_settle(project->store);
     if (again.freed)
         project_notice(project, SNAP_NOTICE_INFO, NULL, "%" PRIu64 " of its snapshots %s freed by gc and cannot come back", again.freed,
                        again.freed == 1 ? "was" : "were");

@@ -41,7 +41,7 @@ int snap_operations(struct snap_project *project, snap_operation_fn fn, void *da
 static int refuse_undo(const struct op *op, struct snap_err *err) {
     if (!strcmp(op->state, "undone"))
         return err_set(err, -EALREADY, "operation %" PRId64 " (%s) is undone already", op->id, op->kind);
-    if (!strcmp(op->state, "expired")) {
+    if (!strcmp(op->state, "freed")) {
         err_set(err, -ENOENT, "operation %" PRId64 " (%s) can no longer be undone: gc freed what it needs", op->id, op->kind);
         return err_hint(err, "snapctl op log shows which operations can be undone");
     }

@@ -202,7 +202,7 @@ struct snap_gc_result {
     uint64_t layers, files;    /* layers removed as a whole; names removed from others */
     uint64_t held;             /* removed and automatic snapshots that undo still needs */
     uint64_t pinned;           /* those that somebody looks at or stands on */
-    uint64_t expired;          /* operations that could be undone or redone, and can no more */
+    uint64_t ended;            /* operations that could be undone or redone, and can no more */
     double seconds;
 };
 /* Frees removed and automatic snapshots, and what restores displaced, past the hold: the last 20 operations and 14 days;
@@ -296,7 +296,7 @@ struct snap_operation {
     const char *kind;          /* init take import tag rollback restore undo redo */
     const char *state;         /* begun done undone failed */
     const char *kind;          /* init take tag rollback restore rm prune gc undo redo */
-    const char *state;         /* begun done undone failed expired: gc freed what undo or redo needs */
+    const char *state;         /* begun done undone failed freed: gc freed what undo or redo needs */
     struct timespec created;
     const char *command;       /* what the user typed */
     int64_t before, after;     /* snapshots, 0 = none */

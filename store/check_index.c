@@ -55,12 +55,16 @@ int check_database(struct store *store, bool quick, damage_fn fn, void *data, st
 #define CONTENT_ROW "a.id, 0, 0, NULL, 0, 0, 0, a.id"
 #define SNAPSHOT_ROW "a.id, a.line, 0, NULL, a.id, a.id + 1, 0, 0"
 
-#define SAME_ENTRY "b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.born = a.born AND b.died = a.died AND b.object = a.object"
-#define SAME_DIR "b.line = a.line AND b.id = a.id AND b.born = a.born AND b.died = a.died AND b.parent = a.parent AND b.name = a.name"
+/* Among snapshots that were freed there may be several numbers for the same end. */
+#define SAME_END "(b.died = a.died OR (max(a.died, b.died) < " NEVER_SQL " AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.line = a.line" \
+    " AND s.id >= min(a.died, b.died) AND s.id < max(a.died, b.died))))"
+#define SAME_ENTRY "b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.born = a.born AND b.object = a.object AND " SAME_END
+#define SAME_DIR "b.line = a.line AND b.id = a.id AND b.born = a.born AND b.parent = a.parent AND b.name = a.name AND " SAME_END
 #define SAME_OBJECT "b.id = a.id AND b.dir = a.dir AND b.mode = a.mode AND b.uid = a.uid AND b.gid = a.gid AND b.size = a.size" \
     " AND b.mtime_sec = a.mtime_sec AND b.mtime_nsec = a.mtime_nsec AND b.rdev = a.rdev AND b.flags = a.flags" \
     " AND b.content IS a.content AND b.target IS a.target AND b.xattrs IS a.xattrs AND b.xxh128 IS a.xxh128"
 #define SAME_CONTENT "b.id = a.id AND b.layer = a.layer AND b.dir = a.dir AND b.name = a.name AND b.size = a.size AND b.xxh128 = a.xxh128"
+#define GONE_ROW "a.layer, 0, 0, NULL, 0, 0, 0, 0"
 /* 2: not known to be on disk, which no layer says */
 #define SAME_SNAPSHOT "b.id = a.id AND b.line = a.line AND b.parent = a.parent AND b.layer = a.layer AND b.created_sec = a.created_sec" \
     " AND b.created_nsec = a.created_nsec AND (b.flags & ~2) = (a.flags & ~2) AND b.name IS a.name AND b.message = a.message" \
@@ -80,6 +84,10 @@ static const struct question { const char *sql, *text; } comparisons[] = {
     COMPARE("link", ENTRY_COLUMNS, SAME_ENTRY, "a hard link of the layers is not in the index", "a hard link of the index is not in the layers"),
     COMPARE("object", OBJECT_ROW, SAME_OBJECT, "an object of the layers is not in the index as it is there",
             "an object of the index is not in the layers as it is there"),
+    COMPARE("gone", GONE_ROW, "b.layer = a.layer AND b.line = a.line", "a layer of a freed snapshot is not in the index",
+            "a freed snapshot of the index is not in the layers"),
+    COMPARE("gone_dir", GONE_ROW, "b.layer = a.layer AND b.dir = a.dir", "a directory in a layer of a freed snapshot is not in the index",
+            "a directory of the index is not in the layer of its freed snapshot"),
     COMPARE("content", CONTENT_ROW, SAME_CONTENT, "a content of the layers is not in the index as it is there",
             "a content of the index is not in the layers as it is there"),
 };
@@ -96,7 +104,8 @@ static const struct question dangling[] = {
     { "SELECT " ENTRY_COLUMNS " FROM entry a JOIN object o ON o.id = a.object WHERE o.flags & 2"
       " AND NOT EXISTS (SELECT 1 FROM link b WHERE " SAME_ENTRY ")", "an entry of an object with several names has no hard link" },
     { "SELECT " DIR_COLUMNS " FROM dir a WHERE NOT EXISTS (SELECT 1 FROM entry e JOIN object o ON o.id = e.object WHERE e.line = a.line"
-      " AND e.dir = a.parent AND e.name = a.name AND e.born <= a.born AND e.died > a.born AND o.dir = a.id)",
+      " AND e.dir = a.parent AND e.name = a.name AND e.born <= a.born AND e.died > a.born AND o.dir = a.id)"
+      " AND NOT EXISTS (SELECT 1 FROM gone_dir g WHERE g.dir = a.id AND g.layer = a.born)",
       "a directory's place has no entry" },
     { "SELECT " ENTRY_COLUMNS " FROM entry a JOIN object o ON o.id = a.object WHERE o.dir <> 0 AND NOT EXISTS (SELECT 1 FROM dir d"
       " WHERE d.line = a.line AND d.id = o.dir AND d.born <= a.born AND d.died > a.born AND d.parent = a.dir AND d.name = a.name)",

@@ -86,7 +86,7 @@ int check_numbers(struct store *index, int64_t line, int64_t **ret, size_t *ret_
 
 int check_named_layers(struct store *index, int64_t **ret, size_t *ret_count, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, index, err, "SELECT layer FROM snapshot UNION SELECT layer FROM content ORDER BY 1", "");
+    int r = db_bind(&row, index, err, "SELECT layer FROM snapshot UNION SELECT layer FROM gone UNION SELECT layer FROM content ORDER BY 1", "");
     return r < 0 ? r : read_numbers(&row, ret, ret_count, err);
 }
 

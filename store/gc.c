@@ -2,6 +2,7 @@
  * What is needed is decided in gc_rows.c and gc_layers.c. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "gc.h"
 
+#include "facts.h"
 #include "fs.h"
 #include "gc_layers.h"
 #include "live.h"
@@ -126,7 +127,7 @@ int gc_doom(struct store *store, const char *path, struct snap_err *err) {
 
 int gc_unfinished(struct store *store, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT EXISTS (SELECT 1 FROM gone WHERE stale = 1) OR EXISTS (SELECT 1 FROM doomed)", "");
+    int r = db_bind(&row, store, err, "SELECT EXISTS (SELECT 1 FROM stale) OR EXISTS (SELECT 1 FROM doomed)", "");
     if (r == 0)
         r = db_step(&row, err);
     return r > 0 ? db_int(&row, 0) != 0 : r;
@@ -142,7 +143,7 @@ static int cancelled(const struct gc_watch *watch, struct snap_err *err) {
 
 static int write_manifests(struct store *store, const struct gc_watch *watch, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT layer, line FROM gone WHERE stale = 1", "");
+    int r = db_bind(&row, store, err, "SELECT layer, line FROM stale", "");
     while (r >= 0 && (r = db_step(&row, err)) > 0)
         if ((r = cancelled(watch, err)) < 0 || (r = gc_write_manifest(store, db_int(&row, 0), db_int(&row, 1), err)) < 0)
             return r;
@@ -239,7 +240,7 @@ static int settle(struct store *store, struct snap_err *err) {
         return r;
     r = db_run(store, err, "DELETE FROM doomed", "");
     if (r == 0)
-        r = db_run(store, err, "UPDATE gone SET stale = 0 WHERE stale = 1", "");
+        r = db_run(store, err, "DELETE FROM stale", "");
     if (r == 0)
         return store_commit(store, false, err);
     store_abort(store);
@@ -250,7 +251,8 @@ int gc_finish(struct store *store, const struct gc_watch *watch, struct snap_err
     int r = gc_unfinished(store, err);
     if (r <= 0)
         return r;
-    if ((r = write_manifests(store, watch, err)) < 0 || (r = remove_doomed(store, watch, err)) < 0)
+    if ((r = write_manifests(store, watch, err)) < 0 || (r = remove_doomed(store, watch, err)) < 0 || (r = settle(store, err)) < 0)
         return r;
-    return settle(store, err);
+    facts_settle(store);
+    return 0;
 }

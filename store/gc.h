@@ -10,7 +10,7 @@
  * Each content belongs to one object.
  *
  * Nothing is unlinked before the commit that forgets it: that transaction says in `doomed` what is to be unlinked, and in
- * `gone` which manifests are to be written anew. SPDX-License-Identifier: GPL-2.0-or-later */
+ * `stale` which manifests are to be written anew. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "index.h"
 

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "gc_layers.h"
 
+#include "facts.h"
 #include "fs.h"
 #include "manifest.h"
 #include "map.h"
@@ -87,11 +88,12 @@ static void mark_ways(struct plan *plan) {
     }
 }
 
-static int make_plan(struct plan *plan) {
+/* ret may be NULL. */
+static int make_plan(struct plan *plan, struct snapshot **ret) {
     plan->dirs = map_new();
     if (!plan->dirs)
         return err_nomem(plan->err);
-    int r = manifest_read(plan->store, plan->layer, NULL, add_line, plan, plan->err);
+    int r = manifest_read(plan->store, plan->layer, ret, add_line, plan, plan->err);
     if (r == 0)
         mark_ways(plan);
     return r;
@@ -145,35 +147,55 @@ static int doom_layer(struct pass *pass, struct plan *plan) {
     char path[40];
     (void)snprintf(path, sizeof(path), "layers/%lld", (long long)plan->layer);
     int r = gc_doom(pass->store, path, pass->err);
+    pass->sums->layers++;
     if (r == 0)
         r = db_run(pass->store, pass->err, "DELETE FROM gone WHERE layer = ?", "i", plan->layer);
-    for (size_t i = 0; i < plan->count && r == 0; i++)
-        if (plan->lines[i].dir && numbers_add(&pass->dirs, plan->lines[i].dir) < 0)
+    return r < 0 ? r : db_run(pass->store, pass->err, "DELETE FROM stale WHERE layer = ?", "i", plan->layer);
+}
+
+/* Which directories the layer has from now on. */
+static int note_dirs(struct pass *pass, const struct plan *plan) {
+    int r = 0;
+    for (size_t i = 0; i < plan->count && r == 0; i++) {
+        const struct line *line = &plan->lines[i];
+        if (!line->dir || line->dir == INDEX_ROOT)
+            continue;
+        if (line->need)
+            r = db_run(pass->store, pass->err, "INSERT INTO gone_dir(dir, layer) VALUES (?, ?) ON CONFLICT DO NOTHING", "ii",
+                       line->dir, plan->layer);
+        else if (numbers_add(&pass->dirs, line->dir) < 0)
             r = err_nomem(pass->err);
-    pass->sums->layers++;
+        else
+            r = db_run(pass->store, pass->err, "DELETE FROM gone_dir WHERE dir = ? AND layer = ?", "ii", line->dir, plan->layer);
+    }
     return r;
 }
 
 static int free_layer(struct pass *pass, int64_t layer) {
     _plan_ struct plan plan = { .store = pass->store, .layer = layer, .line = pass->line, .err = pass->err };
-    int r = make_plan(&plan);
-    if (r < 0 || !plan.needed)
+    int r = make_plan(&plan, NULL);
+    if (r < 0 || (r = note_dirs(pass, &plan)) < 0 || !plan.needed)
         return r < 0 ? r : doom_layer(pass, &plan);
     if ((r = doom_lines(&plan, pass->sums)) < 0)
         return r;
-    return db_run(pass->store, pass->err, "UPDATE gone SET stale = 1 WHERE layer = ?", "i", layer);
+    return gc_stale(pass->store, layer, pass->line, pass->err);
 }
 
-static int is_gone(struct pass *pass, int64_t layer) {
+static int is_gone(struct store *store, int64_t layer, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, pass->store, pass->err, "SELECT 1 FROM gone WHERE layer = ? AND line = ?", "ii", layer, pass->line);
-    return r < 0 ? r : db_step(&row, pass->err);
+    int r = db_bind(&row, store, err, "SELECT 1 FROM gone WHERE layer = ?", "i", layer);
+    return r < 0 ? r : db_step(&row, err);
 }
 
 static int note_gone(struct pass *pass, int64_t layer) {
     if (numbers_add(&pass->touched, layer) < 0)
         return err_nomem(pass->err);
-    return db_run(pass->store, pass->err, "INSERT INTO gone(layer, line, stale) VALUES (?, ?, 1)", "ii", layer, pass->line);
+    int r = facts_remember(pass->store, layer, pass->err);
+    return r < 0 ? r : db_run(pass->store, pass->err, "INSERT INTO gone(layer, line) VALUES (?, ?)", "ii", layer, pass->line);
+}
+
+int gc_stale(struct store *store, int64_t layer, int64_t line, struct snap_err *err) {
+    return db_run(store, err, "INSERT INTO stale(layer, line) VALUES (?, ?) ON CONFLICT DO NOTHING", "ii", layer, line);
 }
 
 int gc_layers(struct pass *pass) {
@@ -182,7 +204,7 @@ int gc_layers(struct pass *pass) {
         r = note_gone(pass, pass->freed.at[i]);
     numbers_sort(&pass->touched);
     for (size_t i = 0; i < pass->touched.count && r == 0; i++) {
-        r = is_gone(pass, pass->touched.at[i]);
+        r = is_gone(pass->store, pass->touched.at[i], pass->err);
         if (r > 0)
             r = free_layer(pass, pass->touched.at[i]);
     }
@@ -197,17 +219,31 @@ static void rewrite_done(struct rewrite *rewrite) {
     buf_done(&rewrite->out);
 }
 
+/* Content may have been given another place. */
+static int find_content(struct plan *plan, struct manifest_entry *entry) {
+    if (!entry->content_layer)
+        return 0;
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, plan->store, plan->err, "SELECT layer FROM content WHERE id = ?", "i", entry->object->content);
+    if (r < 0 || (r = db_step(&row, plan->err)) <= 0)
+        return r;
+    entry->content_layer = db_int(&row, 0) == plan->layer ? 0 : db_int(&row, 0);
+    return 0;
+}
+
 static int copy_line(void *data, const struct manifest_entry *entry) {
     struct rewrite *rewrite = data;
     if (rewrite->at >= rewrite->plan->count)
         return -EUCLEAN;
     enum need need = rewrite->plan->lines[rewrite->at++].need;
     struct manifest_entry copy = *entry;
+    if (!need)
+        return 0;
     if (need == NEED_LEADS)
         copy.flags |= MANIFEST_CONTEXT;
-    if (need)
-        manifest_add(&rewrite->out, &copy);
-    return rewrite->out.failed;
+    int r = copy.flags & MANIFEST_DELETED ? 0 : find_content(rewrite->plan, &copy);
+    manifest_add(&rewrite->out, &copy);
+    return r < 0 ? r : rewrite->out.failed;
 }
 
 /* Built in work/, so that a layer never holds half of one. */
@@ -227,16 +263,18 @@ static int put_manifest(struct store *store, int64_t layer, const struct buf *te
     return r < 0 ? err_errno(err, r, "cannot write the manifest of layer %lld", (long long)layer) : 0;
 }
 
+/* Of a layer whose snapshot is there, only places of content change. */
 int gc_write_manifest(struct store *store, int64_t layer, int64_t line, struct snap_err *err) {
     _plan_ struct plan plan = { .store = store, .layer = layer, .line = line, .err = err };
     _cleanup_(rewrite_done) struct rewrite rewrite = { .plan = &plan };
     _snapshot_ struct snapshot *snapshot = NULL;
-    int r = make_plan(&plan);
-    if (r == 0)
-        r = manifest_read(store, layer, &snapshot, NULL, NULL, err);
+    int gone = is_gone(store, layer, err), r = gone < 0 ? gone : make_plan(&plan, &snapshot);
     if (r < 0)
         return r;
-    snapshot->flags |= SNAPSHOT_GONE;
+    if (gone)
+        snapshot->flags |= SNAPSHOT_GONE;
+    for (size_t i = 0; i < plan.count && !gone; i++)
+        plan.lines[i].need = NEED_LINE;      /* all of what a snapshot says that is there */
     manifest_begin(&rewrite.out, snapshot);
     r = manifest_read(store, layer, NULL, copy_line, &rewrite, err);
     manifest_end(&rewrite.out);

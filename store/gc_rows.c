@@ -228,7 +228,10 @@ static const char *const revive_steps[] = {
 };
 
 static int revive(struct pass *pass, int64_t before) {
-    int r = 0;
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, pass->store, pass->err, "SELECT layer FROM gone WHERE line = ? AND layer > ?", "ii", pass->line, before);
+    while (r == 0 && (r = db_step(&row, pass->err)) > 0)
+        r = numbers_add(&pass->touched, db_int(&row, 0)) < 0 ? err_nomem(pass->err) : 0;
     for (size_t i = 0; i < ELEMENTS(revive_steps) && r == 0; i++)
         r = db_run(pass->store, pass->err, revive_steps[i], "ii", pass->line, before);
     return r;
@@ -267,10 +270,22 @@ static int bury_all(struct pass *pass, struct deads *deads, bool last) {
 
 /* Objects and content. */
 
+/* Whoever names the content says where it is. */
+static int find_stale(struct pass *pass, int64_t object) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, pass->store, pass->err, "SELECT DISTINCT born, line FROM entry INDEXED BY entry_again WHERE object = ? AND again = 1",
+                    "i", object);
+    while (r == 0 && (r = db_step(&row, pass->err)) > 0)
+        r = gc_stale(pass->store, db_int(&row, 0), db_int(&row, 1), pass->err);
+    return r;
+}
+
 static int put_in_place(struct pass *pass, const struct dead *dead, struct db_statement *heir) {
     size_t size = 0;
     const void *name = db_blob(heir, 2, &size);
-    int r = db_run(pass->store, pass->err, "UPDATE entry SET again = 0 WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iibi",
+    int r = dead->content ? find_stale(pass, dead->object) : 0;
+    if (r == 0)
+        r = db_run(pass->store, pass->err, "UPDATE entry SET again = 0 WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iibi",
                    db_int(heir, 0), db_int(heir, 1), name, size, db_int(heir, 3));
     if (r < 0 || !dead->content)
         return r;
@@ -363,28 +378,38 @@ int gc_rows(struct pass *pass) {
     return r < 0 ? r : release_all(pass, &left);
 }
 
-static int read_gone(struct pass *pass, struct numbers *ret) {
+/* A layer that stays has directories of its time: where they lay then has to be known. */
+static int read_layers(struct pass *pass, int64_t identity, const struct stay *stay, struct numbers *ret) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, pass->store, pass->err, "SELECT layer FROM gone WHERE line = ?", "i", pass->line);
+    int r = db_bind(&row, pass->store, pass->err, "SELECT layer FROM gone_dir WHERE dir = ? AND layer >= ? AND layer < ?", "iii",
+                    identity, stay->born, stay->died);
     return r < 0 ? r : numbers_read(ret, &row, pass->err);
 }
 
-static int free_places(struct pass *pass, int64_t identity, const struct numbers *gone) {
-    _stays_ struct stays stays = {0};
-    int r = identity == INDEX_ROOT ? 0 : read_stays(pass, identity, &stays);
-    for (size_t i = stays.needed; r == 0 && i < stays.count; i++)
-        if (!numbers_within(gone, stays.at[i].born, stays.at[i].died))
-            r = db_run(pass->store, pass->err, "DELETE FROM dir WHERE line = ? AND id = ? AND born = ?", "iii",
-                       pass->line, identity, stays.at[i].born);
+/* Of a place that no snapshot shows, only the moments stay at which a layer has it. */
+static int cut_place(struct pass *pass, int64_t identity, const struct stay *stay, const char *name) {
+    _cleanup_(numbers_done) struct numbers layers = {0};
+    int r = read_layers(pass, identity, stay, &layers);
+    if (r == 0)
+        r = db_run(pass->store, pass->err, "DELETE FROM dir WHERE line = ? AND id = ? AND born = ?", "iii", pass->line, identity, stay->born);
+    for (size_t i = 0; i < layers.count && r == 0; i++)
+        r = db_run(pass->store, pass->err, "INSERT INTO dir(line, id, born, died, parent, name) VALUES (?, ?, ?, ?, ?, ?)", "iiiiin",
+                   pass->line, identity, layers.at[i], layers.at[i] + 1, stay->parent, name);
     return r;
 }
 
-/* A layer that stays has directories of its time: where they lay then has to be known. */
+static int free_places(struct pass *pass, int64_t identity) {
+    _stays_ struct stays stays = {0};
+    int r = identity == INDEX_ROOT ? 0 : read_stays(pass, identity, &stays);
+    for (size_t i = stays.needed; r == 0 && i < stays.count; i++)
+        r = cut_place(pass, identity, &stays.at[i], stays.names.data + stays.at[i].name);
+    return r;
+}
+
 int gc_places(struct pass *pass) {
-    _cleanup_(numbers_done) struct numbers gone = {0};
-    int r = read_gone(pass, &gone);
+    int r = 0;
     numbers_sort(&pass->dirs);
     for (size_t i = 0; i < pass->dirs.count && r == 0; i++)
-        r = free_places(pass, pass->dirs.at[i], &gone);
+        r = free_places(pass, pass->dirs.at[i]);
     return r;
 }

@@ -24,6 +24,8 @@ struct pass {
     struct snap_err *err;
 };
 
+/* Its manifest is written anew after the commit. */
+int gc_stale(struct store *store, int64_t layer, int64_t line, struct snap_err *err);
 /* Deletes the rows that no kept snapshot shows, and what only they held. */
 int gc_rows(struct pass *pass);
 /* The places of pass->dirs that nothing needs any more; after the layers. */

@@ -48,6 +48,8 @@ typedef int (*snapshot_fn)(void *data, const struct snapshot *snapshot);       /
 int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err);       /* newest first, hidden left out */
 /* The automatic and the hidden ones of all lines, ascending. */
 int index_disposable(struct store *store, snapshot_fn fn, void *data, struct snap_err *err);
+/* The line of a layer, also of one whose snapshot gc freed; 0 = neither, or a negative errno. */
+int64_t index_line_of_layer(struct store *store, int64_t layer, struct snap_err *err);
 /* 1 = a line stands on it. */
 int index_is_base(struct store *store, int64_t number, struct snap_err *err);
 /* The lowest number from this on whose snapshot is there and not hidden; 0 = none, or a negative errno. */

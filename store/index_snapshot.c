@@ -67,6 +67,14 @@ int index_disposable(struct store *store, snapshot_fn fn, void *data, struct sna
     return r < 0 ? r : give_all(&row, fn, data, err);
 }
 
+int64_t index_line_of_layer(struct store *store, int64_t layer, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT line FROM snapshot WHERE id = ?1 UNION ALL SELECT line FROM gone WHERE layer = ?1", "i", layer);
+    if (r == 0)
+        r = db_step(&row, err);
+    return r > 0 ? db_int(&row, 0) : r;
+}
+
 int index_is_base(struct store *store, int64_t number, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT 1 FROM line WHERE base_snapshot = ?", "i", number);

@@ -113,13 +113,12 @@ static int damaged(struct snap_err *err, const struct content *content, const ch
     return err_damage(err, "layer %lld is damaged: %s", (long long)content->layer, what);
 }
 
-/* A layer whose snapshot was removed still serves content; only the project's line has such layers. */
+/* A layer whose snapshot was freed still serves content. */
 static int line_of(struct layers *layers, int64_t layer, int64_t *ret, struct snap_err *err) {
-    _snapshot_ struct snapshot *snapshot = NULL;
-    int result = index_snapshot(layers->store, layer, &snapshot, err);
-    if (result < 0)
-        return result;
-    *ret = snapshot ? snapshot->line : INDEX_PROJECT_LINE;
+    int64_t line = index_line_of_layer(layers->store, layer, err);
+    if (line < 0)
+        return (int)line;
+    *ret = line ? line : INDEX_PROJECT_LINE;
     return 0;
 }
 
@@ -317,23 +316,41 @@ int layers_open_content(struct layers *layers, const struct content *content, st
     return result < 0 ? result : open_file(place.dir, content, err);
 }
 
-int layers_open_content_id(struct layers *layers, int64_t id, struct snap_err *err) {
-    struct content content = {0};
+static int ask_content(struct layers *layers, int64_t id, struct content *ret, struct snap_err *err) {
     pthread_mutex_lock(&layers->mutex);
-    int result = index_content(layers->store, id, &content, err);
+    int result = index_content(layers->store, id, ret, err);
     pthread_mutex_unlock(&layers->mutex);
+    return result;
+}
+
+/* 1 = gc has given it another place since. */
+static int has_moved(struct layers *layers, const struct content *content, struct snap_err *err) {
+    struct content now = {0};
+    int result = ask_content(layers, content->id, &now, err);
     if (result < 0)
         return result;
-    result = layers_open_content(layers, &content, err);
-    free(content.name);
-    return result;
+    bool moved = now.layer != content->layer || now.dir != content->dir || strcmp(now.name, content->name) != 0;
+    free(now.name);
+    return moved;
+}
+
+int layers_open_content_id(struct layers *layers, int64_t id, struct snap_err *err) {
+    for (;;) {
+        struct content content = {0};
+        int result = ask_content(layers, id, &content, err);
+        if (result < 0)
+            return result;
+        result = layers_open_content(layers, &content, err);
+        int moved = result < 0 ? has_moved(layers, &content, NULL) : 0;
+        free(content.name);
+        if (moved <= 0)
+            return result;
+    }
 }
 
 int layers_content_differs(struct layers *layers, int64_t id, struct snap_err *err) {
     struct content content = {0};
-    pthread_mutex_lock(&layers->mutex);
-    int result = index_content(layers->store, id, &content, err);
-    pthread_mutex_unlock(&layers->mutex);
+    int result = ask_content(layers, id, &content, err);
     if (result < 0)
         return result;
     result = layer_damaged(err, content.layer, content.name, "has other bytes than were stored");

@@ -48,12 +48,12 @@ typedef int (*op_snapshot_fn)(void *data, int64_t snapshot, const char *name);  
 int op_snapshots(struct store *store, int64_t id, op_snapshot_fn fn, void *data, struct snap_err *err);    /* ascending */
 /* The operation that hid a snapshot and is not undone; 0 = none, or a negative errno. */
 int64_t op_that_hid(struct store *store, int64_t snapshot, struct snap_err *err);
-/* Operations that need one of these snapshots (ascending), which are no longer there, become `expired`; *ret: how many could
+/* Operations that need one of these snapshots (ascending), which are no longer there, become `freed`; *ret: how many could
  * have been undone or redone. An rm or prune needs any one of its own. */
 int op_expire(struct store *store, const int64_t *snapshots, size_t count, uint64_t *ret, struct snap_err *err);
 /* Of the last `count` operations (a gc is none) and of those since a time: all snapshots that they speak of, handed to fn. */
 typedef int (*op_held_fn)(void *data, int64_t snapshot);
 int op_held(struct store *store, uint64_t count, int64_t since, op_held_fn fn, void *data, struct snap_err *err);
-/* Restores, and undos of them, before that which keep something in the store: its name below the store. They become expired. */
+/* Restores, and undos of them, before that which keep something in the store: its name below the store. They become freed. */
 typedef int (*op_kept_fn)(void *data, const char *path);
 int op_expire_restores(struct store *store, uint64_t count, int64_t since, op_kept_fn fn, void *data, uint64_t *ret, struct snap_err *err);

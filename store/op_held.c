@@ -68,7 +68,7 @@ static int is_expired(struct store *store, struct db_statement *row, const int64
 }
 
 static int expire(struct store *store, int64_t id, struct snap_err *err) {
-    return db_run(store, err, "UPDATE operation SET state = 'expired' WHERE id = ?", "i", id);
+    return db_run(store, err, "UPDATE operation SET state = 'freed' WHERE id = ?", "i", id);
 }
 
 int op_expire(struct store *store, const int64_t *snapshots, size_t count, uint64_t *ret, struct snap_err *err) {

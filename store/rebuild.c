@@ -99,6 +99,30 @@ static int empty_dirs(struct apply *apply) {
     return 0;
 }
 
+/* The layer of a snapshot that was freed: where its directories lay then is asked for by what it still holds. */
+
+static int place_dir(struct apply *apply, const struct sheet_dir *dir) {
+    int64_t id = dir->self->object.dir, parent;
+    _free_ char *name = NULL;
+    struct point at = { line_of(apply), number_of(apply) };
+    if (id == INDEX_ROOT)
+        return 0;
+    int r = db_run(apply->into, apply->err, "INSERT INTO gone_dir(dir, layer) VALUES (?, ?)", "ii", id, apply->sheet->layer);
+    if (r == 0)
+        r = index_dir_place(apply->into, at, id, &parent, &name, apply->err);
+    if (r != 0)
+        return MIN(r, 0);
+    return db_run(apply->into, apply->err, "INSERT INTO dir(line, id, born, died, parent, name) VALUES (?, ?, ?, ?, ?, ?)", "iiiiin",
+                  at.line, id, at.snap, at.snap + 1, dir->self->in, dir->self->name);
+}
+
+static int place_dirs(struct apply *apply) {
+    int r = db_run(apply->into, apply->err, "INSERT INTO gone(layer, line) VALUES (?, ?)", "ii", apply->sheet->layer, line_of(apply));
+    for (size_t i = 0; i < apply->sheet->dirs_count && r == 0; i++)
+        r = place_dir(apply, apply->sheet->dirs[i]);
+    return r;
+}
+
 /* The snapshot's row: the manifest's, with what changed since. */
 
 static int add_snapshot(struct store *into, const struct sheet *sheet, struct rebuilt *rebuilt, struct snap_err *err) {
@@ -127,8 +151,11 @@ static int apply_sheet(struct store *into, const struct sheet *sheet, struct reb
         r = apply_entry(&apply, sheet->entries[i]);
     if (r >= 0)
         r = empty_dirs(&apply);
+    bool gone = sheet->snapshot->flags & SNAPSHOT_GONE;
+    if (r >= 0 && gone)
+        r = place_dirs(&apply);
     free(apply.gone.dirs);
-    return r < 0 ? r : add_snapshot(into, sheet, rebuilt, err);
+    return r < 0 || gone ? r : add_snapshot(into, sheet, rebuilt, err);
 }
 
 /* Facts that are damaged say nothing; whoever checks the layer tells. */

@@ -10,14 +10,16 @@
  * same: one of its rows in entry stands for it (again = 0), the others, which are few, are in an index of their own. */
 
 /* What removing needs (schema 2). operation_snapshot: the snapshots that an rm or prune hid, and the names they had.
- * gone: layers of freed snapshots, which still hold what others show. doomed: what is to be unlinked, below the store. */
+ * gone: layers of freed snapshots, which still hold what others show; gone_dir: the directories in them, whose places of that
+ * time must stay known. stale: layers whose manifests are to be written anew. doomed: what is to be unlinked, below the store. */
 #define REMOVAL_TABLES \
     "CREATE INDEX entry_again ON entry(object) WHERE again = 1;" \
     "CREATE TABLE operation_snapshot(operation INTEGER NOT NULL REFERENCES operation, snapshot INTEGER NOT NULL, name TEXT," \
     " PRIMARY KEY(operation, snapshot)) STRICT, WITHOUT ROWID;" \
     "CREATE INDEX operation_of_snapshot ON operation_snapshot(snapshot);" \
-    "CREATE TABLE gone(layer INTEGER PRIMARY KEY, line INTEGER NOT NULL REFERENCES line, stale INTEGER NOT NULL) STRICT;" \
-    "CREATE INDEX gone_stale ON gone(layer) WHERE stale = 1;" \
+    "CREATE TABLE gone(layer INTEGER PRIMARY KEY, line INTEGER NOT NULL REFERENCES line) STRICT;" \
+    "CREATE TABLE stale(layer INTEGER PRIMARY KEY, line INTEGER NOT NULL REFERENCES line) STRICT;" \
+    "CREATE TABLE gone_dir(dir INTEGER NOT NULL, layer INTEGER NOT NULL, PRIMARY KEY(dir, layer)) STRICT, WITHOUT ROWID;" \
     "CREATE TABLE doomed(path BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
 const char schema_sql[] =

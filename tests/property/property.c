@@ -475,6 +475,24 @@ static bool is_empty(struct model *model, const char *shell) {
     return system(command) == 0 || model_fail(model, NULL, "something is left in %s after all snapshots were removed", shell);
 }
 
+/* Tables of the index, as SQLite's own tool sees them. */
+static bool has_no_rows(struct model *model, const char *table) {
+    _free_ char *command = NULL;
+    if (asprintf(&command, "test \"$(sqlite3 %s/snapctl/*/store.db 'SELECT count(*) FROM %s')\" = 0", model->box.state, table) < 0)
+        abort();
+    model->checks++;
+    return system("command -v sqlite3 >/dev/null") != 0 || system(command) == 0
+        || model_fail(model, NULL, "something is left in table %s after all snapshots were removed", table);
+}
+
+static bool index_is_empty(struct model *model) {
+    static const char *const tables[] = { "snapshot", "entry", "link", "object", "content", "gone", "gone_dir", "stale", "doomed", "dir WHERE id <> 1" };
+    for (size_t i = 0; i < ELEMENTS(tables); i++)
+        if (!has_no_rows(model, tables[i]))
+            return false;
+    return true;
+}
+
 /* Without snapshots there is nothing left, and the next one begins anew. */
 static bool remove_everything(struct model *model) {
     while (model->count) {
@@ -486,7 +504,7 @@ static bool remove_everything(struct model *model) {
         model_drop(model, model->kept[model->count - 1].number);
     }
     return reclaim_now(model) && is_empty(model, "layers") && is_empty(model, "held") && is_empty(model, "work")
-        && take(model) && look_restore(model);
+        && index_is_empty(model) && take(model) && look_restore(model);
 }
 
 static bool everything_still_equals(struct model *model) {

@@ -351,6 +351,25 @@ static void a_migration_takes_every_step_or_none(void **state) {
     assert_non_null(strstr(err.message, "schema 3"));
 }
 
+/* As version 1 left it: without what came later. */
+static void a_store_of_version_1_is_brought_forward(void **state) {
+    (void)state;
+    store_close(made());
+    run_sql("DROP TABLE operation_snapshot; DROP TABLE gone; DROP TABLE gone_dir; DROP TABLE stale; DROP TABLE doomed; DROP INDEX entry_again;"
+            "ALTER TABLE entry DROP COLUMN again; PRAGMA user_version = 1;"
+            "INSERT INTO entry VALUES (1, 1, CAST('b' AS BLOB), 1, 3, 7), (1, 1, CAST('a' AS BLOB), 4, 9, 7), (1, 1, CAST('b' AS BLOB), 5, 9, 7),"
+            " (1, 1, CAST('c' AS BLOB), 2, 3, 8)");
+    _cleanup_(store_closep) struct store *store = NULL;
+    assert_int_equal(store_open(path, &store, &err), 0);
+    _statement_ struct db_statement row = {0};
+    assert_int_equal(db_bind(&row, store, &err, "SELECT group_concat(object || '@' || born || '=' || again, ' ') FROM"
+                             " (SELECT * FROM entry ORDER BY object, born)", ""), 0);
+    assert_int_equal(db_step(&row, &err), 1);
+    _free_ char *text = db_text(&row, 0);
+    assert_string_equal(text, "7@1=0 7@4=1 7@5=1 8@2=0");
+    assert_int_equal(db_exec(store, "SELECT * FROM operation_snapshot, gone, gone_dir, stale, doomed", &err), 0);
+}
+
 static void there_is_no_way_from_a_schema_without_a_step(void **state) {
     (void)state;
     static const char *const way[] = { NULL, "CREATE TABLE two(x)" };
@@ -753,6 +772,7 @@ int main(void) {
         TEST(a_missing_table_is_damage),
         TEST(the_schema_is_what_sqlite_calls_whole),
         TEST(a_migration_takes_every_step_or_none),
+        TEST(a_store_of_version_1_is_brought_forward),
         TEST(there_is_no_way_from_a_schema_without_a_step),
         TEST(facts_are_set_changed_and_removed),
         TEST(one_statement_may_be_used_while_it_is_used),
