@@ -178,38 +178,80 @@ static int delete_entry(struct pass *pass, const struct dead *dead, const char *
                   dead->object, pass->line, dead->dir, name, dead->born);
 }
 
-/* The row that this one had ended goes on to where this one ended: nobody looks between. */
-static int prolong(struct pass *pass, const struct dead *dead, const char *name) {
+/* The row at the same place that this one had ended. */
+struct ended { int64_t born, object, identity; bool linked; };
+
+/* 1 = there is one. */
+static int find_ended(struct pass *pass, const struct dead *dead, const char *name, struct ended *ret) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, pass->store, pass->err, "SELECT e.born, e.object, o.dir, o.flags FROM entry e CROSS JOIN object o ON o.id = e.object"
                     " WHERE e.line = ?1 AND e.dir = ?2 AND e.name = ?3 AND e.born < ?4 AND e.died = ?4 ORDER BY e.born DESC LIMIT 1",
                     "iini", pass->line, dead->dir, name, dead->born);
     if (r < 0 || (r = db_step(&row, pass->err)) <= 0)
         return r;
-    int64_t born = db_int(&row, 0), object = db_int(&row, 1), identity = db_int(&row, 2);
-    r = db_run(pass->store, pass->err, "UPDATE entry SET died = ? WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iiini",
-               dead->died, pass->line, dead->dir, name, born);
-    if (r == 0 && db_int(&row, 3) & OBJECT_LINKED)
+    *ret = (struct ended){ db_int(&row, 0), db_int(&row, 1), db_int(&row, 2), (db_int(&row, 3) & OBJECT_LINKED) != 0 };
+    return 1;
+}
+
+/* 1 = it is a directory that went elsewhere when this row came: then it cannot be here as well. */
+static int has_moved(struct pass *pass, const struct ended *ended, const struct dead *dead) {
+    if (!ended->identity || ended->identity == dead->identity)
+        return 0;
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, pass->store, pass->err, "SELECT 1 FROM dir WHERE line = ? AND id = ? AND born = ?", "iii",
+                    pass->line, ended->identity, dead->born);
+    return r < 0 ? r : db_step(&row, pass->err);
+}
+
+static int set_end(struct pass *pass, const struct dead *dead, const char *name, const struct ended *ended, int64_t died) {
+    int r = db_run(pass->store, pass->err, "UPDATE entry SET died = ? WHERE line = ? AND dir = ? AND name = ? AND born = ?", "iiini",
+                   died, pass->line, dead->dir, name, ended->born);
+    if (r == 0 && ended->linked)
         r = db_run(pass->store, pass->err, "UPDATE link SET died = ? WHERE object = ? AND line = ? AND dir = ? AND name = ? AND born = ?",
-                   "iiiini", dead->died, object, pass->line, dead->dir, name, born);
-    if (r == 0 && identity && identity != dead->identity)
-        r = db_run(pass->store, pass->err, "UPDATE dir SET died = ?1 WHERE line = ?2 AND id = ?3 AND died = ?4 AND parent = ?5 AND name = ?6",
-                   "iiiiin", dead->died, pass->line, identity, dead->born, dead->dir, name);
+                   "iiiini", died, ended->object, pass->line, dead->dir, name, ended->born);
     return r;
 }
 
-/* 1 = the row went, 0 = it stays. */
-static int bury(struct pass *pass, const struct dead *dead, const char *name, bool last) {
-    int r = is_needed_place(pass, dead);
-    if (r != 0)
-        return MIN(r, 0);
-    if ((r = delete_entry(pass, dead, name)) < 0 || (!last && (r = prolong(pass, dead, name)) < 0))
+/* What comes next may be what stood there before: then it is one row. */
+static int join(struct pass *pass, const struct dead *dead, const char *name, const struct ended *ended) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, pass->store, pass->err, "SELECT died FROM entry WHERE line = ? AND dir = ? AND name = ? AND born = ?"
+                    " AND object = ? AND again = 1", "iinii", pass->line, dead->dir, name, dead->died, ended->object);
+    if (r < 0 || (r = db_step(&row, pass->err)) <= 0)
         return r;
-    pass->sums->entries++;
+    struct dead next = { .dir = dead->dir, .born = dead->died, .object = ended->object, .linked = ended->linked };
+    r = delete_entry(pass, &next, name);
+    return r < 0 ? r : set_end(pass, dead, name, ended, db_int(&row, 0));
+}
+
+/* Goes on to where this one ended: nobody looks between. */
+static int prolong(struct pass *pass, const struct dead *dead, const char *name, const struct ended *ended) {
+    int r = set_end(pass, dead, name, ended, dead->died);
+    if (r == 0 && ended->identity && ended->identity != dead->identity)
+        r = db_run(pass->store, pass->err, "UPDATE dir SET died = ?1 WHERE line = ?2 AND id = ?3 AND died = ?4 AND parent = ?5 AND name = ?6",
+                   "iiiiin", dead->died, pass->line, ended->identity, dead->born, dead->dir, name);
+    return r < 0 ? r : join(pass, dead, name, ended);
+}
+
+static int note_touched(struct pass *pass, const struct dead *dead) {
     bool failed = numbers_add(&pass->touched, dead->born) < 0 || numbers_add(&pass->touched, dead->died) < 0;
     if (dead->identity)
         failed |= numbers_add(&pass->dirs, dead->identity) < 0;
     return failed ? err_nomem(pass->err) : 1;
+}
+
+/* 1 = the row went, 0 = it stays. */
+static int bury(struct pass *pass, const struct dead *dead, const char *name, bool last) {
+    struct ended ended = {0};
+    int r = is_needed_place(pass, dead), before = r || last ? 0 : find_ended(pass, dead, name, &ended);
+    if (r == 0 && before > 0)
+        r = has_moved(pass, &ended, dead);
+    if (r != 0 || before < 0)
+        return before < 0 ? before : MIN(r, 0);
+    if ((r = delete_entry(pass, dead, name)) < 0 || (before && (r = prolong(pass, dead, name, &ended)) < 0))
+        return r;
+    pass->sums->entries++;
+    return note_touched(pass, dead);
 }
 
 static int by_birth(const void *a, const void *b) {
@@ -398,9 +440,23 @@ static int cut_place(struct pass *pass, int64_t identity, const struct stay *sta
     return r;
 }
 
+/* The root has one place for ever, from its first row on. */
+static int free_root(struct pass *pass) {
+    static const char *const steps[] = {
+        "DELETE FROM dir WHERE line = ?1 AND id = ?2 AND NOT EXISTS (SELECT 1 FROM entry WHERE line = ?1 AND dir = 0 AND name = x'')",
+        "UPDATE dir SET born = (SELECT min(born) FROM entry WHERE line = ?1 AND dir = 0 AND name = x'') WHERE line = ?1 AND id = ?2",
+    };
+    int r = 0;
+    for (size_t i = 0; i < ELEMENTS(steps) && r == 0; i++)
+        r = db_run(pass->store, pass->err, steps[i], "ii", pass->line, (int64_t)INDEX_ROOT);
+    return r;
+}
+
 static int free_places(struct pass *pass, int64_t identity) {
+    if (identity == INDEX_ROOT)
+        return free_root(pass);
     _stays_ struct stays stays = {0};
-    int r = identity == INDEX_ROOT ? 0 : read_stays(pass, identity, &stays);
+    int r = read_stays(pass, identity, &stays);
     for (size_t i = stays.needed; r == 0 && i < stays.count; i++)
         r = cut_place(pass, identity, &stays.at[i], stays.names.data + stays.at[i].name);
     return r;

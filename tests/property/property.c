@@ -437,7 +437,7 @@ static bool reclaim_now(struct model *model) {
     for (int i = 0; i < 2 && model->count; i++)
         if (!restore_equals(model, model_any(model), ""))
             return false;
-    return !model->count || (look_list(model) && look_diff(model) && look_status(model));
+    return look_verify(model) && (!model->count || (look_list(model) && look_diff(model) && look_status(model)));
 }
 
 static bool remove_some(struct model *model) {
@@ -486,7 +486,7 @@ static bool has_no_rows(struct model *model, const char *table) {
 }
 
 static bool index_is_empty(struct model *model) {
-    static const char *const tables[] = { "snapshot", "entry", "link", "object", "content", "gone", "gone_dir", "stale", "doomed", "dir WHERE id <> 1" };
+    static const char *const tables[] = { "snapshot", "entry", "link", "object", "content", "gone", "gone_dir", "stale", "doomed", "dir" };
     for (size_t i = 0; i < ELEMENTS(tables); i++)
         if (!has_no_rows(model, tables[i]))
             return false;
