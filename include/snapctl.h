@@ -293,9 +293,7 @@ SNAP_API int snap_restore(struct snap_project *project, const char *spec, const 
 
 struct snap_operation {
     int64_t id;
-    const char *kind;          /* init take import tag rollback restore undo redo */
-    const char *state;         /* begun done undone failed */
-    const char *kind;          /* init take tag rollback restore rm prune gc undo redo */
+    const char *kind;          /* init take import tag rollback restore rm prune gc undo redo */
     const char *state;         /* begun done undone failed freed: gc freed what undo or redo needs */
     struct timespec created;
     const char *command;       /* what the user typed */

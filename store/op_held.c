@@ -75,7 +75,7 @@ int op_expire(struct store *store, const int64_t *snapshots, size_t count, uint6
     uint64_t expired = 0;
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT id, kind, state, before, after, target FROM operation WHERE state IN ('done', 'undone')"
-                    " AND kind NOT IN ('init', 'take', 'undo', 'redo', 'gc')", "");
+                    " AND kind NOT IN ('init', 'take', 'import', 'undo', 'redo', 'gc')", "");
     while (r >= 0 && (r = db_step(&row, err)) > 0) {
         r = is_expired(store, &row, snapshots, count, err);
         if (r > 0 && (r = expire(store, db_int(&row, 0), err)) == 0)
