@@ -193,13 +193,14 @@ static int find_ended(struct pass *pass, const struct dead *dead, const char *na
     return 1;
 }
 
-/* 1 = it is a directory that went elsewhere when this row came: then it cannot be here as well. */
-static int has_moved(struct pass *pass, const struct ended *ended, const struct dead *dead) {
+/* 1 = it is a directory that went elsewhere when this row came, or came back empty when this one ended: then it was not here
+ * meanwhile, and this row must go on saying so until the other one goes. */
+static int comes_back(struct pass *pass, const struct ended *ended, const struct dead *dead) {
     if (!ended->identity || ended->identity == dead->identity)
         return 0;
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, pass->store, pass->err, "SELECT 1 FROM dir WHERE line = ? AND id = ? AND born = ?", "iii",
-                    pass->line, ended->identity, dead->born);
+    int r = db_bind(&row, pass->store, pass->err, "SELECT 1 FROM dir WHERE line = ? AND id = ? AND born IN (?, ?)", "iiii",
+                    pass->line, ended->identity, dead->born, dead->died);
     return r < 0 ? r : db_step(&row, pass->err);
 }
 
@@ -245,7 +246,7 @@ static int bury(struct pass *pass, const struct dead *dead, const char *name, bo
     struct ended ended = {0};
     int r = is_needed_place(pass, dead), before = r || last ? 0 : find_ended(pass, dead, name, &ended);
     if (r == 0 && before > 0)
-        r = has_moved(pass, &ended, dead);
+        r = comes_back(pass, &ended, dead);
     if (r != 0 || before < 0)
         return before < 0 ? before : MIN(r, 0);
     if ((r = delete_entry(pass, dead, name)) < 0 || (before && (r = prolong(pass, dead, name, &ended)) < 0))
