@@ -3,6 +3,7 @@
 #include "at.h"
 
 #include "fs.h"
+#include "hook.h"
 #include "xattr.h"
 
 #include <fcntl.h>
@@ -123,7 +124,9 @@ static int mark_name(const char *mark, char (*ret)[XATTR_NAME_MAX + 1]) {
 int marks_set(int dirfd, const char *name, const char *mark, const char *value) {
     struct xattr_at inode;
     char xattr[XATTR_NAME_MAX + 1];
-    int r = mark_name(mark, &xattr);
+    int r = hook("marks.set", mark);
+    if (r >= 0)
+        r = mark_name(mark, &xattr);
     if (r >= 0)
         r = xattr_find(dirfd, name, &inode);
     return r < 0 ? r : xattr_set(&inode, xattr, value, strlen(value));
@@ -132,7 +135,9 @@ int marks_set(int dirfd, const char *name, const char *mark, const char *value) 
 int marks_clear(int dirfd, const char *name, const char *mark) {
     struct xattr_at inode;
     char xattr[XATTR_NAME_MAX + 1];
-    int r = mark_name(mark, &xattr);
+    int r = hook("marks.clear", mark);
+    if (r >= 0)
+        r = mark_name(mark, &xattr);
     if (r >= 0)
         r = xattr_find(dirfd, name, &inode);
     r = r < 0 ? r : xattr_remove(&inode, xattr);

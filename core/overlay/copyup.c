@@ -9,6 +9,7 @@
 #include "at.h"
 #include "copy.h"
 #include "hook.h"
+#include "numbers.h"
 #include "records.h"
 
 #include <fcntl.h>
@@ -99,18 +100,11 @@ static int keep_atime(int dirfd, const char *name, const struct stat *stat) {
 }
 
 /* The number that the object had goes with the copy, before the copy has a name. */
-static int write_identity(struct overlay *overlay, struct node *node, int dirfd, const char *name) {
-    struct stat stat;
-    if (fstatat(dirfd, name, &stat, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
-        return -errno;
-    const struct record record = { .upper = stat.st_ino, .number = node->number, .generation = node->generation };
-    int r = 0;
-    if (S_ISREG(stat.st_mode) || S_ISDIR(stat.st_mode)) {
-        char value[40];
-        (void)snprintf(value, sizeof(value), "%llx.%llx", (unsigned long long)record.number, (unsigned long long)record.generation);
-        r = marks_set(dirfd, name, "identity", value);
-    }
-    return r < 0 && r != -EOPNOTSUPP ? r : records_put(overlay->records, &record);
+static int write_identity(const struct record *record, int dirfd, const char *name, mode_t mode) {
+    char text[RECORD_TEXT];
+    record_print(record, &text);
+    int r = S_ISREG(mode) || S_ISDIR(mode) ? marks_set(dirfd, name, "identity", text) : 0;
+    return r == -EOPNOTSUPP ? 0 : r;
 }
 
 /* Directories. */
@@ -131,14 +125,20 @@ static int copy_dir(struct overlay *overlay, struct node *node, struct place *pl
         r = lower_meta(overlay, part->lower, part->dir, "", &entry.stat, &meta);
     if (r >= 0)
         r = make_dir(overlay, &made);
+    struct timespec birth = {0};
     if (r >= 0)
-        r = write_identity(overlay, node, made.fd, "");
+        r = at_stat(made.fd, "", &after, &birth);
+    if (r >= 0 && fstat(parent.fd, &before) < 0)
+        r = -errno;
+    struct record record;
+    if (r >= 0) {
+        record = numbers_begin(overlay, node, &(struct copied){ .upper = after.st_ino, .birth = birth, .lower = part->lower, .stat = &entry.stat });
+        r = write_identity(&record, made.fd, "", S_IFDIR);
+    }
     if (r >= 0)
         r = meta_apply(made.fd, "", &meta, META_STORE, NULL);
     if (r >= 0)
         r = keep_atime(made.fd, "", &entry.stat);
-    if (r >= 0 && (fstat(made.fd, &after) < 0 || fstat(parent.fd, &before) < 0))
-        r = -errno;
     struct dir *upper = r >= 0 ? dir_child(place->parent->dir.upper, place->name) : NULL;
     if (r >= 0 && !upper)
         r = -ENOMEM;
@@ -148,6 +148,7 @@ static int copy_dir(struct overlay *overlay, struct node *node, struct place *pl
         (void)dir_unref(upper);
         return r;
     }
+    name_counted(overlay, records_put(overlay->records, &record));
     node->dir.upper = upper;
     node->real = after.st_ino;
     place->upper = true;
@@ -206,6 +207,9 @@ struct copy {
     struct stat stat;                      /* of the lower object, before the copy */
     struct timespec birth;
     bool metacopy;
+    bool linked;                           /* it has other names, and gets a link in the index */
+    unsigned given;                        /* names */
+    struct record record;                  /* known to others once the copy has its names */
     struct made made;
 };
 
@@ -287,7 +291,8 @@ static int copy_regular(struct copy *copy) {
     _close_ int from = open_data(copy);
     if (from < 0)
         return from;
-    bool wanted = copy->overlay->flags & OVERLAY_METACOPY && copy->what == COPY_UP_META && copy->stat.st_size >= METACOPY_LEAST;
+    bool wanted = copy->overlay->flags & OVERLAY_METACOPY && copy->what == COPY_UP_META && copy->stat.st_size >= METACOPY_LEAST
+        && copy->stat.st_nlink == 1;
     if (wanted) {
         r = leave_bytes(copy, from);
         if (r != 0 || copy->metacopy)
@@ -296,10 +301,24 @@ static int copy_regular(struct copy *copy) {
     return copy_bytes(copy, from, copy->made.fd);
 }
 
+static int begin_identity(struct copy *copy, int fd, const char *name) {
+    struct stat made;
+    struct timespec birth;
+    int r = at_stat(fd, name, &made, &birth);
+    if (r < 0)
+        return r;
+    const struct copied copied = { .upper = made.st_ino, .birth = birth, .lower = copy->meta->lower, .stat = &copy->stat };
+    copy->record = numbers_begin(copy->overlay, copy->node, &copied);
+    copy->linked = copy->record.indexed;
+    return write_identity(&copy->record, fd, name, copy->stat.st_mode);
+}
+
 static int make_copy(struct copy *copy) {
     struct overlay *overlay = copy->overlay;
     _meta_ struct meta meta = {0};
     int r = lower_stat(overlay, copy->meta, &copy->stat, &copy->birth);
+    if (r >= 0 && (copy->stat.st_ino != copy->node->real || (copy->stat.st_mode & S_IFMT) != copy->node->type))
+        r = -ESTALE;           /* it is another one by now, underneath */
     if (r >= 0)
         r = lower_meta(overlay, copy->meta->lower, copy->meta->dir, copy->meta->name, &copy->stat, &meta);
     if (r >= 0)
@@ -310,7 +329,7 @@ static int make_copy(struct copy *copy) {
     bool named = copy->made.fd < 0;
     int fd = named ? overlay->work : copy->made.fd;
     const char *name = named ? copy->made.name : "";
-    r = write_identity(overlay, copy->node, fd, name);
+    r = begin_identity(copy, fd, name);
     if (r >= 0)
         r = meta_apply(fd, name, &meta, META_STORE, NULL);
     return r < 0 ? r : keep_atime(fd, name, &copy->stat);
@@ -355,13 +374,22 @@ static int drop_lost_places(struct overlay *overlay, struct node *node) {
 static int give_names(struct copy *copy) {
     struct node *node = copy->node;
     struct place *first = atomic_load(&node->places);
-    bool only = first && !atomic_load(&first->next);
-    int given = 0, r = 0;
+    bool only = first && !atomic_load(&first->next) && !copy->linked;
+    int r = 0;
     for (struct place *place = first; r >= 0 && place; place = atomic_load(&place->next)) {
         r = give_name(copy, place, only);
-        given += r >= 0;
+        copy->given += r >= 0;
     }
-    return given ? 0 : r;
+    return copy->given ? 0 : r;
+}
+
+/* From here on every lower name shows the copy. */
+static int enter_index(struct copy *copy) {
+    char name[24];
+    index_name(copy->record.number, &name);
+    if (unlinkat(copy->overlay->index, name, 0) < 0 && errno != ENOENT)
+        return -errno;
+    return made_link(&copy->made, copy->overlay->index, name);
 }
 
 /* For an object without a name: what reaches it from now on. */
@@ -371,15 +399,6 @@ static int hold(struct copy *copy) {
     if (fd < 0)
         return -errno;
     atomic_store(&copy->node->fd, TAKE_FD(fd));
-    return 0;
-}
-
-static int number_made(struct copy *copy, uint64_t *ret) {
-    struct stat stat;
-    bool named = copy->made.fd < 0;
-    if (fstatat(named ? copy->overlay->work : copy->made.fd, named ? copy->made.name : "", &stat, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
-        return -errno;
-    *ret = stat.st_ino;
     return 0;
 }
 
@@ -404,21 +423,25 @@ static int commit(struct copy *copy) {
     struct node *node = copy->node;
     struct stat now;
     struct timespec birth;
-    uint64_t real = 0;
     int r = overlay->lowers[copy->meta->lower]->immutable ? 0 : lower_stat(overlay, copy->meta, &now, &birth);
-    if (r == 0 && !overlay->lowers[copy->meta->lower]->immutable && !same_version(&copy->stat, &now))
+    if (r == -ESTALE || r == -ENOENT
+        || (r == 0 && !overlay->lowers[copy->meta->lower]->immutable && !same_version(&copy->stat, &now)))
         return -EAGAIN;
     if (r >= 0)
-        r = number_made(copy, &real);
-    if (r >= 0)
         r = drop_lost_places(overlay, node);
-    if (r >= 0 && atomic_load(&node->places))
+    bool gone = node_is(node, NODE_GONE);
+    if (r >= 0 && copy->linked && !gone)
+        r = enter_index(copy);
+    if (r >= 0 && !gone && atomic_load(&node->places))
         r = give_names(copy);
-    else if (r >= 0)
+    else if (r >= 0 && (gone || !copy->linked))
         r = hold(copy);
-    if (r >= 0)
-        become_upper(copy, real);
-    return r;
+    if (r < 0)
+        return r;
+    become_upper(copy, copy->record.upper);
+    if (!gone)                             /* what has no name has no record */
+        name_counted(overlay, numbers_covered(overlay, &copy->record, copy->linked ? copy->given : 0));
+    return 0;
 }
 
 static int copy_object(struct copy *copy) {
@@ -430,7 +453,9 @@ static int copy_object(struct copy *copy) {
     tree_write(copy->overlay);
     r = commit(copy);
     tree_unlock(copy->overlay);
-    return r < 0 ? r : hook("copyup.linked", "");
+    if (r >= 0)
+        (void)hook("copyup.linked", "");       /* done is done */
+    return r;
 }
 
 /* The bytes of something whose metadata is in the current layer already: into the same inode, the mark last. */

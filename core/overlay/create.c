@@ -190,8 +190,9 @@ static int enter_new(struct overlay *overlay, struct node *parent, int parentfd,
     int r = at_stat(parentfd, name, &at.found.stat, &at.found.birth);
     if (r < 0)
         return r;
-    records_drop(overlay->records, at.found.stat.st_ino);        /* of something that had this number before */
-    r = node_enter(overlay, parent, name, &at.found, true, &node);
+    r = records_drop(overlay->records, at.found.stat.st_ino);        /* of something that had this number before */
+    if (r >= 0)
+        r = node_enter(overlay, parent, name, &at.found, true, &node);
     if (r < 0)
         return r;
     node_mark(node, NODE_FRESH);
@@ -288,8 +289,9 @@ static int create_unnamed(struct creation *new, struct overlay_entry *ret, struc
         r = at_stat(made.fd, "", &found.found.stat, &found.found.birth);
     if (r < 0)
         return r;
-    records_drop(overlay->records, found.found.stat.st_ino);
-    r = node_enter(overlay, new->parent, "", &found.found, true, &node.node);
+    r = records_drop(overlay->records, found.found.stat.st_ino);
+    if (r >= 0)
+        r = node_enter(overlay, new->parent, "", &found.found, true, &node.node);
     if (r < 0)
         return r;
     place_remove(overlay, node.node, atomic_load(&node.node->places));

@@ -4,6 +4,7 @@
 
 #include "at.h"
 #include "map.h"
+#include "numbers.h"
 
 #include <string.h>
 
@@ -60,32 +61,31 @@ static int is_covered(struct gather *gather, const char *name) {
     return map_put(gather->seen, name, strlen(name), &there, NULL) < 0 ? -ENOMEM : 0;
 }
 
-static int see(struct gather *gather, const char *name, unsigned char type, uint64_t number) {
-    int r = is_covered(gather, name);
-    if (r != 0 || type == DT_WHT)
-        return r < 0 ? r : 0;
-    return gather->listing ? add(gather->listing, name, type, number) : 1;
-}
-
 /* The number of an entry that its directory does not tell. */
 static int look_for_number(struct gather *gather, const char *name, uint64_t *ret) {
     _found_ struct found_ref at = { .overlay = gather->overlay };
     int r = resolve(gather->overlay, gather->node, name, &at.found);
     if (r < 0 || !at.found.is)
         return r < 0 ? r : -ENOENT;
-    *ret = name_number(gather->overlay, at.found.upper, at.found.lower, at.found.stat.st_ino);
+    *ret = object_number(gather->overlay, &at.found);
     return 0;
+}
+
+/* `number` 0: it takes a look. */
+static int see(struct gather *gather, const char *name, unsigned char type, uint64_t number) {
+    int r = is_covered(gather, name);
+    if (r != 0 || type == DT_WHT)
+        return r < 0 ? r : 0;
+    if (!gather->listing)
+        return 1;
+    r = number ? 0 : look_for_number(gather, name, &number);
+    return r == -ENOENT ? 0 : r < 0 ? r : add(gather->listing, name, type, number);
 }
 
 static int see_lower(void *data, const char *name, unsigned char type, uint64_t ino) {
     struct gather *gather = data;
-    uint64_t number = 0;
-    int r = 0;
-    if (type != DT_WHT && ino == 0 && gather->listing)
-        r = look_for_number(gather, name, &number);
-    else if (type != DT_WHT)
-        number = name_number(gather->overlay, false, gather->lower, ino);
-    return r == -ENOENT ? 0 : r < 0 ? r : see(gather, name, type, number);
+    uint64_t number = ino && type != DT_WHT ? name_number(gather->overlay, false, gather->lower, ino) : 0;
+    return see(gather, name, type, number);
 }
 
 /* The type of an entry of the current layer, whiteouts found out. */

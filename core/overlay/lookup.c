@@ -4,6 +4,7 @@
 #include "node.h"
 
 #include "at.h"
+#include "numbers.h"
 
 #include <limits.h>
 #include <string.h>
@@ -246,6 +247,8 @@ int resolve(struct overlay *overlay, struct node *parent, const char *name, stru
     metacopy = at.found.metacopy;
     if (r >= 0 && !ends_at_upper(&at.found) && (parent->dir.part_count || (at.found.redirect && *at.found.redirect == '/')))
         r = look_below(overlay, parent, name, &at.found);
+    if (r >= 0 && at.found.is && !at.found.upper && !S_ISDIR(at.found.stat.st_mode))
+        r = numbers_settle(overlay, &at.found);
     if (r < 0)
         return r;
     at.found.metacopy = metacopy;
@@ -264,13 +267,14 @@ int resolve_below(struct overlay *overlay, struct node *parent, const char *name
 
 void fill_entry(struct overlay *overlay, struct node *node, const struct stat *stat, const struct timespec *birth, struct overlay_entry *ret) {
     struct overlay_entry entry = { .node = node->number, .generation = node->generation, .stat = *stat, .birth = *birth };
-    (void)overlay;
     if (node != overlay->root)
         entry.stat.st_ino = node->number;
     if (node_is(node, NODE_GONE))
         entry.stat.st_nlink = 0;
     else if (node_is_dir(node) && node->dir.part_count > (node->dir.upper ? 0 : 1))
         entry.stat.st_nlink = 1;
+    else if (!node_is_dir(node))
+        entry.stat.st_nlink = links_shown(overlay, node, stat->st_nlink);
     *ret = entry;
 }
 

@@ -2,6 +2,7 @@
  * Decides nothing about what a name shows: lookup.c does. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "node.h"
 
+#include "numbers.h"
 #include "records.h"
 
 #include <string.h>
@@ -46,12 +47,6 @@ static void table_unlock(struct overlay *overlay) {
 }
 
 /* The table. */
-
-static uint64_t mix(uint64_t x) {
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9U;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebU;
-    return x ^ x >> 31;
-}
 
 static struct node **slot_of(struct overlay *overlay, uint64_t number) {
     return &overlay->slots[mix(number) & (overlay->slot_count - 1)];
@@ -303,23 +298,6 @@ struct lower_place *node_data(struct overlay *overlay, struct node *node) {
 
 /* Entering. */
 
-/* Not 0, not the root's, and the top bit says that it was computed. */
-static uint64_t computed(uint64_t a, uint64_t b) {
-    return mix(a ^ mix(b)) | (uint64_t)1 << 63;
-}
-
-static uint64_t generation_of(const struct timespec *birth) {
-    return (uint64_t)birth->tv_sec << 30 ^ (uint64_t)birth->tv_nsec;
-}
-
-uint64_t name_number(struct overlay *overlay, bool upper, unsigned lower, uint64_t ino) {
-    uint64_t domain = upper ? 0 : overlay->domains[lower];
-    struct record record;
-    if (upper && records_find(overlay->records, ino, &record))
-        return record.number;
-    return domain || ino <= OVERLAY_ROOT || ino >> 63 ? computed(domain, ino) : ino;
-}
-
 static bool same_parts(const struct node *node, const struct found *found) {
     if (node->dir.part_count != found->part_count)
         return false;
@@ -333,21 +311,21 @@ static bool same_parts(const struct node *node, const struct found *found) {
 static bool is_same(const struct node *node, const struct found *found) {
     if (node->type != (found->stat.st_mode & S_IFMT) || node_is(node, NODE_GONE))
         return false;
-    if (node->real != found->stat.st_ino || node_is(node, NODE_UPPER) != found->upper)
+    if (node->real != found->stat.st_ino || node_is(node, NODE_UPPER) != found_in_upper(found))
         return false;
-    return found->upper || node->generation == generation_of(&found->birth);
+    return found_in_upper(found) || node->generation == generation_of(&found->birth);
 }
 
 /* Under the table's mutex. A number that somebody else has is replaced by a computed one. */
 static struct node *find_same(struct overlay *overlay, const struct found *found, uint64_t *ret_number) {
-    uint64_t number = name_number(overlay, found->upper, found->lower, found->stat.st_ino);
+    uint64_t number = object_number(overlay, found);
     for (unsigned i = 0;; i++) {
         struct node *node = table_get(overlay, number);
         if (!node || is_same(node, found)) {
             *ret_number = number;
             return node;
         }
-        number = computed(number + i, generation_of(&found->birth));
+        number = computed_number(number + i, generation_of(&found->birth));
     }
 }
 
@@ -365,10 +343,10 @@ static struct node *make_node(struct overlay *overlay, uint64_t number, struct n
         return NULL;
     }
     struct record record;
-    bool known = found->upper && records_find(overlay->records, found->stat.st_ino, &record);
+    bool known = found_in_upper(found) && records_find(overlay->records, found->stat.st_ino, &record);
     *node = (struct node){
         .number = number, .generation = known ? record.generation : generation_of(&found->birth), .type = found->stat.st_mode & S_IFMT,
-        .flags = (found->upper ? NODE_UPPER : 0) | (found->metacopy ? NODE_METACOPY : 0), .fd = -1, .real = found->stat.st_ino,
+        .flags = (found_in_upper(found) ? NODE_UPPER : 0) | (found->metacopy ? NODE_METACOPY : 0), .fd = -1, .real = found->stat.st_ino,
     };
     if (is_dir) {
         node->dir.upper = upper;

@@ -73,6 +73,7 @@ struct stripe {
 
 struct overlay {
     int work;                          /* where things are made before they get their place */
+    int index;                         /* links of copies of hard-linked lower files, by number */
     struct dirs *upper;                /* NULL: read-only */
     struct lower **lowers;
     struct lower_dir **roots;
@@ -139,7 +140,8 @@ static inline void lower_place_ref_done(struct lower_place_ref *ref) { lower_pla
 /* What a name shows. */
 struct found {
     bool is;                           /* something */
-    bool upper;                        /* in the current layer */
+    bool upper;                        /* this name is in the current layer */
+    bool copied;                       /* it is not, but what it shows was copied up under another name */
     bool whiteout;                     /* the current layer has a whiteout of this name */
     bool opaque, metacopy;             /* marks in the current layer */
     char *redirect;
@@ -165,13 +167,15 @@ int node_enter(struct overlay *overlay, struct node *parent, const char *name, s
 struct node *node_known(struct overlay *overlay, struct node *parent, const char *name, const struct found *found);    /* a reference, or NULL */
 void fill_entry(struct overlay *overlay, struct node *node, const struct stat *stat, const struct timespec *birth, struct overlay_entry *ret);
 int check_name(const char *name);
-uint64_t name_number(struct overlay *overlay, bool upper, unsigned lower, uint64_t ino);         /* for listings */
+/* For listings: the number of an entry, 0 = it takes a look. */
+uint64_t name_number(struct overlay *overlay, bool upper, unsigned lower, uint64_t ino);
 
 /* Where the object is in the current layer: name "" = the descriptor itself. `tree` is held. */
 struct upper_at {
     struct dir *pinned;
     int fd;
     const char *name;
+    char index_name[24];
 };
 int upper_reach(struct overlay *overlay, struct node *node, struct upper_at *ret);
 void upper_leave(struct upper_at *at);

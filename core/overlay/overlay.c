@@ -4,6 +4,7 @@
 
 #include "at.h"
 #include "fs.h"
+#include "numbers.h"
 #include "records.h"
 
 #include <fcntl.h>
@@ -59,15 +60,26 @@ static int open_lowers(struct overlay *overlay, dev_t device) {
     return 0;
 }
 
-/* A directory of our own in the work directory, as the kernel has one, emptied. */
+static int open_room(int work, const char *name, int *ret) {
+    if (mkdirat(work, name, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    *ret = openat(work, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return *ret < 0 ? -errno : 0;
+}
+
+/* Directories in the work directory, called as the kernel's are; the first is emptied. */
 static int open_work(struct overlay *overlay, int work) {
-    if (mkdirat(work, "work", 0700) < 0 && errno != EEXIST)
-        return -errno;
-    overlay->work = openat(work, "work", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (overlay->work < 0)
-        return -errno;
-    work_clear(overlay->work);
-    return 0;
+    int r = open_room(work, "work", &overlay->work);
+    if (r >= 0)
+        work_clear(overlay->work);
+    return r < 0 ? r : open_room(work, "index", &overlay->index);
+}
+
+static int open_records(struct overlay *overlay, const struct overlay_options *options) {
+    int r = records_open(options->work, options->upper, overlay->index, &overlay->records);
+    if (r > 0)
+        overlay_log(overlay, "the log of identities was not whole, and was mended from the current layer");
+    return r < 0 ? r : index_check(overlay);
 }
 
 static int same_file_system(int upper, int work) {
@@ -84,7 +96,7 @@ static int open_upper(struct overlay *overlay, const struct overlay_options *opt
     if (r >= 0)
         r = open_work(overlay, options->work);
     if (r >= 0)
-        r = records_open(&overlay->records);
+        r = open_records(overlay, options);
     if (r < 0)
         return r;
     overlay->root->dir.upper = dir_ref(dirs_root(overlay->upper));
@@ -171,6 +183,7 @@ static void dismantle(struct overlay *overlay) {
     if (overlay->work >= 0)
         work_clear(overlay->work);
     overlay->work = fd_close(overlay->work);
+    overlay->index = fd_close(overlay->index);
     overlay->upper = dirs_close(overlay->upper);
     overlay->records = records_close(overlay->records);
     free(overlay->lowers);
@@ -201,7 +214,7 @@ int overlay_open(const struct overlay_options *options, struct overlay **ret, st
     struct overlay *overlay = calloc(1, sizeof(*overlay));
     if (!overlay)
         return err_nomem(err);
-    overlay->work = -1;
+    overlay->work = overlay->index = -1;
     overlay->flags = options->flags;
     overlay->log = options->log;
     overlay->data = options->data;
@@ -241,7 +254,7 @@ int overlay_sync(struct overlay *overlay) {
     if (!overlay->upper)
         return 0;
     _pinned_ struct dir_pinned at = dir_pinned(dirs_root(overlay->upper));
-    return at.fd < 0 ? at.fd : syncfs(at.fd) < 0 ? -errno : 0;
+    return at.fd < 0 ? at.fd : syncfs(at.fd) < 0 ? -errno : 0;      /* the log of records is on the same file system */
 }
 
 void overlay_counters(struct overlay *overlay, struct overlay_counters *ret) {
@@ -253,5 +266,6 @@ void overlay_counters(struct overlay *overlay, struct overlay_counters *ret) {
     *ret = (struct overlay_counters){
         .nodes = nodes, .handles = atomic_load(&overlay->handles), .copy_ups = atomic_load(&overlay->copy_ups),
         .bytes_copied = atomic_load(&overlay->bytes_copied), .records = records_count(overlay->records),
+        .record_queries = records_read(overlay->records),
     };
 }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "remove.h"
 
+#include "numbers.h"
 #include "records.h"
 
 #include <fcntl.h>
@@ -22,14 +23,14 @@ int name_going(struct node *node, int dirfd, const char *name, const struct plac
     return 0;
 }
 
-static unsigned links_left(const struct found *found) {
-    return S_ISDIR(found->stat.st_mode) || found->stat.st_nlink == 0 ? 0 : (unsigned)found->stat.st_nlink - 1;
-}
-
 void name_gone(struct overlay *overlay, struct node *node, struct place *place, const struct found *found) {
-    unsigned left = links_left(found);
-    if (left == 0 && found->upper)
-        records_drop(overlay->records, found->stat.st_ino);
+    unsigned left = 0;
+    int r = 0;
+    if (!S_ISDIR(found->stat.st_mode))
+        r = numbers_name_lost(overlay, node, place, found, &left);
+    if (r >= 0 && left == 0 && found->upper)
+        r = records_drop(overlay->records, found->stat.st_ino);
+    name_counted(overlay, r);
     if (!node)
         return;
     if (left == 0)
@@ -68,7 +69,8 @@ static int remove_at(struct overlay *overlay, struct node *parent, const char *n
     bool is_dir = S_ISDIR(at.found.stat.st_mode);
     if (is_dir != want_dir)
         return is_dir ? -EISDIR : -ENOTDIR;
-    const struct found found = { .upper = at.found.upper, .stat = at.found.stat };
+    const struct found found = { .upper = at.found.upper, .copied = at.found.copied, .lower = at.found.lower, .stat = at.found.stat,
+                                 .birth = at.found.birth };
     if (is_dir) {
         r = node_enter(overlay, parent, name, &at.found, true, &of.node);
         if (r >= 0 && (r = dir_is_empty(overlay, of.node)) >= 0)

@@ -7,6 +7,7 @@
 
 #include "at.h"
 #include "hook.h"
+#include "numbers.h"
 #include "remove.h"
 
 #include <fcntl.h>
@@ -119,7 +120,13 @@ static int lift(struct renaming *renaming, struct end *end) {
     struct overlay *overlay = renaming->overlay;
     if (node_is_dir(end->node))
         return copy_up_dir(overlay, end->node);
-    if (node_is(end->node, NODE_UPPER) && place_find(end->node, end->parent, end->name)->upper)
+    struct place *place = place_find(end->node, end->parent, end->name);
+    if (node_is(end->node, NODE_UPPER) && !place->upper) {
+        int r = numbers_materialise(overlay, end->node, place);
+        end->found.upper = r >= 0;
+        return r;
+    }
+    if (node_is(end->node, NODE_UPPER))
         return 0;
     node_ref(overlay, end->node);
     renaming->copy = end->node;
@@ -191,9 +198,9 @@ static int exchange_whiteout(struct renaming *renaming) {
         r = upper_announce_whiteouts(renaming->overlay, from->fd);
     if (r >= 0)
         r = rename_now(renaming, RENAME_EXCHANGE);
-    if (r < 0 || from->below)
-        return r;
-    return upper_discard(renaming->overlay, from->fd, from->name, false);
+    if (r >= 0 && !from->below)
+        (void)upper_discard(renaming->overlay, from->fd, from->name, false);       /* one that stays hides nothing */
+    return r;
 }
 
 static int replace(struct renaming *renaming) {

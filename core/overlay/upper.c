@@ -5,6 +5,8 @@
 #include "at.h"
 #include "fs.h"
 #include "hook.h"
+#include "numbers.h"
+#include "records.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,8 +16,18 @@
 
 /* Reaching. */
 
+/* No name of it is known but those that lead through the index. */
+static int reach_by_index(struct overlay *overlay, struct node *node, struct upper_at *ret) {
+    struct record record;
+    if (!records_find(overlay->records, node->real, &record) || !record.indexed)
+        return -ESTALE;
+    *ret = (struct upper_at){ .fd = overlay->index };
+    index_name(record.number, &ret->index_name);
+    ret->name = ret->index_name;
+    return 0;
+}
+
 int upper_reach(struct overlay *overlay, struct node *node, struct upper_at *ret) {
-    (void)overlay;
     int held = atomic_load(&node->fd);
     if (node_is_dir(node) && held < 0) {
         int fd = dir_pin(node->dir.upper);
@@ -25,9 +37,11 @@ int upper_reach(struct overlay *overlay, struct node *node, struct upper_at *ret
         return 0;
     }
     struct place *place = node_is_dir(node) ? NULL : place_upper(node);
+    if (!place && held < 0)
+        return reach_by_index(overlay, node, ret);
     if (!place) {
         *ret = (struct upper_at){ .fd = held, .name = "" };
-        return held < 0 ? -ESTALE : 0;
+        return 0;
     }
     int fd = dir_pin(place->parent->dir.upper);
     if (fd < 0)
@@ -253,16 +267,22 @@ int upper_announce_whiteouts(struct overlay *overlay, int dirfd) {
 }
 
 int upper_hide(struct overlay *overlay, int dirfd, const char *name, bool is_there, bool is_dir) {
+    int r = hook("upper.hide", name);
+    if (r < 0)
+        return r;
     if (!is_there && !atomic_load(&overlay->plain_marks) && mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) == 0)
         return 0;
     _made_ struct made whiteout = { .overlay = overlay, .fd = -1 };
-    int r = make_whiteout(overlay, &whiteout);
+    r = make_whiteout(overlay, &whiteout);
     if (r >= 0)
         r = upper_announce_whiteouts(overlay, dirfd);
     return r < 0 ? r : made_place(&whiteout, dirfd, name, !is_there ? RENAME_NOREPLACE : is_dir ? RENAME_EXCHANGE : 0);
 }
 
 int upper_discard(struct overlay *overlay, int dirfd, const char *name, bool is_dir) {
+    int r = hook("upper.discard", name);
+    if (r < 0)
+        return r;
     if (unlinkat(dirfd, name, is_dir ? AT_REMOVEDIR : 0) == 0)
         return 0;
     if (!is_dir || (errno != ENOTEMPTY && errno != EEXIST))

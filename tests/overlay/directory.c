@@ -259,6 +259,15 @@ static int dump(struct world *world, struct buf *ret) {
     return dump_dir((struct directory *)world, "", ret);
 }
 
+static int identify(struct world *world, const char *path, struct world_id *ret) {
+    struct statx stat;
+    int r = fs_statx(((struct directory *)world)->fd, path, &stat);
+    if (r < 0)
+        return r;
+    *ret = (struct world_id){ .number = stat.stx_ino, .generation = (uint64_t)stat.stx_btime.tv_sec << 30 ^ stat.stx_btime.tv_nsec };
+    return 0;
+}
+
 static void close_world(struct world *world) {
     struct directory *dir = (struct directory *)world;
     for (size_t i = 0; i < HANDLES; i++)
@@ -271,7 +280,7 @@ int world_open_directory(int dirfd, bool raw, struct world **ret) {
     struct directory *dir = calloc(1, sizeof(*dir));
     if (!dir)
         return -ENOMEM;
-    *dir = (struct directory){ .world = { .act = act, .dump = dump, .close = close_world }, .raw = raw };
+    *dir = (struct directory){ .world = { .act = act, .dump = dump, .identify = identify, .close = close_world }, .raw = raw };
     for (size_t i = 0; i < HANDLES; i++)
         dir->handles[i] = -1;
     dir->fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);

@@ -22,7 +22,7 @@ struct library {
     unsigned acts;
 };
 
-static const struct overlay_caller caller = { .umask = 022 };
+static struct overlay_caller caller = { .umask = 022 };
 
 /* `count` lookups of a node end, or every other time do not. */
 static void done_with(struct library *library, uint64_t node) {
@@ -440,6 +440,17 @@ static int dump(struct world *world, struct buf *ret) {
     return dump_dir((struct library *)world, OVERLAY_ROOT, "", ret);
 }
 
+static int identify(struct world *world, const char *path, struct world_id *ret) {
+    struct library *library = (struct library *)world;
+    struct overlay_entry entry;
+    int r = find(library, path, &entry);
+    if (r < 0)
+        return r;
+    *ret = (struct world_id){ .number = entry.stat.st_ino, .generation = entry.generation };
+    done_with(library, entry.node);
+    return 0;
+}
+
 static void close_world(struct world *world) {
     struct library *library = (struct library *)world;
     for (unsigned i = 0; i < HANDLES; i++)
@@ -458,7 +469,9 @@ int world_open_overlay(const struct world_stack *stack, struct world **ret) {
         free(library);
         return -ENOMEM;
     }
-    *library = (struct library){ .world = { .act = act, .dump = dump, .close = close_world }, .stack = *stack };
+    caller.uid = geteuid();
+    caller.gid = getegid();
+    *library = (struct library){ .world = { .act = act, .dump = dump, .identify = identify, .close = close_world }, .stack = *stack };
     memcpy(library->lowers, stack->lowers, stack->lower_count * sizeof(*stack->lowers));
     int r = open_overlay(library);
     if (r < 0) {

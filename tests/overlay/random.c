@@ -35,17 +35,46 @@ static void path(char (*ret)[64]) {
     }
 }
 
+/* What was there when the trees were compared last: half of the actions are about that. */
+static struct buf there;
+static size_t there_count;
+
+static const char *line_of(const char *dump, size_t at) {
+    while (at-- > 0)
+        dump = strchr(dump, '\n') + 1;
+    return dump;
+}
+
+static void keep_there(const struct buf *dump) {
+    buf_clear(&there);
+    there_count = 0;
+    buf_add(&there, dump->data, dump->size);
+    for (size_t i = 0; i < dump->size; i++)
+        there_count += dump->data[i] == '\n';
+}
+
+static void known_path(char (*ret)[64]) {
+    if (there_count == 0 || rng_percent(&rng, 50)) {
+        path(ret);
+        return;
+    }
+    const char *line = line_of(there.data, rng_below(&rng, there_count));
+    (void)snprintf(*ret, sizeof(*ret), "%.*s", (int)strcspn(line, " "), line);
+    if (rng_percent(&rng, 10))
+        (void)strncat(*ret, "/a", sizeof(*ret) - strlen(*ret) - 1);
+}
+
 static unsigned number(unsigned below) {
     return (unsigned)rng_below(&rng, below);
 }
 
 /* One line; those that only a real file system does fully have `full`. */
 static void make_line(char (*line)[LINE], bool full) {
-    static const char *const modes[] = { "644", "600", "755", "4755", "2755", "444", "1777" };
+    static const char *const modes[] = { "644", "600", "755", "4755", "2755", "444", "1755" };
     static const char *const opens[] = { "r", "rw", "w", "r", "rwt" };
     char p[64], q[64];
-    path(&p);
-    path(&q);
+    known_path(&p);
+    known_path(&q);
     unsigned handle = number(4);
     switch (number(full ? 33 : 21)) {
     case 0: case 1: (void)snprintf(*line, LINE, "mkdir %s 755", p); break;
@@ -119,10 +148,63 @@ static int same_trees(struct world *a, struct world *b) {
         (void)snprintf(why, sizeof(why), "cannot look: %s, %s", strerror(-r), strerror(-k));
         return -1;
     }
-    if (one.size == two.size && (!one.size || memcmp(one.data, two.data, one.size) == 0))
+    if (one.size == two.size && (!one.size || memcmp(one.data, two.data, one.size) == 0)) {
+        keep_there(&one);
         return 0;
+    }
     print_first_difference(&one, &two);
     return -1;
+}
+
+/* Identity: what the right side says is one object is one in the overlay, with one number as long as it lives. */
+struct pair { struct world_id right, core; bool alive; };
+static struct pair pairs[100000];
+static size_t pair_count;
+
+static int check_pair(const char *name_shown, const struct world_id *right, const struct world_id *core) {
+    for (size_t i = 0; i < pair_count; i++) {
+        bool same_right = pairs[i].right.number == right->number && pairs[i].right.generation == right->generation;
+        bool same_core = pairs[i].core.number == core->number && pairs[i].core.generation == core->generation;
+        if (same_right && same_core) {
+            pairs[i].alive = true;
+            return 0;
+        }
+        if (same_right || (same_core && pairs[i].alive)) {
+            (void)snprintf(why, sizeof(why), "%s has number %llx generation %llx, expected %llx %llx", name_shown, (unsigned long long)core->number,
+                           (unsigned long long)core->generation, (unsigned long long)pairs[i].core.number, (unsigned long long)pairs[i].core.generation);
+            return -1;
+        }
+    }
+    if (pair_count < ELEMENTS(pairs))
+        pairs[pair_count++] = (struct pair){ *right, *core, true };
+    return 0;
+}
+
+/* What is not there now may be in an open file or in a number that is used again. */
+static void forget_dead(void) {
+    size_t kept = 0;
+    for (size_t i = 0; i < pair_count; i++) {
+        if (pairs[i].alive)
+            pairs[kept++] = pairs[i];
+    }
+    pair_count = kept;
+}
+
+static int same_identities(struct world *core, struct world *right) {
+    for (size_t i = 0; i < pair_count; i++)
+        pairs[i].alive = false;
+    for (size_t i = 0; i < there_count; i++) {
+        char shown[4096];
+        struct world_id a, b;
+        const char *line = line_of(there.data, i);
+        (void)snprintf(shown, sizeof(shown), "%.*s", (int)strcspn(line, " "), line);
+        if (core->identify(core, shown, &a) < 0 || right->identify(right, shown, &b) < 0)
+            return -1;
+        if (check_pair(shown, &b, &a) < 0)
+            return -1;
+    }
+    forget_dead();
+    return 0;
 }
 
 static int fill(int dirfd, unsigned lines, bool links) {
@@ -228,12 +310,15 @@ static int run_round(uint64_t seed, bool kernel, unsigned steps, bool links) {
         r = open_worlds(&round);
     if (r < 0)
         printf("cannot begin: %s\n", strerror(errno));
+    pair_count = there_count = 0;
     if (r >= 0)
         r = same_trees(round.core, round.right);
     for (unsigned i = 0; r >= 0 && i < steps; i++) {
         r = step(&round);
         if (r >= 0 && (i % 16 == 15 || i + 1 == steps))
             r = same_trees(round.core, round.right);
+        if (r >= 0 && !kernel && (i % 16 == 15 || i + 1 == steps))
+            r = same_identities(round.core, round.right);
     }
     if (r < 0)
         print_history();

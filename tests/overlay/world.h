@@ -12,9 +12,12 @@
  *     utimens P SECONDS   open N P r|w|rw|rwt   tmpfile N P   pwrite N OFFSET TEXT   pread N OFFSET TEXT   fstat N
  *     fallocate N OFFSET SIZE   linkfd N P   close N      read P TEXT     list P      remount
  * `read`, `pread`: -EBADMSG where the bytes are others. TEXT may be *COUNT:C, the character C repeated. */
+/* Who an object is: the same as long as it lives, and nobody else's meanwhile. */
+struct world_id { uint64_t number, generation; };
 struct world {
     int (*act)(struct world *world, char *const *words, unsigned count);      /* 0 or more, or a negative errno */
     int (*dump)(struct world *world, struct buf *ret);
+    int (*identify)(struct world *world, const char *path, struct world_id *ret);
     void (*close)(struct world *world);
 };
 
