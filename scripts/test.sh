@@ -10,7 +10,7 @@ usage() {
     cat <<TEXT
 usage: test.sh [OPTION]... [TEST...]
   -b, --build-dir DIR     default: build-test in the source tree
-  -s, --suite NAME        only this suite (unit, cli, style, property, ...); may be given again
+  -s, --suite NAME        only this suite (unit, cli, style, overlay, property, ...); may be given again
   -l, --list              list the tests and end
       --no-deps           install nothing
       --cc COMPILER       default: \$CC, else gcc

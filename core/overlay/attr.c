@@ -183,8 +183,11 @@ int overlay_setattr(struct overlay *overlay, const struct overlay_caller *caller
     int r = node_find(overlay, number, &of.node);
     if (r >= 0)
         r = check_set(of.node, wanted, set);
+    enum copy_up what = !(set & OVERLAY_SET_SIZE) ? COPY_UP_META : wanted->st_size ? COPY_UP_ALL : COPY_UP_EMPTY;
     if (r >= 0)
-        r = node_raise(overlay, of.node, !(set & OVERLAY_SET_SIZE) ? COPY_UP_META : wanted->st_size ? COPY_UP_ALL : COPY_UP_EMPTY);
+        r = node_raise(overlay, of.node, what);
+    if ((r == -ESTALE || r == -ENOENT) && S_ISREG(of.node->type) && handle)
+        r = copy_up_open(overlay, of.node, what, handle_fd(handle));
     if (r < 0)
         return r;
     tree_read(overlay);

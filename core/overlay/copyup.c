@@ -8,6 +8,7 @@
 
 #include "at.h"
 #include "copy.h"
+#include "fs.h"
 #include "hook.h"
 #include "numbers.h"
 #include "records.h"
@@ -511,10 +512,43 @@ static int copy_once(struct overlay *overlay, struct node *node, enum copy_up wh
     return node_is(node, NODE_UPPER) ? copy_data(&copy) : copy.meta ? copy_object(&copy) : -ESTALE;
 }
 
-static int copy_stable(struct overlay *overlay, struct node *node, enum copy_up what) {
+/* The file lies nowhere below any more, but somebody has it open: the copy is made from there, and gets no name. */
+static int copy_lost(struct overlay *overlay, struct node *node, int from) {
+    _copy_ struct copy copy = { .overlay = overlay, .node = node, .made = { .overlay = overlay, .fd = -1 } };
+    _meta_ struct meta meta = {0};
+    struct statx stat;
+    int r = fs_statx(from, "", &stat);
+    if (r >= 0)
+        r = meta_read(from, "", from, &stat, &meta);
+    if (r >= 0)
+        r = make_file(overlay, &copy.made);
+    if (r >= 0)
+        r = copy_bytes(&copy, from, copy.made.fd);
+    if (r >= 0)
+        r = meta_apply(copy.made.fd, "", &meta, META_STORE, NULL);
+    struct stat made;
+    if (r >= 0)
+        r = fstat(copy.made.fd, &made) < 0 ? -errno : 0;
+    if (r < 0)
+        return r;
+    tree_write(overlay);
+    r = drop_lost_places(overlay, node);
+    if (r >= 0)
+        r = atomic_load(&node->places) ? -ESTALE : hold(&copy);
+    if (r >= 0) {
+        node_mark(node, NODE_GONE);
+        become_upper(&copy, made.st_ino);
+    }
+    tree_unlock(overlay);
+    return r;
+}
+
+static int copy_stable(struct overlay *overlay, struct node *node, enum copy_up what, int spare) {
     int r = -EAGAIN;
     for (unsigned i = 0; i < TRIES && r == -EAGAIN; i++)
         r = copy_once(overlay, node, what);
+    if ((r == -ESTALE || r == -ENOENT) && spare >= 0 && !node_is(node, NODE_UPPER))
+        return copy_lost(overlay, node, spare);
     if (r != -EAGAIN)
         return r;
     overlay_log(overlay, "a file below does not hold still while it is copied");
@@ -526,6 +560,10 @@ static bool is_up(struct node *node, enum copy_up what) {
 }
 
 int copy_up(struct overlay *overlay, struct node *node, enum copy_up what) {
+    return copy_up_open(overlay, node, what, -1);
+}
+
+int copy_up_open(struct overlay *overlay, struct node *node, enum copy_up what, int spare) {
     if (is_up(node, what))
         return 0;
     if (!overlay->upper)
@@ -541,7 +579,7 @@ int copy_up(struct overlay *overlay, struct node *node, enum copy_up what) {
     node_unlock(stripe);
     if (done)
         return 0;
-    int r = copy_stable(overlay, node, what);
+    int r = copy_stable(overlay, node, what, spare);
     stripe = node_lock(overlay, node);
     node_unmark(node, NODE_COPYING);
     (void)pthread_cond_broadcast(&stripe->cond);

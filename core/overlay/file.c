@@ -144,7 +144,7 @@ int overlay_data_begin(struct overlay_handle *handle, bool write) {
         return -EBADF;
     if (node_is_dir(node))
         return -EISDIR;
-    int r = write ? copy_up(handle->overlay, node, COPY_UP_ALL) : 0;
+    int r = write ? copy_up_open(handle->overlay, node, COPY_UP_ALL, atomic_load(&handle->fd)) : 0;
     while (r >= 0 && atomic_load(&handle->copies) != atomic_load(&node->copies))
         r = follow(handle);
     return r < 0 ? r : atomic_load(&handle->fd);

@@ -26,7 +26,8 @@ void found_done(struct overlay *overlay, struct found *found) {
 
 int check_name(const char *name) {
     size_t size = strnlen(name, NAME_MAX + 1);
-    return size > NAME_MAX ? -ENAMETOOLONG : size == 0 || strchr(name, '/') ? -EINVAL : 0;
+    bool dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+    return size > NAME_MAX ? -ENAMETOOLONG : size == 0 || dots || strchr(name, '/') ? -EINVAL : 0;
 }
 
 /* The way through the lower trees, top down: one name in the parent's parts or, after an absolute redirect, a path from the
@@ -313,7 +314,7 @@ int overlay_lookup(struct overlay *overlay, uint64_t parent, const char *name, s
     _node_ struct node_ref dir = { .overlay = overlay };
     bool around = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
     int r = around ? node_find(overlay, parent, &dir.node) : node_find_dir(overlay, parent, &dir.node);
-    if (r >= 0)
+    if (r >= 0 && !around)
         r = check_name(name);
     if (r < 0)
         return r;

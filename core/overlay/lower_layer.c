@@ -5,13 +5,14 @@
 
 #include "at.h"
 #include "dirs.h"
+#include "fs.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
-enum { DESCRIPTORS = 512 };
+enum { DESCRIPTORS = 256, SHARE = 32 };      /* at most so many directories kept open, and such a part of what we may have */
 
 struct lower_dir {
     struct dir *dir;
@@ -251,7 +252,8 @@ int lower_layer_open(int dirfd, bool marks, struct lower **ret) {
         return -errno;
     if (!S_ISDIR(stat.st_mode))
         return -ENOTDIR;
-    int r = dirs_open(dirfd, DESCRIPTORS, &layer->dirs);
+    int limit = fs_raise_descriptor_limit();
+    int r = limit < 0 ? limit : dirs_open(dirfd, MIN((unsigned)limit / SHARE, (unsigned)DESCRIPTORS), &layer->dirs);
     if (r < 0)
         return r;
     layer->lower = (struct lower){ .ops = &operations, .device = stat.st_dev };

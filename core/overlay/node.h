@@ -212,6 +212,7 @@ void work_clear(int workfd);
 int copy_up_dir(struct overlay *overlay, struct node *node);            /* `tree` is held for writing */
 enum copy_up { COPY_UP_ALL, COPY_UP_META, COPY_UP_EMPTY };
 int copy_up(struct overlay *overlay, struct node *node, enum copy_up what);               /* no lock is held */
+int copy_up_open(struct overlay *overlay, struct node *node, enum copy_up what, int spare);    /* `spare`: an open descriptor of it, or -1 */
 /* The metadata of something in a lower tree; name "" = the directory. */
 int lower_meta(struct overlay *overlay, unsigned lower, struct lower_dir *dir, const char *name, const struct stat *stat, struct meta *ret);
 int lower_path(struct node *node, struct buf *ret);                     /* in the lower trees: "/a/b", "" for the root */

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DESCRIPTORS = 1024 };
+enum { DESCRIPTORS = 1024, SHARE = 8 };      /* of directories kept open: at most so many, and such a part of what we may have */
 
 void overlay_log(struct overlay *overlay, const char *format, ...) {
     char sentence[1024];
@@ -90,9 +90,10 @@ static int same_file_system(int upper, int work) {
 }
 
 static int open_upper(struct overlay *overlay, const struct overlay_options *options) {
-    int r = same_file_system(options->upper, options->work);
+    int limit = fs_raise_descriptor_limit();
+    int r = limit < 0 ? limit : same_file_system(options->upper, options->work);
     if (r >= 0)
-        r = dirs_open(options->upper, DESCRIPTORS, &overlay->upper);
+        r = dirs_open(options->upper, MIN((unsigned)limit / SHARE, (unsigned)DESCRIPTORS), &overlay->upper);
     if (r >= 0)
         r = open_work(overlay, options->work);
     if (r >= 0)

@@ -24,7 +24,7 @@ static const char *const below[][24] = {
 
 /* What was done before, and then the action that is cut short. */
 static const char *const cases[][6] = {
-    { "chmod f 600" }, { "append d/f more" }, { "append d/e/g more" }, { "truncate big 10" }, { "truncate big 0" }, { "chown s 1 1" }, { "unlink f" },
+    { "chmod f 600" }, { "append d/f more" }, { "append d/e/g more" }, { "truncate big 10" }, { "truncate big 0" }, { "utimens s 1000" }, { "unlink f" },
     { "unlink linked" }, { "unlink d/f" }, { "append f more", "unlink linked" }, { "chmod f 600", "rename linked moved" },
     { "append linked x", "unlink f", "unlink linked" }, { "rmdir empty" }, { "unlink merged/top", "unlink merged/low", "rmdir merged" },
     { "unlink merged/top", "unlink merged/low", "rmdir merged", "mkdir merged 755" }, { "unlink f", "write f again" }, { "unlink f", "symlink f x" },

@@ -72,6 +72,7 @@ static unsigned number(unsigned below) {
 static void make_line(char (*line)[LINE], bool full) {
     static const char *const modes[] = { "644", "600", "755", "4755", "2755", "444", "1755" };
     static const char *const opens[] = { "r", "rw", "w", "r", "rwt" };
+    static const char *const open_modes[] = { "755", "700", "775", "4755" };      /* the library asks nobody for permission */
     char p[64], q[64];
     known_path(&p);
     known_path(&q);
@@ -88,7 +89,7 @@ static void make_line(char (*line)[LINE], bool full) {
     case 13: (void)snprintf(*line, LINE, "exchange %s %s", p, q); break;
     case 14: (void)snprintf(*line, LINE, "renew %s %s", p, q); break;
     case 15: (void)snprintf(*line, LINE, "symlink %s nowhere/%s", p, q); break;
-    case 16: (void)snprintf(*line, LINE, "chmod %s %s", p, rng_pick(&rng, modes)); break;
+    case 16: (void)snprintf(*line, LINE, "chmod %s %s", p, geteuid() == 0 ? rng_pick(&rng, modes) : rng_pick(&rng, open_modes)); break;
     case 17: (void)snprintf(*line, LINE, "utimens %s %u", p, 1000000 + number(1000)); break;
     case 18: (void)snprintf(*line, LINE, "setxattr %s user.%s %u", p, name(), number(100)); break;
     case 19: (void)snprintf(*line, LINE, "list %s", p); break;
@@ -100,7 +101,7 @@ static void make_line(char (*line)[LINE], bool full) {
     case 28: case 29: (void)snprintf(*line, LINE, "fstat %u", handle); break;
     case 30: (void)snprintf(*line, LINE, "tmpfile %u %s", handle, p); break;
     case 31: (void)snprintf(*line, LINE, "linkfd %u %s", handle, p); break;
-    default: (void)snprintf(*line, LINE, "chown %s %u %u", p, number(3), number(3)); break;
+    default: (void)snprintf(*line, LINE, "chown %s %u %u", p, geteuid() ? geteuid() : number(3), geteuid() ? getegid() : number(3)); break;
     }
 }
 

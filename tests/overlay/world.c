@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WORDS = 8, SHOWN = 60 };
 
@@ -56,7 +57,7 @@ void show(struct buf *out, const struct shown *shown) {
     }
     if (!S_ISLNK(stat->st_mode))
         buf_fmt(out, " %o", stat->st_mode & 07777);
-    if (stat->st_uid || stat->st_gid)
+    if (stat->st_uid != geteuid() || stat->st_gid != getegid())
         buf_fmt(out, " %u:%u", stat->st_uid, stat->st_gid);
     if (S_ISDIR(stat->st_mode)) {
         buf_str(out, " dir");

@@ -301,12 +301,15 @@ static void replace_below(void) {
 static void a_file_replaced_below_while_it_is_copied_keeps_its_own_bytes_for_who_has_it_open(void **state) {
     (void)state;
     uint64_t f = top("f");
-    struct overlay_handle *handle = open_node(f, O_RDONLY);
+    struct overlay_handle *reader = open_node(f, O_RDONLY), *writer = open_node(f, O_RDWR);
     when("copyup.copied", replace_below);
-    (void)change_mode(f, 0600);
+    assert_int_equal(put(writer, "mine "), 0);
     assert_null(at_point);
-    assert_reads(handle, "lower");
-    overlay_release(overlay, handle);
+    assert_reads(reader, "mine ");
+    overlay_release(overlay, reader);
+    overlay_release(overlay, writer);
+    assert_content(OVERLAY_ROOT, "f", "another");
+    assert_int_equal(count_in(upper, "."), 0);
 }
 
 /* Two at once. */
