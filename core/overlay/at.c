@@ -189,7 +189,8 @@ static ssize_t hand_out(const void *data, size_t have, void *value, size_t size)
         return (ssize_t)have;
     if (have > size)
         return -ERANGE;
-    memcpy(value, data, have);
+    if (have)
+        memcpy(value, data, have);
     return (ssize_t)have;
 }
 

@@ -566,6 +566,169 @@ static void a_large_file_is_copied_when_it_is_written_and_not_before(void **stat
     assert_int_equal(stat.st_mode & 07777, 0600);
 }
 
+/* What new names inherit. */
+
+/* Version 2, then entries of tag, permissions and id, as in linux/posix_acl_xattr.h: user rwx, group r-x, other ---. */
+static const unsigned char default_acl[] = {
+    2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 4, 0, 5, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+};
+
+static mode_t make_all(uint64_t parent, const char *name) {
+    struct overlay_entry entry;
+    struct overlay_handle *handle = NULL;
+    assert_int_equal(overlay_create(overlay, &caller, parent, name, 0666, O_RDWR, &entry, &handle), 0);
+    overlay_release(overlay, handle);
+    return entry.stat.st_mode & 07777;
+}
+
+static void the_umask_counts_where_no_default_acl_takes_its_place(void **state) {
+    (void)state;
+    uint64_t d = top("d");
+    struct overlay_entry entry;
+    caller.umask = 077;
+    mode_t outside = umask(0);
+    assert_int_equal(make_all(d, "masked"), 0600);
+    (void)umask(0777);         /* the process's own means nothing */
+    assert_int_equal(make_all(d, "masked too"), 0600);
+    (void)umask(0);
+    if (overlay_set_xattr(overlay, &caller, d, "system.posix_acl_default", default_acl, sizeof(default_acl), 0) == -EOPNOTSUPP)
+        skip();
+    assert_int_equal(make_all(d, "listed"), 0640);
+    assert_int_equal(overlay_unlink(overlay, d, "g"), 0);
+    assert_int_equal(make_all(d, "g"), 0640);      /* in a whiteout's place */
+    assert_int_equal(overlay_mkdir(overlay, &caller, d, "below", 0777, &entry), 0);
+    assert_int_equal(entry.stat.st_mode & 07777, 0750);
+    assert_int_equal(overlay_get_xattr(overlay, entry.node, "system.posix_acl_default", NULL, 0), sizeof(default_acl));
+    assert_int_equal(overlay_unlink(overlay, d, "other"), 0);
+    assert_int_equal(overlay_mkdir(overlay, &caller, d, "other", 0777, &entry), 0);
+    assert_int_equal(entry.stat.st_mode & 07777, 0750);
+    assert_int_equal(overlay_get_xattr(overlay, entry.node, "system.posix_acl_default", NULL, 0), sizeof(default_acl));
+    (void)umask(outside);
+}
+
+static void what_is_made_belongs_to_who_makes_it(void **state) {
+    (void)state;
+    struct overlay_entry entry;
+    struct overlay_handle *handle = NULL;
+    caller.uid = 1234;
+    caller.gid = 4321;
+    int wanted = geteuid() == 0 ? 0 : -EPERM;
+    assert_int_equal(overlay_create(overlay, &caller, OVERLAY_ROOT, "file", 06755, O_RDWR, &entry, &handle), wanted);
+    if (wanted == 0) {
+        assert_int_equal(entry.stat.st_uid, 1234);
+        assert_int_equal(entry.stat.st_gid, 4321);
+        assert_int_equal(entry.stat.st_mode & 07777, 06755);
+        overlay_release(overlay, handle);
+    }
+    assert_int_equal(overlay_mkdir(overlay, &caller, OVERLAY_ROOT, "dir", 0755, &entry), wanted);
+    assert_int_equal(overlay_symlink(overlay, &caller, OVERLAY_ROOT, "link", "x", &entry), wanted);
+    assert_true(wanted < 0 || entry.stat.st_uid == 1234);
+    assert_int_equal(count_in(work, "work"), 0);
+    assert_int_equal(count_in(upper, "."), wanted < 0 ? 0 : 3);
+}
+
+static void a_write_takes_set_id_bits_away_when_it_is_told_to(void **state) {
+    (void)state;
+    struct overlay_entry entry;
+    uint64_t f = top("f");
+    assert_int_equal(change_mode(f, 06755), 0);
+    assert_int_equal(overlay_setattr(overlay, &caller, f, NULL, &(struct stat){0}, OVERLAY_KILL_SUID, &entry), 0);
+    assert_int_equal(entry.stat.st_mode & 07777, 0755);
+    assert_int_equal(change_mode(f, 06745), 0);
+    assert_int_equal(overlay_setattr(overlay, &caller, f, NULL, &(struct stat){0}, OVERLAY_KILL_SUID, &entry), 0);
+    assert_int_equal(entry.stat.st_mode & 07777, 02745);
+}
+
+/* What changes underneath. */
+
+static void what_changes_below_is_seen_at_the_next_look(void **state) {
+    (void)state;
+    struct overlay_entry entry;
+    uint64_t f = top("f"), d = top("d"), g = look(d, "g");
+    write_lower("f", "longer than before");
+    assert_int_equal(stat_of(f).st_size, 18);
+    assert_int_equal(renameat(lower, "d", lower, "e"), 0);
+    assert_int_equal(overlay_lookup(overlay, OVERLAY_ROOT, "d", &entry), -ENOENT);
+    assert_int_equal(top("e"), d);
+    assert_int_equal(look(d, "g"), g);
+    assert_content(d, "g", "deep");
+    assert_int_equal(change_mode(g, 0600), 0);
+    struct stat stat;
+    assert_int_equal(fstatat(upper, "e/g", &stat, 0), 0);
+    assert_int_equal(renameat(lower, "f", lower, "f2"), 0);
+    assert_int_equal(top("f2"), f);
+    assert_int_equal(change_mode(f, 0600), 0);
+    assert_int_equal(fstatat(upper, "f2", &stat, 0), 0);
+    assert_int_equal(fstatat(upper, "f", &stat, 0), -1);
+    assert_int_equal(unlinkat(lower, "linked", 0), 0);
+    assert_int_equal(overlay_lookup(overlay, OVERLAY_ROOT, "linked", &entry), -ENOENT);
+}
+
+static void a_directory_that_appears_below_one_of_the_current_layer_merges(void **state) {
+    (void)state;
+    struct overlay_entry entry;
+    assert_int_equal(overlay_mkdir(overlay, &caller, OVERLAY_ROOT, "new", 0755, &entry), 0);
+    uint64_t new = entry.node;
+    assert_int_equal(mkdirat(lower, "new", 0755), 0);
+    write_lower("new/shown", "1");
+    assert_int_equal(top("new"), new);
+    assert_content(new, "shown", "1");
+    assert_int_equal(overlay_rmdir(overlay, OVERLAY_ROOT, "new"), -ENOTEMPTY);
+    assert_int_equal(unlinkat(lower, "new/shown", 0), 0);
+    assert_int_equal(unlinkat(lower, "new", AT_REMOVEDIR), 0);
+    assert_int_equal(top("new"), new);
+    assert_int_equal(overlay_rmdir(overlay, OVERLAY_ROOT, "new"), 0);
+    assert_int_equal(count_in(upper, "."), 0);
+}
+
+static void the_current_layer_wins_over_another_type_below(void **state) {
+    (void)state;
+    struct overlay_entry entry;
+    write_new();
+    assert_int_equal(overlay_mkdir(overlay, &caller, OVERLAY_ROOT, "dir", 0755, &entry), 0);
+    assert_int_equal(mkdirat(lower, "new", 0755), 0);
+    write_lower("dir", "file");
+    assert_content(OVERLAY_ROOT, "new", "new");
+    assert_true(S_ISDIR(stat_of(top("dir")).st_mode));
+    assert_int_equal(overlay_unlink(overlay, OVERLAY_ROOT, "f"), 0);
+    write_lower("f", "again");
+    assert_int_equal(overlay_lookup(overlay, OVERLAY_ROOT, "f", &entry), -ENOENT);
+}
+
+static void a_directory_deleted_below_stays_with_what_was_copied_up(void **state) {
+    (void)state;
+    uint64_t d = top("d"), g = look(d, "g");
+    assert_int_equal(change_mode(g, 0600), 0);
+    assert_int_equal(fs_remove_tree(lower, "d"), 0);
+    struct overlay_entry entry;
+    assert_int_equal(overlay_lookup(overlay, d, "other", &entry), -ENOENT);
+    assert_int_equal(top("d"), d);
+    assert_int_equal(look(d, "g"), g);
+    assert_int_equal(make_all(d, "new"), 0644);
+}
+
+static int count_and_check(void *data, const struct overlay_name *name);
+
+/* A number that a living object holds is nobody else's, also when the file system gives it away again. */
+static void a_number_that_is_used_again_below_goes_to_nobody_else(void **state) {
+    (void)state;
+    uint64_t f = top("f");
+    assert_int_equal(change_mode(f, 0600), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        assert_int_equal(unlinkat(lower, i ? "again" : "f", 0), 0);
+        write_lower("again", "x");
+        uint64_t again = top("again");
+        assert_int_not_equal(again, f);
+        struct overlay_handle *dir = NULL;
+        assert_int_equal(overlay_open_dir(overlay, OVERLAY_ROOT, &dir), 0);
+        int count = 0;
+        assert_int_equal(overlay_read_dir(dir, 0, count_and_check, &count), 0);
+        overlay_release(overlay, dir);
+        overlay_forget(overlay, again, 1);
+        assert_int_equal(top("f"), f);
+    }
+}
+
 /* Threads. */
 
 enum { THREADS = 4, ROUNDS = 300 };
@@ -590,6 +753,13 @@ static void one_action(unsigned *seed) {
     switch (chance / 128 % 8) {
     case 0: (void)overlay_unlink(overlay, parent, name); break;
     case 1: (void)overlay_rename(overlay, parent, name, OVERLAY_ROOT, other, chance / 1024 % 2 ? RENAME_EXCHANGE : 0); break;
+    case 4: (void)overlay_rename(overlay, OVERLAY_ROOT, chance / 1024 % 2 ? "d" : "e", OVERLAY_ROOT, chance / 1024 % 2 ? "e" : "d", RENAME_NOREPLACE); break;
+    case 5:
+        if (overlay_mkdir(overlay, &caller, parent, other, 0755, &entry) == 0)
+            overlay_forget(overlay, entry.node, 1);
+        else
+            (void)overlay_rmdir(overlay, parent, other);
+        break;
     case 2:
         if (overlay_create(overlay, &caller, parent, name, 0644, O_RDWR, &entry, &handle) == 0) {
             assert_int_equal(put(handle, "made"), 0);
@@ -689,6 +859,14 @@ int main(void) {
         TEST(looking_at_what_has_no_record_asks_nothing),
         TEST(a_node_goes_when_nobody_holds_it_or_what_is_below_it),
         TEST(a_large_file_is_copied_when_it_is_written_and_not_before),
+        TEST(the_umask_counts_where_no_default_acl_takes_its_place),
+        TEST(what_is_made_belongs_to_who_makes_it),
+        TEST(a_write_takes_set_id_bits_away_when_it_is_told_to),
+        TEST(what_changes_below_is_seen_at_the_next_look),
+        TEST(a_directory_that_appears_below_one_of_the_current_layer_merges),
+        TEST(the_current_layer_wins_over_another_type_below),
+        TEST(a_directory_deleted_below_stays_with_what_was_copied_up),
+        TEST(a_number_that_is_used_again_below_goes_to_nobody_else),
         TEST(many_threads_leave_a_tree_that_is_the_same_after_a_remount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
