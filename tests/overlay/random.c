@@ -1,6 +1,8 @@
 /* Random actions in the overlay and in something that is right: a plain directory, and the kernel's overlayfs.
  * Results, errnos and trees have to be equal, but for what differences.txt lists.
- * usage: random [native|kernel]...     SEED=N STEPS=N ROUNDS=N
+ * usage: random [native|kernel|mount]...     SEED=N STEPS=N ROUNDS=N LINKS=1 (hard links below, too)
+ * native: the library and a plain directory; kernel: the library and the kernel's overlayfs; mount: what MOUNT, a command as in
+ * cases.c, mounts, and a plain directory.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "world.h"
 
@@ -111,6 +113,7 @@ struct round {
     int fd;
     struct world *core, *right;
     bool kernel, mounted;
+    const char *command;       /* what is compared is a mount of ours */
     unsigned lower_count;
 };
 
@@ -253,11 +256,26 @@ static int prepare(struct round *round, bool links) {
     return round->mounted ? 0 : -1;
 }
 
+/* %l, %u, %w, %m: the rooms of the first lower tree, the current layer, the work directory, and where it is mounted. */
+static int mount_command(struct round *round) {
+    _buf_ struct buf line = {0};
+    for (const char *at = round->command; *at; at++) {
+        if (*at != '%' || !at[1])
+            buf_char(&line, *at);
+        else
+            buf_fmt(&line, "%s/%s", round->base, *++at == 'l' ? "lower0" : *at == 'u' ? "upper" : *at == 'w' ? "work" : "mount");
+    }
+    if (mkdirat(round->fd, "mount", 0755) < 0 || shell(line.data) < 0)
+        return -1;
+    _close_ int fd = in_room(round, "mount");
+    return fd < 0 ? -errno : world_open_directory(fd, false, &round->core);
+}
+
 static int open_worlds(struct round *round) {
     int lowers[2] = { in_room(round, "lower0"), in_room(round, "lower1") };
     struct world_stack stack = { .upper = in_room(round, "upper"), .work = in_room(round, "work"), .lowers = lowers, .lower_count = round->lower_count };
     _close_ int right = in_room(round, "right");
-    int r = world_open_overlay(&stack, &round->core);
+    int r = round->command ? mount_command(round) : world_open_overlay(&stack, &round->core);
     return r < 0 ? r : world_open_directory(right, false, &round->right);
 }
 
@@ -270,6 +288,9 @@ static void clean(struct round *round) {
         round->right->close(round->right);
     (void)snprintf(path, sizeof(path), "%s/right", round->base);
     if (round->mounted && umount2(path, MNT_DETACH) < 0)
+        printf("cannot unmount %s\n", path);
+    (void)snprintf(path, sizeof(path), "%s/mount", round->base);
+    if (round->command && umount2(path, 0) < 0)
         printf("cannot unmount %s\n", path);
     round->fd = fd_close(round->fd);
     (void)fs_remove_tree(AT_FDCWD, round->base);
@@ -293,6 +314,8 @@ static int step(struct round *round) {
         return 0;
     if (strncmp(*line, "remount", 7) == 0)
         close_handles(round->right);
+    if (strncmp(*line, "remount", 7) == 0 && round->command)
+        close_handles(round->core);
     int got = do_line(round->core, *line);
     size_t size = strlen(*line);
     (void)snprintf(*line + size, LINE - size, "   = %d", got);
@@ -302,8 +325,8 @@ static int step(struct round *round) {
     return -1;
 }
 
-static int run_round(uint64_t seed, bool kernel, unsigned steps, bool links) {
-    struct round round = { .kernel = kernel, .fd = -1, .lower_count = kernel ? 2 : 1 };
+static int run_round(uint64_t seed, bool kernel, const char *command, unsigned steps, bool links) {
+    struct round round = { .kernel = kernel, .command = command, .fd = -1, .lower_count = kernel ? 2 : 1 };
     rng.state = seed;
     steps_done = 0;
     int r = prepare(&round, links);
@@ -318,7 +341,7 @@ static int run_round(uint64_t seed, bool kernel, unsigned steps, bool links) {
         r = step(&round);
         if (r >= 0 && (i % 16 == 15 || i + 1 == steps))
             r = same_trees(round.core, round.right);
-        if (r >= 0 && !kernel && (i % 16 == 15 || i + 1 == steps))
+        if (r >= 0 && !kernel && !command && (i % 16 == 15 || i + 1 == steps))
             r = same_identities(round.core, round.right);
     }
     if (r < 0)
@@ -338,14 +361,20 @@ int main(int argc, char **argv) {
     (void)umask(022);
     for (int i = 1; i < argc || i == 1; i++) {
         bool kernel = i < argc && strcmp(argv[i], "kernel") == 0;
+        const char *command = i < argc && strcmp(argv[i], "mount") == 0 ? getenv("MOUNT") : NULL;
+        if (i < argc && strcmp(argv[i], "mount") == 0 && !command) {
+            printf("mount: skipped: MOUNT says not how\n");
+            skipped++;
+            continue;
+        }
         if (kernel && geteuid() != 0) {
             printf("kernel: skipped: mounting needs root\n");
             skipped++;
             continue;
         }
         for (unsigned seed = first; seed < first + rounds; seed++) {
-            int r = run_round(seed, kernel, steps, !kernel && from_environment("LINKS", 0));
-            printf("%s seed %u, %u steps: %s\n", kernel ? "kernel" : "native", seed, steps, r < 0 ? "FAILED" : "ok");
+            int r = run_round(seed, kernel, command, steps, !kernel && from_environment("LINKS", 0));
+            printf("%s seed %u, %u steps: %s\n", kernel ? "kernel" : command ? "mount" : "native", seed, steps, r < 0 ? "FAILED" : "ok");
             passed += r >= 0;
             failed += r < 0;
         }
