@@ -99,6 +99,10 @@ static int read_mark(const struct xattr_at *inode, const char *xattr, const char
     return 0;
 }
 
+bool may_be_metacopy(const struct stat *stat) {
+    return S_ISREG(stat->st_mode) && stat->st_size > 0 && (uint64_t)stat->st_blocks * 512 < (uint64_t)stat->st_size;
+}
+
 int marks_read(int dirfd, const char *name, struct marks *ret) {
     struct xattr_at inode;
     _xattr_value_ struct xattr_value list = {0};

@@ -20,6 +20,8 @@ struct marks {
     bool metacopy;             /* regular files */
     char *redirect;            /* owned; NULL = none */
 };
+/* Only a file with fewer blocks than bytes can be metadata alone: no other is asked. */
+bool may_be_metacopy(const struct stat *stat);
 int marks_read(int dirfd, const char *name, struct marks *ret);      /* user.overlay.* and, where we may, trusted.overlay.* */
 int marks_set(int dirfd, const char *name, const char *mark, const char *value);             /* user.overlay.MARK */
 int marks_clear(int dirfd, const char *name, const char *mark);      /* none there is fine */

@@ -189,11 +189,6 @@ static int walk_down(struct way *way, struct found *found) {
     return 0;
 }
 
-/* A file with fewer blocks than bytes may be metadata alone. */
-static bool may_be_metacopy(const struct stat *stat) {
-    return S_ISREG(stat->st_mode) && stat->st_size > 0 && (uint64_t)stat->st_blocks * 512 < (uint64_t)stat->st_size;
-}
-
 static int look_at_upper(struct overlay *overlay, const struct node *parent, const char *name, struct found *found) {
     if (!parent->dir.upper)
         return 0;

@@ -86,7 +86,7 @@ static int look_at_dir(struct layer *layer, struct lower_dir *dir, int fd, const
 
 static int look_at_file(struct layer *layer, int fd, const char *name, struct lower_entry *entry) {
     struct marks marks;
-    int r = S_ISREG(entry->stat.st_mode) ? read_marks(layer, fd, name, &marks) : 1;
+    int r = may_be_metacopy(&entry->stat) ? read_marks(layer, fd, name, &marks) : 1;
     if (r != 0)
         return r < 0 ? r : LOWER_ENTRY;
     entry->metacopy = marks.metacopy;
