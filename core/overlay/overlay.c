@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 
 enum { DESCRIPTORS = 1024, SHARE = 8 };      /* of directories kept open: at most so many, and such a part of what we may have */
 
@@ -67,9 +68,19 @@ static int open_room(int work, const char *name, int *ret) {
     return *ret < 0 ? -errno : 0;
 }
 
+/* One at a time: what another mount is making in there would be swept away. Let go with the descriptor. */
+static int lock_work(struct overlay *overlay, int work) {
+    overlay->lock = openat(work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (overlay->lock < 0)
+        return -errno;
+    return flock(overlay->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : errno == EWOULDBLOCK ? -EBUSY : -errno;
+}
+
 /* Directories in the work directory, called as the kernel's are; the first is emptied. */
 static int open_work(struct overlay *overlay, int work) {
-    int r = open_room(work, "work", &overlay->work);
+    int r = lock_work(overlay, work);
+    if (r >= 0)
+        r = open_room(work, "work", &overlay->work);
     if (r >= 0)
         work_clear(overlay->work);
     return r < 0 ? r : open_room(work, "index", &overlay->index);
@@ -187,6 +198,7 @@ static void dismantle(struct overlay *overlay) {
     overlay->index = fd_close(overlay->index);
     overlay->upper = dirs_close(overlay->upper);
     overlay->records = records_close(overlay->records);
+    overlay->lock = fd_close(overlay->lock);
     free(overlay->lowers);
     free(overlay->owned);
     free(overlay->roots);
@@ -200,6 +212,8 @@ static int open_all(struct overlay *overlay, const struct overlay_options *optio
         return err_errno(err, r, "cannot set up the overlay");
     if (options->upper >= 0)
         r = open_upper(overlay, options);
+    if (r == -EBUSY)
+        return err_set(err, r, "the work directory belongs to a mount that is running");
     if (r < 0)
         return err_errno(err, r, "cannot use the current layer and its work directory");
     struct stat stat = {0};
@@ -215,7 +229,7 @@ int overlay_open(const struct overlay_options *options, struct overlay **ret, st
     struct overlay *overlay = calloc(1, sizeof(*overlay));
     if (!overlay)
         return err_nomem(err);
-    overlay->work = overlay->index = -1;
+    overlay->work = overlay->index = overlay->lock = -1;
     overlay->flags = options->flags;
     overlay->log = options->log;
     overlay->data = options->data;

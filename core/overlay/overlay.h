@@ -27,6 +27,7 @@ struct overlay_options {
     void (*log)(void *data, const char *sentence);
     void *data;
 };
+/* -EBUSY: another overlay has this work directory. */
 int overlay_open(const struct overlay_options *options, struct overlay **ret, struct snap_err *err);
 struct overlay *overlay_close(struct overlay *overlay);   /* accepts NULL; every handle released; empties the work directory */
 

@@ -157,18 +157,23 @@ static bool is_empty(const struct scene *scene) {
     return count == 2;
 }
 
-/* In a child that ends in the middle, or here. The result of the action, or 1 when the child was cut short. */
 static int act(struct world *world, const char *line) {
     at_step = 0;
-    if (failure) {
-        hook_function = step;
-        int r = do_copy(world, line);
-        hook_function = NULL;
-        return r;
-    }
+    hook_function = step;
+    int r = do_copy(world, line);
+    hook_function = NULL;
+    return r;
+}
+
+/* In a child that ends in the middle: 1 = it did, 0 = it came to the end. */
+static int act_and_end(const struct scene *scene, const char *line) {
     pid_t child = fork();
     if (child == 0) {
-        hook_function = step;
+        struct world *world = open_scene(scene);
+        at_step = 0;
+        hook_function = world ? step : NULL;
+        if (!world)
+            _exit(43);
         int r = do_copy(world, line);
         _exit(at_step >= fail_at || r < 0 ? 43 : 0);
     }
@@ -224,7 +229,9 @@ static int run_step(const char *const *lines, const struct outcome *outcome) {
         r = check_failed(&scene, world, outcome, r);
         r = r < 0 ? r : !reached;
     } else if (r >= 0) {
-        int cut = act(world, action);
+        world->close(world);
+        world = NULL;
+        int cut = act_and_end(&scene, action);
         r = cut < 0 ? (printf("the action failed by itself\n"), -1) : check_cut(&scene, outcome);
         r = r < 0 ? r : cut == 0;
     }

@@ -15,7 +15,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* A lower tree, a current layer and an overlay of both in the test's directory. */
 static struct overlay *overlay;
@@ -708,6 +710,7 @@ static void a_directory_deleted_below_stays_with_what_was_copied_up(void **state
 }
 
 static int count_and_check(void *data, const struct overlay_name *name);
+static int count_root(void);
 
 /* A number that a living object holds is nobody else's, also when the file system gives it away again. */
 static void a_number_that_is_used_again_below_goes_to_nobody_else(void **state) {
@@ -727,6 +730,115 @@ static void a_number_that_is_used_again_below_goes_to_nobody_else(void **state) 
         overlay_forget(overlay, again, 1);
         assert_int_equal(top("f"), f);
     }
+}
+
+static void a_work_directory_belongs_to_one_overlay_at_a_time(void **state) {
+    (void)state;
+    struct snap_err err = {0};
+    struct overlay *second = NULL;
+    const struct overlay_options options = { .upper = upper, .work = work };
+    assert_int_equal(overlay_open(&options, &second, &err), -EBUSY);
+    assert_null(second);
+}
+
+/* In a process that ends without closing anything. */
+static void in_a_process_that_is_killed(void (*what)(void)) {
+    overlay = overlay_close(overlay);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        open_overlay();
+        what();
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    open_overlay();
+}
+
+static uint64_t number_f, number_s, number_d, number_linked;
+
+static void change_all(void) {
+    struct overlay_entry entry;
+    const struct stat wanted = { .st_mtim.tv_sec = 1000 };
+    number_f = top("f"), number_d = top("d"), number_s = top("s"), number_linked = top("linked");
+    bool right = change_mode(number_f, 0600) == 0 && change_mode(number_d, 0700) == 0 && change_mode(number_linked, 0600) == 0
+        && overlay_setattr(overlay, &caller, number_s, NULL, &wanted, OVERLAY_SET_MTIME, &entry) == 0
+        && overlay_rename(overlay, OVERLAY_ROOT, "s", OVERLAY_ROOT, "s2", 0) == 0 && overlay_unlink(overlay, OVERLAY_ROOT, "linked") == 0;
+    if (!right)
+        _exit(1);
+}
+
+static void numbers_stay_when_the_process_is_killed(void **state) {
+    (void)state;
+    assert_int_equal(symlinkat("target", lower, "s"), 0);
+    number_f = top("f"), number_d = top("d"), number_s = top("s"), number_linked = top("linked");
+    in_a_process_that_is_killed(change_all);
+    assert_int_equal(top("f"), number_f);
+    assert_int_equal(top("d"), number_d);
+    assert_int_equal(top("s2"), number_s);
+    assert_int_equal(look(top("d"), "other"), number_linked);
+    assert_int_equal(stat_of(number_linked).st_mode & 07777, 0600);
+    assert_int_equal(stat_of(number_linked).st_nlink, 1);
+}
+
+static void numbers_of_another_file_system_are_computed_and_stay(void **state) {
+    (void)state;
+    struct stat here, there;
+    char path[] = "/dev/shm/snapctl-test-XXXXXX";
+    if (!mkdtemp(path))
+        skip();
+    (void)close(lower);
+    lower = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(fstat(lower, &there), 0);
+    assert_int_equal(fstat(upper, &here), 0);
+    write_lower("f", "far");
+    remount();
+    uint64_t f = top("f");
+    assert_int_equal(f >> 63, here.st_dev != there.st_dev);
+    assert_int_equal(count_root(), 1);
+    assert_int_equal(change_mode(f, 0600), 0);
+    assert_int_equal(count_root(), 1);
+    assert_int_equal(top("f"), f);
+    remount();
+    assert_int_equal(top("f"), f);
+    assert_int_equal(count_root(), 1);
+    assert_int_equal(fs_remove_tree(AT_FDCWD, path), 0);
+}
+
+enum { DEPTH = 300, FEW = 96 };
+
+static void walk_deep(void) {
+    uint64_t at = OVERLAY_ROOT;
+    struct overlay_entry entry;
+    const struct rlimit few = { .rlim_cur = FEW, .rlim_max = FEW };
+    overlay = overlay_close(overlay);
+    if (setrlimit(RLIMIT_NOFILE, &few) < 0)
+        _exit(1);
+    open_overlay();
+    for (unsigned i = 0; i < DEPTH; i++) {
+        if (overlay_mkdir(overlay, &caller, at, "made", 0755, &entry) < 0 || overlay_lookup(overlay, at, "n", &entry) < 0)
+            _exit(2);
+        at = entry.node;
+    }
+    if (change_mode(at, 0700) < 0)
+        _exit(3);
+    overlay = overlay_close(overlay);
+}
+
+static void a_walk_needs_few_descriptors_however_deep_it_goes(void **state) {
+    (void)state;
+    int at = fcntl(lower, F_DUPFD_CLOEXEC, 3);
+    for (unsigned i = 0; i < DEPTH; i++) {
+        assert_int_equal(mkdirat(at, "n", 0755), 0);
+        int next = openat(at, "n", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(next >= 0);
+        (void)close(at);
+        at = next;
+    }
+    (void)close(at);
+    in_a_process_that_is_killed(walk_deep);
 }
 
 /* Threads. */
@@ -867,6 +979,10 @@ int main(void) {
         TEST(the_current_layer_wins_over_another_type_below),
         TEST(a_directory_deleted_below_stays_with_what_was_copied_up),
         TEST(a_number_that_is_used_again_below_goes_to_nobody_else),
+        TEST(a_work_directory_belongs_to_one_overlay_at_a_time),
+        TEST(numbers_stay_when_the_process_is_killed),
+        TEST(numbers_of_another_file_system_are_computed_and_stay),
+        TEST(a_walk_needs_few_descriptors_however_deep_it_goes),
         TEST(many_threads_leave_a_tree_that_is_the_same_after_a_remount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
