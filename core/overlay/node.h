@@ -66,6 +66,8 @@ struct node {
     };
 };
 
+_Static_assert(sizeof(struct node) <= 112, "a mount of a million files keeps a million nodes");
+
 struct stripe {
     pthread_mutex_t mutex;
     pthread_cond_t cond;

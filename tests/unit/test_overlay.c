@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -841,6 +842,44 @@ static void a_walk_needs_few_descriptors_however_deep_it_goes(void **state) {
     in_a_process_that_is_killed(walk_deep);
 }
 
+static void a_full_disk_leaves_everything_as_it_was(void **state) {
+    struct tempdir *temp = *state;
+    char path[300];
+    struct stat before, after;
+    if (geteuid() != 0)
+        skip();
+    overlay = overlay_close(overlay);
+    (void)snprintf(path, sizeof(path), "%s/small", temp->path);
+    assert_int_equal(mkdir(path, 0755), 0);
+    if (mount("small", path, "tmpfs", 0, "size=256k") < 0)
+        skip();
+    (void)close(upper);
+    (void)close(work);
+    upper = room(state, "small/upper");
+    work = room(state, "small/work");
+    _free_ char *text = malloc(1 << 20);
+    memset(text, 'x', 1 << 20);
+    text[(1 << 20) - 1] = '\0';
+    write_lower("d/big", text);
+    open_overlay();
+    uint64_t big = look(top("d"), "big");
+    before = stat_of(big);
+    struct overlay_handle *handle = open_node(big, O_RDWR);
+    assert_int_equal(put(handle, "y"), -ENOSPC);
+    assert_int_equal(change_mode(big, 0600), -ENOSPC);
+    overlay_release(overlay, handle);
+    after = stat_of(big);
+    assert_memory_equal(&before, &after, sizeof(before));
+    assert_int_equal(count_in(upper, "."), 0);
+    assert_int_equal(count_in(work, "work"), 0);
+    assert_int_equal(overlay_unlink(overlay, top("d"), "big"), 0);
+    overlay = overlay_close(overlay);
+    (void)close(upper);
+    (void)close(work);
+    upper = work = -1;
+    assert_int_equal(umount2(path, MNT_DETACH), 0);
+}
+
 /* Threads. */
 
 enum { THREADS = 4, ROUNDS = 300 };
@@ -983,6 +1022,7 @@ int main(void) {
         TEST(numbers_stay_when_the_process_is_killed),
         TEST(numbers_of_another_file_system_are_computed_and_stay),
         TEST(a_walk_needs_few_descriptors_however_deep_it_goes),
+        TEST(a_full_disk_leaves_everything_as_it_was),
         TEST(many_threads_leave_a_tree_that_is_the_same_after_a_remount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
