@@ -184,7 +184,8 @@ static int prepare(struct creation *new) {
 }
 
 /* The node of something that was just made. */
-static int enter_new(struct overlay *overlay, struct node *parent, int parentfd, const char *name, struct overlay_entry *ret, struct node **ret_node) {
+static int enter_new(struct overlay *overlay, struct node *parent, int parentfd, const char *name,
+                     struct overlay_entry *ret, struct node **ret_node) {
     _found_ struct found_ref at = { .overlay = overlay, .found = { .is = true, .upper = true } };
     struct node *node = NULL;
     int r = at_stat(parentfd, name, &at.found.stat, &at.found.birth);
@@ -195,6 +196,7 @@ static int enter_new(struct overlay *overlay, struct node *parent, int parentfd,
         r = node_enter(overlay, parent, name, &at.found, true, &node);
     if (r < 0)
         return r;
+    atomic_fetch_add(&overlay->changes, 1);
     node_mark(node, NODE_FRESH);
     fill_entry(overlay, node, &at.found.stat, &at.found.birth, ret);
     *ret_node = node;
@@ -369,6 +371,7 @@ static int link_at(struct overlay *overlay, struct node *node, struct node *pare
         free(place);
         return r;
     }
+    atomic_fetch_add(&overlay->changes, 1);
     place_add(overlay, node, place);
     node_unmark(node, NODE_GONE | NODE_LINKABLE);
     node_mark(node, NODE_FRESH);

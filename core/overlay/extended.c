@@ -68,7 +68,8 @@ static int change(struct overlay *overlay, struct node *node, const char *name, 
     return r;
 }
 
-int overlay_set_xattr(struct overlay *overlay, const struct overlay_caller *caller, uint64_t number, const char *name, const void *value, size_t size, int flags) {
+int overlay_set_xattr(struct overlay *overlay, const struct overlay_caller *caller, uint64_t number, const char *name,
+                      const void *value, size_t size, int flags) {
     _node_ struct node_ref of = { .overlay = overlay };
     (void)caller;
     int r = node_find(overlay, number, &of.node);

@@ -4,6 +4,7 @@
 #include "node.h"
 
 #include "at.h"
+#include "find.h"
 #include "numbers.h"
 
 #include <limits.h>
@@ -305,10 +306,27 @@ static int look_around(struct overlay *overlay, struct node *node, const char *n
     return 0;
 }
 
+/* Of a number that nobody holds: first the object, then perhaps its directory. */
+static int look_for(struct overlay *overlay, uint64_t number, const char *name, struct overlay_entry *ret) {
+    struct overlay_entry entry;
+    int r = find_number(overlay, number, &entry);
+    if (r < 0)
+        return r;
+    if (name[1] == '.') {
+        r = overlay_lookup(overlay, number, name, ret);
+        overlay_forget(overlay, number, 1);
+    } else {
+        *ret = entry;
+    }
+    return r;
+}
+
 int overlay_lookup(struct overlay *overlay, uint64_t parent, const char *name, struct overlay_entry *ret) {
     _node_ struct node_ref dir = { .overlay = overlay };
     bool around = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
     int r = around ? node_find(overlay, parent, &dir.node) : node_find_dir(overlay, parent, &dir.node);
+    if (r == -ESTALE && around)
+        return look_for(overlay, parent, name, ret);
     if (r >= 0 && !around)
         r = check_name(name);
     if (r < 0)

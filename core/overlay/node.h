@@ -92,6 +92,8 @@ struct overlay {
     atomic_bool plain_marks, no_unnamed;
     atomic_ulong names;
     struct records *records;
+    struct finder *finder;
+    atomic_ulong changes;              /* of names */
     pthread_rwlock_t tree;
     struct stripe stripes[STRIPES];
     pthread_mutex_t table;             /* and all that follows */

@@ -53,7 +53,8 @@ uint64_t name_number(struct overlay *overlay, bool upper, unsigned lower, uint64
 }
 
 /* Is this lower object the one that the record is about? */
-static bool is_origin(const struct overlay *overlay, const struct record *record, unsigned lower, const struct stat *stat, const struct timespec *birth) {
+static bool is_origin(const struct overlay *overlay, const struct record *record, unsigned lower, const struct stat *stat,
+                      const struct timespec *birth) {
     return record->domain == overlay->domains[lower] && record->origin == stat->st_ino && record->generation == generation_of(birth);
 }
 

@@ -3,6 +3,7 @@
 #include "node.h"
 
 #include "at.h"
+#include "find.h"
 #include "fs.h"
 #include "numbers.h"
 #include "records.h"
@@ -198,6 +199,7 @@ static void dismantle(struct overlay *overlay) {
     overlay->index = fd_close(overlay->index);
     overlay->upper = dirs_close(overlay->upper);
     overlay->records = records_close(overlay->records);
+    overlay->finder = finder_close(overlay->finder);
     overlay->lock = fd_close(overlay->lock);
     free(overlay->lowers);
     free(overlay->owned);
@@ -208,6 +210,8 @@ static void dismantle(struct overlay *overlay) {
 
 static int open_all(struct overlay *overlay, const struct overlay_options *options, struct snap_err *err) {
     int r = allocate(overlay, options);
+    if (r >= 0)
+        r = finder_open(&overlay->finder);
     if (r < 0)
         return err_errno(err, r, "cannot set up the overlay");
     if (options->upper >= 0)

@@ -20,7 +20,8 @@ enum overlay_flags {
     OVERLAY_PLAIN_MARKS = 2,              /* files instead of devices as whiteouts, where devices cannot be made (found out at open, too) */
 };
 struct overlay_options {
-    int upper, work;                      /* descriptors of the current layer and its work directory, same file system; -1 = read-only. Duplicated */
+    int upper, work;                      /* descriptors of the current layer and its work directory, on one file system; duplicated.
+                                           * -1 = read-only */
     struct lower **lowers;                /* top first; owned by the overlay from a successful open on */
     size_t lower_count;
     unsigned flags;                       /* enum overlay_flags */
@@ -41,7 +42,8 @@ struct overlay_entry {
 };
 struct overlay_caller { uid_t uid; gid_t gid; pid_t pid; mode_t umask; };
 
-/* A lookup that succeeds holds the node until as many overlay_forget; so do create, mkdir, link... and entries of readdir-plus. */
+/* "." and ".." of any number, also one that was not looked up since the start: -ESTALE if no name shows it.
+ * A lookup that succeeds holds the node until as many overlay_forget; so do create, mkdir, link... and entries of readdir-plus. */
 int overlay_lookup(struct overlay *overlay, uint64_t parent, const char *name, struct overlay_entry *ret);
 void overlay_forget(struct overlay *overlay, uint64_t node, uint64_t count);
 
@@ -50,7 +52,8 @@ struct overlay_handle;
 int overlay_getattr(struct overlay *overlay, uint64_t node, struct overlay_handle *handle, struct overlay_entry *ret);
 enum overlay_set {
     OVERLAY_SET_MODE = 1, OVERLAY_SET_UID = 2, OVERLAY_SET_GID = 4, OVERLAY_SET_SIZE = 8, OVERLAY_SET_ATIME = 16,
-    OVERLAY_SET_MTIME = 32, OVERLAY_SET_ATIME_NOW = 64, OVERLAY_SET_MTIME_NOW = 128, OVERLAY_KILL_SUID = 256,   /* also sgid and security.capability */
+    OVERLAY_SET_MTIME = 32, OVERLAY_SET_ATIME_NOW = 64, OVERLAY_SET_MTIME_NOW = 128, 
+    OVERLAY_KILL_SUID = 256,              /* also sgid and security.capability */
 };
 int overlay_setattr(struct overlay *overlay, const struct overlay_caller *caller, uint64_t node, struct overlay_handle *handle,
                     const struct stat *wanted, unsigned set, struct overlay_entry *ret);
@@ -65,7 +68,8 @@ int overlay_symlink(struct overlay *overlay, const struct overlay_caller *caller
 int overlay_link(struct overlay *overlay, uint64_t node, uint64_t parent, const char *name, struct overlay_entry *ret);
 int overlay_unlink(struct overlay *overlay, uint64_t parent, const char *name);
 int overlay_rmdir(struct overlay *overlay, uint64_t parent, const char *name);
-int overlay_rename(struct overlay *overlay, uint64_t from, const char *name, uint64_t to, const char *new_name, unsigned flags);   /* RENAME_NOREPLACE, RENAME_EXCHANGE */
+/* RENAME_NOREPLACE, RENAME_EXCHANGE */
+int overlay_rename(struct overlay *overlay, uint64_t from, const char *name, uint64_t to, const char *new_name, unsigned flags);
 
 /* flags as open(2). A lower file opened for writing is not copied up before something is written (O_TRUNC: truncated copy, no data). */
 int overlay_open_file(struct overlay *overlay, uint64_t node, int flags, struct overlay_handle **ret);
@@ -96,7 +100,8 @@ int overlay_sync_dir(struct overlay_handle *handle, bool data_only);
 /* size 0 asks for the size. Names of the overlay are hidden and refused; user.overlay.* of who mounts overlays in here is escaped. */
 ssize_t overlay_get_xattr(struct overlay *overlay, uint64_t node, const char *name, void *value, size_t size);
 ssize_t overlay_list_xattr(struct overlay *overlay, uint64_t node, char *list, size_t size);
-int overlay_set_xattr(struct overlay *overlay, const struct overlay_caller *caller, uint64_t node, const char *name, const void *value, size_t size, int flags);
+int overlay_set_xattr(struct overlay *overlay, const struct overlay_caller *caller, uint64_t node, const char *name,
+                      const void *value, size_t size, int flags);
 int overlay_remove_xattr(struct overlay *overlay, uint64_t node, const char *name);
 
 int overlay_statfs(struct overlay *overlay, struct statvfs *ret);

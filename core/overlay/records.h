@@ -5,7 +5,8 @@
  * copied up. Written by copy-up and by what changes links, never by a lookup. On disk it is the file `identity` in the work directory,
  * a log of fixed-size lines; each record is also in the xattr user.overlay.identity of its object, where that can have one, set
  * before the object gets its name. A log that was not closed properly is checked against them, at a cost that follows what the
- * current layer holds; one that is lost is made anew from them, but for what has no xattrs. Thread-safe. SPDX-License-Identifier: GPL-2.0-or-later */
+ * current layer holds; one that is lost is made anew from them, but for what has no xattrs. Thread-safe.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

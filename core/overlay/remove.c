@@ -25,6 +25,7 @@ int name_going(struct node *node, int dirfd, const char *name, const struct plac
 
 void name_gone(struct overlay *overlay, struct node *node, struct place *place, const struct found *found) {
     unsigned left = 0;
+    atomic_fetch_add(&overlay->changes, 1);
     int r = 0;
     if (!S_ISDIR(found->stat.st_mode))
         r = numbers_name_lost(overlay, node, place, found, &left);

@@ -231,6 +231,7 @@ static int perform(struct renaming *renaming) {
 /* The node of `from` is at `to` now. */
 static void move_node(struct overlay *overlay, struct end *from, struct end *to, struct place *old) {
     struct node *node = from->node;
+    atomic_fetch_add(&overlay->changes, 1);
     place_add(overlay, node, TAKE_PTR(to->place));
     if (node_is_dir(node)) {
         dir_move(node->dir.upper, to->parent->dir.upper, TAKE_PTR(to->name_copy));

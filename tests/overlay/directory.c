@@ -122,15 +122,6 @@ static int handle_act(struct directory *dir, char *const *w, unsigned count) {
     return 0;
 }
 
-static bool is_of_handle(const char *verb) {
-    static const char *const verbs[] = { "open", "tmpfile", "pread", "pwrite", "fstat", "linkfd", "close", "fallocate" };
-    for (size_t i = 0; i < ELEMENTS(verbs); i++) {
-        if (strcmp(verb, verbs[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
 static int make(struct directory *dir, char *const *w) {
     if (strcmp(w[0], "mkdir") == 0)
         return result(mkdirat(dir->fd, w[1], (mode_t)strtoul(w[2], NULL, 8)));

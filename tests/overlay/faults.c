@@ -17,22 +17,28 @@ enum { STEPS = 64 };
 
 /* What is below: the top lower first. */
 static const char *const below[][24] = {
-    { "mkdir d 755", "write d/f lower", "mkdir d/e 750", "write d/e/g deep", "write f one", "link f linked", "write big *100000:x", "symlink s there",
+    { "mkdir d 755", "write d/f lower", "mkdir d/e 750", "write d/e/g deep", "write f one", "link f linked",
+      "write big *100000:x", "symlink s there",
       "mkdir empty 755", "mkdir merged 755", "write merged/top 1", "setxattr f user.x 1", NULL },
     { "mkdir d 755", "write d/under base", "mkdir merged 700", "write merged/low 2", "mkdir old 755", "write old/o o", NULL },
 };
 
 /* What was done before, and then the action that is cut short. */
 static const char *const cases[][6] = {
-    { "chmod f 600" }, { "append d/f more" }, { "append d/e/g more" }, { "truncate big 10" }, { "truncate big 0" }, { "utimens s 1000" }, { "unlink f" },
+    { "chmod f 600" }, { "append d/f more" }, { "append d/e/g more" }, { "truncate big 10" }, { "truncate big 0" },
+    { "utimens s 1000" }, { "unlink f" },
     { "unlink linked" }, { "unlink d/f" }, { "append f more", "unlink linked" }, { "chmod f 600", "rename linked moved" },
     { "append linked x", "unlink f", "unlink linked" }, { "rmdir empty" }, { "unlink merged/top", "unlink merged/low", "rmdir merged" },
-    { "unlink merged/top", "unlink merged/low", "rmdir merged", "mkdir merged 755" }, { "unlink f", "write f again" }, { "unlink f", "symlink f x" },
-    { "unlink f", "mkdir f 755" }, { "rename d e" }, { "rename d e", "rename e/e e/x" }, { "rename d empty" }, { "rename f linked" }, { "rename f d/f" },
+    { "unlink merged/top", "unlink merged/low", "rmdir merged", "mkdir merged 755" }, { "unlink f", "write f again" },
+    { "unlink f", "symlink f x" },
+    { "unlink f", "mkdir f 755" }, { "rename d e" }, { "rename d e", "rename e/e e/x" }, { "rename d empty" },
+    { "rename f linked" }, { "rename f d/f" },
     { "unlink merged/top", "unlink merged/low", "rename old merged" }, { "exchange f d" }, { "exchange d merged" }, { "exchange f s" },
-    { "mkdir new 755", "write new/n n", "rename new empty" }, { "mkdir new 755", "unlink f", "rename new f" }, { "link d/f other" }, { "link f other" },
+    { "mkdir new 755", "write new/n n", "rename new empty" }, { "mkdir new 755", "unlink f", "rename new f" },
+    { "link d/f other" }, { "link f other" },
     { "unlink f", "link d/f f" }, { "mkdir d/new 755" }, { "write d/e/new x" }, { "rename d/e/g top" }, { "setxattr d user.a 1" },
-    { "rename d/f d/f2", "write d/f new" }, { "write new x", "unlink new" }, { "mkdir new 755", "rmdir new" }, { "rename s s2" }, { "append f *70000:y" },
+    { "rename d/f d/f2", "write d/f new" }, { "write new x", "unlink new" }, { "mkdir new 755", "rmdir new" }, { "rename s s2" },
+    { "append f *70000:y" },
     { "rename old old2", "unlink old2/o", "rmdir old2" }, { "utimens d 1000" }, { "fifo d/p 644", "rename d/p f" },
 };
 

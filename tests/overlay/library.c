@@ -165,8 +165,10 @@ static int change(struct library *library, char *const *w, unsigned count) {
         return set(library, w[1], &(struct stat){ .st_mode = (mode_t)strtoul(w[2], NULL, 8) }, OVERLAY_SET_MODE);
     if (strcmp(w[0], "chown") == 0 && count == 4)
         return set(library, w[1], &(struct stat){ .st_uid = (uid_t)atol(w[2]), .st_gid = (gid_t)atol(w[3]) }, OVERLAY_SET_UID | OVERLAY_SET_GID);
-    if (strcmp(w[0], "utimens") == 0)
-        return set(library, w[1], &(struct stat){ .st_atim.tv_sec = atol(w[2]), .st_mtim.tv_sec = atol(w[2]) }, OVERLAY_SET_ATIME | OVERLAY_SET_MTIME);
+    if (strcmp(w[0], "utimens") == 0) {
+        const struct stat wanted = { .st_atim.tv_sec = atol(w[2]), .st_mtim.tv_sec = atol(w[2]) };
+        return set(library, w[1], &wanted, OVERLAY_SET_ATIME | OVERLAY_SET_MTIME);
+    }
     int r = find(library, w[1], &entry);
     if (r < 0)
         return r;
@@ -214,8 +216,9 @@ static int move(struct library *library, char *const *w, unsigned count) {
     r = find_parent(library, w[2], &to, &new_name);
     if (r < 0)
         return r;
+    unsigned how = *w[0] == 'e' ? RENAME_EXCHANGE : strcmp(w[0], "renew") == 0 ? RENAME_NOREPLACE : 0;
     if (renames)
-        return overlay_rename(overlay, parent, name, to, new_name, *w[0] == 'e' ? RENAME_EXCHANGE : strcmp(w[0], "renew") == 0 ? RENAME_NOREPLACE : 0);
+        return overlay_rename(overlay, parent, name, to, new_name, how);
     return overlay_link(overlay, entry.node, to, new_name, &entry);
 }
 
@@ -279,15 +282,6 @@ static int handle_act(struct library *library, char *const *w, unsigned count) {
     }
     close_handle(library, at);
     return 0;
-}
-
-static bool is_of_handle(const char *verb) {
-    static const char *const verbs[] = { "open", "tmpfile", "pread", "pwrite", "fstat", "linkfd", "close", "fallocate" };
-    for (size_t i = 0; i < ELEMENTS(verbs); i++) {
-        if (strcmp(verb, verbs[i]) == 0)
-            return true;
-    }
-    return false;
 }
 
 static void tell(void *data, const char *sentence) {

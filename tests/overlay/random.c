@@ -174,8 +174,9 @@ static int check_pair(const char *name_shown, const struct world_id *right, cons
             return 0;
         }
         if (same_right || (same_core && pairs[i].alive)) {
-            (void)snprintf(why, sizeof(why), "%s has number %llx generation %llx, expected %llx %llx", name_shown, (unsigned long long)core->number,
-                           (unsigned long long)core->generation, (unsigned long long)pairs[i].core.number, (unsigned long long)pairs[i].core.generation);
+            (void)snprintf(why, sizeof(why), "%s has number %llx generation %llx, expected %llx %llx", name_shown,
+                           (unsigned long long)core->number, (unsigned long long)core->generation,
+                           (unsigned long long)pairs[i].core.number, (unsigned long long)pairs[i].core.generation);
             return -1;
         }
     }
@@ -273,7 +274,9 @@ static int mount_command(struct round *round) {
 
 static int open_worlds(struct round *round) {
     int lowers[2] = { in_room(round, "lower0"), in_room(round, "lower1") };
-    struct world_stack stack = { .upper = in_room(round, "upper"), .work = in_room(round, "work"), .lowers = lowers, .lower_count = round->lower_count };
+    struct world_stack stack = {
+        .upper = in_room(round, "upper"), .work = in_room(round, "work"), .lowers = lowers, .lower_count = round->lower_count,
+    };
     _close_ int right = in_room(round, "right");
     int r = round->command ? mount_command(round) : world_open_overlay(&stack, &round->core);
     return r < 0 ? r : world_open_directory(right, false, &round->right);
@@ -321,7 +324,8 @@ static int step(struct round *round) {
     (void)snprintf(*line + size, LINE - size, "   = %d", got);
     if (got == right)
         return 0;
-    (void)snprintf(why, sizeof(why), "result %d (%s), right is %d (%s)", got, strerror(got < 0 ? -got : 0), right, strerror(right < 0 ? -right : 0));
+    (void)snprintf(why, sizeof(why), "result %d (%s), right is %d (%s)", got, strerror(got < 0 ? -got : 0), right,
+                   strerror(right < 0 ? -right : 0));
     return -1;
 }
 

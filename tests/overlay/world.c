@@ -31,6 +31,15 @@ int expand_text(const char *text, struct buf *ret) {
     return ret->failed;
 }
 
+bool is_of_handle(const char *verb) {
+    static const char *const verbs[] = { "open", "tmpfile", "pread", "pwrite", "fstat", "linkfd", "close", "fallocate" };
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++) {
+        if (strcmp(verb, verbs[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 int open_flags(const char *word) {
     int flags = strchr(word, 'w') ? (strchr(word, 'r') ? O_RDWR : O_WRONLY) : O_RDONLY;
     return flags | (strchr(word, 't') ? O_TRUNC : 0) | (strchr(word, 'a') ? O_APPEND : 0);

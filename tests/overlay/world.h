@@ -46,3 +46,4 @@ int show_xattrs(struct buf *out, const char *list, size_t size, bool raw, xattr_
 /* TEXT of an action as bytes. */
 int expand_text(const char *text, struct buf *ret);
 int open_flags(const char *word);
+bool is_of_handle(const char *verb);

@@ -733,6 +733,29 @@ static void a_number_that_is_used_again_below_goes_to_nobody_else(void **state) 
     }
 }
 
+static void a_number_is_enough_to_find_its_object_again(void **state) {
+    (void)state;
+    struct overlay_entry entry;
+    uint64_t d = top("d"), g = look(d, "g");
+    write_new();
+    uint64_t new = top("new");
+    assert_int_equal(change_mode(g, 0600), 0);
+    assert_int_equal(overlay_rename(overlay, OVERLAY_ROOT, "d", OVERLAY_ROOT, "e", 0), 0);
+    remount();
+    assert_int_equal(overlay_getattr(overlay, g, NULL, &entry), -ESTALE);
+    assert_int_equal(overlay_lookup(overlay, g, ".", &entry), 0);
+    assert_int_equal(entry.node, g);
+    assert_int_equal(entry.stat.st_mode & 07777, 0600);
+    remount();
+    assert_int_equal(overlay_lookup(overlay, d, "..", &entry), 0);
+    assert_int_equal(entry.node, OVERLAY_ROOT);
+    assert_int_equal(overlay_lookup(overlay, new, ".", &entry), 0);
+    overlay_forget(overlay, new, 1);
+    assert_int_equal(overlay_unlink(overlay, OVERLAY_ROOT, "new"), 0);
+    assert_int_equal(overlay_lookup(overlay, new, ".", &entry), -ESTALE);
+    assert_int_equal(overlay_lookup(overlay, 12345678901, ".", &entry), -ESTALE);
+}
+
 static void a_work_directory_belongs_to_one_overlay_at_a_time(void **state) {
     (void)state;
     struct snap_err err = {0};
@@ -904,7 +927,9 @@ static void one_action(unsigned *seed) {
     switch (chance / 128 % 8) {
     case 0: (void)overlay_unlink(overlay, parent, name); break;
     case 1: (void)overlay_rename(overlay, parent, name, OVERLAY_ROOT, other, chance / 1024 % 2 ? RENAME_EXCHANGE : 0); break;
-    case 4: (void)overlay_rename(overlay, OVERLAY_ROOT, chance / 1024 % 2 ? "d" : "e", OVERLAY_ROOT, chance / 1024 % 2 ? "e" : "d", RENAME_NOREPLACE); break;
+    case 4:
+        (void)overlay_rename(overlay, OVERLAY_ROOT, chance / 1024 % 2 ? "d" : "e", OVERLAY_ROOT, chance / 1024 % 2 ? "e" : "d", RENAME_NOREPLACE);
+        break;
     case 5:
         if (overlay_mkdir(overlay, &caller, parent, other, 0755, &entry) == 0)
             overlay_forget(overlay, entry.node, 1);
@@ -1018,6 +1043,7 @@ int main(void) {
         TEST(the_current_layer_wins_over_another_type_below),
         TEST(a_directory_deleted_below_stays_with_what_was_copied_up),
         TEST(a_number_that_is_used_again_below_goes_to_nobody_else),
+        TEST(a_number_is_enough_to_find_its_object_again),
         TEST(a_work_directory_belongs_to_one_overlay_at_a_time),
         TEST(numbers_stay_when_the_process_is_killed),
         TEST(numbers_of_another_file_system_are_computed_and_stay),
