@@ -170,6 +170,13 @@ int node_raise(struct overlay *overlay, struct node *node, enum copy_up what) {
     return r;
 }
 
+bool claim_metacopy(struct overlay *overlay, struct node *node) {
+    bool wanted = node_is(node, NODE_METACOPY);
+    if (wanted)
+        copy_claim(overlay, node);
+    return wanted;
+}
+
 static int check_set(const struct node *node, const struct stat *wanted, unsigned set) {
     if (set & OVERLAY_SET_SIZE)
         return S_ISDIR(node->type) ? -EISDIR : !S_ISREG(node->type) || wanted->st_size < 0 ? -EINVAL : 0;
@@ -190,6 +197,7 @@ int overlay_setattr(struct overlay *overlay, const struct overlay_caller *caller
         r = copy_up_open(overlay, of.node, what, handle_fd(handle));
     if (r < 0)
         return r;
+    bool claimed = claim_metacopy(overlay, of.node);
     tree_read(overlay);
     struct upper_at at = {0};
     r = upper_reach(overlay, of.node, &at);
@@ -202,6 +210,8 @@ int overlay_setattr(struct overlay *overlay, const struct overlay_caller *caller
     if (r >= 0)
         r = get_entry(overlay, of.node, handle, ret);
     tree_unlock(overlay);
+    if (claimed)
+        copy_release(overlay, of.node);
     return r;
 }
 

@@ -4,4 +4,6 @@
 
 /* Into the current layer, whatever its type; no lock is held. */
 int node_raise(struct overlay *overlay, struct node *node, enum copy_up what);
+/* Before metadata of it is changed: true = copy_release afterwards. No lock is held. */
+bool claim_metacopy(struct overlay *overlay, struct node *node);
 int handle_fd(struct overlay_handle *handle);          /* accepts NULL; -1 = none */

@@ -18,81 +18,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/sysmacros.h>
 
 enum {
     TRIES = 8,                 /* for a lower file that changes while it is copied */
     METACOPY_LEAST = 64 << 10, /* less is copied at once */
-    XATTR_ROOM = 64 << 10,
 };
-
-/* Metadata of something lower. */
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int pack_xattr(struct lower *lower, struct lower_dir *dir, const char *name, const char *xattr, char *value, struct buf *out) {
-    ssize_t size = lower->ops->get_xattr(lower, dir, name, xattr, value, XATTR_ROOM);
-    if (size < 0)
-        return size == -ENODATA || size == -EPERM || size == -EACCES || size == -EOPNOTSUPP ? 0 : (int)size;
-    buf_u16(out, (uint16_t)strlen(xattr));
-    buf_u32(out, (uint32_t)size);
-    buf_str(out, xattr);
-    buf_add(out, value, (size_t)size);
-    return out->failed;
-}
-
-static int pack_xattrs(struct lower *lower, struct lower_dir *dir, const char *name, struct buf *out) {
-    _free_ char *list = NULL, *value = NULL;
-    ssize_t size = lower->ops->list_xattr(lower, dir, name, NULL, 0);
-    if (size <= 0)
-        return size == -EOPNOTSUPP ? 0 : (int)size;
-    list = malloc(XATTR_ROOM);
-    value = malloc(XATTR_ROOM);
-    if (!list || !value)
-        return -ENOMEM;
-    size = lower->ops->list_xattr(lower, dir, name, list, XATTR_ROOM);
-    if (size < 0)
-        return (int)size;
-    size_t count = 0;
-    for (ssize_t i = 0; i < size; i++)
-        count += list[i] == '\0';
-    _free_ const char **names = count ? malloc(count * sizeof(*names)) : NULL;
-    if (count && !names)
-        return -ENOMEM;
-    const char *at = list;
-    for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
-        names[i] = at;
-    qsort(names, count, sizeof(*names), by_name);
-    int r = 0;
-    for (size_t i = 0; r >= 0 && i < count; i++)
-        r = pack_xattr(lower, dir, name, names[i], value, out);
-    return r;
-}
-
-int lower_meta(struct overlay *overlay, unsigned at, struct lower_dir *dir, const char *name, const struct stat *stat, struct meta *ret) {
-    struct lower *lower = overlay->lowers[at];
-    _buf_ struct buf xattrs = {0}, target = {0};
-    int r = pack_xattrs(lower, dir, name, &xattrs);
-    if (r >= 0 && S_ISLNK(stat->st_mode))
-        r = lower->ops->read_link(lower, dir, name, &target);
-    if (r < 0)
-        return r;
-    struct meta meta = {
-        .mode = stat->st_mode, .uid = stat->st_uid, .gid = stat->st_gid, .mtime = stat->st_mtim,
-        .size = S_ISREG(stat->st_mode) || S_ISLNK(stat->st_mode) ? (uint64_t)stat->st_size : 0,
-        .rdev_major = major(stat->st_rdev), .rdev_minor = minor(stat->st_rdev), .xattrs_size = xattrs.size,
-    };
-    if (S_ISLNK(stat->st_mode) && !(meta.target = buf_take(&target)))
-        return -ENOMEM;
-    if (xattrs.size && !(meta.xattrs = buf_take(&xattrs))) {
-        meta_done(&meta);
-        return -ENOMEM;
-    }
-    *ret = meta;
-    return 0;
-}
 
 static int keep_atime(int dirfd, const char *name, const struct stat *stat) {
     struct timespec times[2] = { stat->st_atim, { .tv_nsec = UTIME_OMIT } };
@@ -459,38 +389,57 @@ static int copy_object(struct copy *copy) {
     return r;
 }
 
-/* The bytes of something whose metadata is in the current layer already: into the same inode, the mark last. */
-static int copy_data(struct copy *copy) {
-    struct overlay *overlay = copy->overlay;
-    struct node *node = copy->node;
-    _close_ int to = -1, from = copy->what == COPY_UP_EMPTY ? -1 : open_data(copy);
-    if (from < 0 && copy->what != COPY_UP_EMPTY)
-        return from;
-    tree_read(overlay);
-    struct upper_at at = {0};
-    int r = upper_reach(overlay, node, &at);
-    if (r >= 0)
-        r = to = upper_open(&at, O_RDWR);
-    upper_leave(&at);
-    tree_unlock(overlay);
-    struct stat before;
-    if (r < 0 || fstat(to, &before) < 0)
+/* What a write takes away from a file whose metadata is right already. */
+struct privileges {
+    struct stat stat;
+    char capability[64];
+    ssize_t size;
+};
+
+static int read_privileges(int fd, struct privileges *ret) {
+    ret->size = at_get_xattr(fd, "", "security.capability", ret->capability, sizeof(ret->capability), true);
+    return fstat(fd, &ret->stat) < 0 ? -errno : 0;
+}
+
+static int restore_privileges(int fd, const struct privileges *privileges) {
+    struct stat now;
+    int r = fstat(fd, &now) < 0 ? -errno : 0;
+    if (r >= 0 && now.st_mode != privileges->stat.st_mode && fchmod(fd, privileges->stat.st_mode & 07777) < 0)
+        r = -errno;
+    if (r >= 0 && privileges->size > 0)
+        r = at_set_xattr(fd, "", "security.capability", privileges->capability, (size_t)privileges->size, 0);
+    return r < 0 ? r : upper_keep_times(fd, &privileges->stat);
+}
+
+/* All of one version: -EAGAIN if it changed meanwhile. What an attempt before left is no part of it. */
+static int fill_in(struct copy *copy, int from, int to) {
+    struct privileges privileges;
+    struct stat before, after;
+    int r = read_privileges(to, &privileges);
+    if (r < 0 || fstat(from, &before) < 0)
         return r < 0 ? r : -errno;
-    _cleanup_(meta_done) struct meta meta = {0};
-    struct statx stat;
-    r = statx(to, "", AT_EMPTY_PATH, META_STATX, &stat) < 0 ? -errno : meta_read(to, "", to, &stat, &meta);
-    if (r >= 0)
-        r = copy->what == COPY_UP_EMPTY ? (ftruncate(to, 0) < 0 ? -errno : 0) : copy_bytes(copy, from, to);
+    if (fallocate(to, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, MAX(privileges.stat.st_size, (off_t)1)) < 0 && errno != EOPNOTSUPP)
+        return -errno;
+    r = copy_bytes(copy, from, to);
     if (r >= 0)
         r = hook("copyup.copied", "");
+    if (r < 0 || fstat(from, &after) < 0)
+        return r < 0 ? r : -errno;
+    return same_version(&before, &after) ? restore_privileges(to, &privileges) : -EAGAIN;
+}
+
+static int open_upper_data(struct overlay *overlay, struct node *node) {
+    struct upper_at at = {0};
+    tree_read(overlay);
+    int r = upper_reach(overlay, node, &at);
     if (r >= 0)
-        r = marks_clear(to, "", "metacopy");
-    if (r >= 0)
-        r = marks_clear(to, "", "redirect");
-    if (r >= 0 && copy->what != COPY_UP_EMPTY)
-        r = upper_keep_times(to, &before);
-    if (r < 0)
-        return r;
+        r = upper_open(&at, O_RDWR);
+    upper_leave(&at);
+    tree_unlock(overlay);
+    return r;
+}
+
+static void become_whole(struct overlay *overlay, struct node *node) {
     tree_write(overlay);
     struct stripe *stripe = node_lock(overlay, node);
     struct lower_place *data = TAKE_PTR(node->file.data);
@@ -499,7 +448,23 @@ static int copy_data(struct copy *copy) {
     node_unlock(stripe);
     tree_unlock(overlay);
     lower_place_unref(overlay, data);
-    return 0;
+}
+
+/* The bytes of something whose metadata is in the current layer already: into the same inode, the mark goes last. */
+static int copy_data(struct copy *copy) {
+    bool empty = copy->what == COPY_UP_EMPTY;
+    _close_ int to = open_upper_data(copy->overlay, copy->node);
+    _close_ int from = to < 0 || empty ? -1 : open_data(copy);
+    if (to < 0 || (from < 0 && !empty))
+        return to < 0 ? to : from;
+    int r = !empty ? fill_in(copy, from, to) : ftruncate(to, 0) < 0 ? -errno : 0;
+    if (r >= 0)
+        r = marks_clear(to, "", "metacopy");
+    if (r >= 0)
+        r = marks_clear(to, "", "redirect");
+    if (r >= 0)
+        become_whole(copy->overlay, copy->node);
+    return r;
 }
 
 static int copy_once(struct overlay *overlay, struct node *node, enum copy_up what) {
@@ -563,26 +528,31 @@ int copy_up(struct overlay *overlay, struct node *node, enum copy_up what) {
     return copy_up_open(overlay, node, what, -1);
 }
 
-int copy_up_open(struct overlay *overlay, struct node *node, enum copy_up what, int spare) {
-    if (is_up(node, what))
-        return 0;
-    if (!overlay->upper)
-        return -EROFS;
+/* Until copy_release nobody else copies this object. */
+void copy_claim(struct overlay *overlay, struct node *node) {
     struct stripe *stripe = node_lock(overlay, node);
     while (node_is(node, NODE_COPYING)) {
         if (pthread_cond_wait(&stripe->cond, &stripe->mutex) != 0)
             abort();
     }
-    bool done = is_up(node, what);
-    if (!done)
-        node_mark(node, NODE_COPYING);
+    node_mark(node, NODE_COPYING);
     node_unlock(stripe);
-    if (done)
-        return 0;
-    int r = copy_stable(overlay, node, what, spare);
-    stripe = node_lock(overlay, node);
+}
+
+void copy_release(struct overlay *overlay, struct node *node) {
+    struct stripe *stripe = node_lock(overlay, node);
     node_unmark(node, NODE_COPYING);
     (void)pthread_cond_broadcast(&stripe->cond);
     node_unlock(stripe);
+}
+
+int copy_up_open(struct overlay *overlay, struct node *node, enum copy_up what, int spare) {
+    if (is_up(node, what))
+        return 0;
+    if (!overlay->upper)
+        return -EROFS;
+    copy_claim(overlay, node);
+    int r = is_up(node, what) ? 0 : copy_stable(overlay, node, what, spare);      /* who was first did it, or failed */
+    copy_release(overlay, node);
     return r;
 }

@@ -56,6 +56,7 @@ static int change(struct overlay *overlay, struct node *node, const char *name, 
     int r = node_raise(overlay, node, COPY_UP_META);
     if (r < 0)
         return r;
+    bool claimed = claim_metacopy(overlay, node);
     tree_read(overlay);
     struct upper_at at = {0};
     r = upper_reach(overlay, node, &at);
@@ -65,6 +66,8 @@ static int change(struct overlay *overlay, struct node *node, const char *name, 
     node_unlock(stripe);
     upper_leave(&at);
     tree_unlock(overlay);
+    if (claimed)
+        copy_release(overlay, node);
     return r;
 }
 

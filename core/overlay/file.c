@@ -180,11 +180,22 @@ static int sync_names(struct overlay *overlay, struct node *node) {
     return r == -EACCES ? 0 : r;       /* a directory that we may not read: its own fsync is the caller's to ask for, and as refused */
 }
 
+/* The descriptor to the object in the current layer, where the bytes are elsewhere. */
+static int sync_metadata(struct overlay_handle *handle) {
+    struct upper_at at = {0};
+    tree_read(handle->overlay);
+    int r = upper_reach(handle->overlay, handle->node, &at);
+    _close_ int fd = r < 0 ? r : upper_open(&at, O_RDONLY);
+    upper_leave(&at);
+    tree_unlock(handle->overlay);
+    return fd < 0 ? fd : fsync(fd) < 0 ? -errno : 0;
+}
+
 int overlay_fsync(struct overlay_handle *handle, bool data_only) {
     int fd = overlay_data_begin(handle, false);
     if (fd < 0)
         return fd;
-    int r = (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+    int r = node_is(handle->node, NODE_METACOPY) ? sync_metadata(handle) : (data_only ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
     if (r == -EROFS || !node_is(handle->node, NODE_UPPER))
         return 0;
     return r < 0 ? r : sync_names(handle->overlay, handle->node);

@@ -218,6 +218,9 @@ int copy_up_dir(struct overlay *overlay, struct node *node);            /* `tree
 enum copy_up { COPY_UP_ALL, COPY_UP_META, COPY_UP_EMPTY };
 int copy_up(struct overlay *overlay, struct node *node, enum copy_up what);               /* no lock is held */
 int copy_up_open(struct overlay *overlay, struct node *node, enum copy_up what, int spare);    /* `spare`: an open descriptor of it, or -1 */
+/* For who changes metadata of an object whose bytes may be on their way, no lock held: a copy puts back what it found. */
+void copy_claim(struct overlay *overlay, struct node *node);
+void copy_release(struct overlay *overlay, struct node *node);
 /* The metadata of something in a lower tree; name "" = the directory. */
 int lower_meta(struct overlay *overlay, unsigned lower, struct lower_dir *dir, const char *name, const struct stat *stat, struct meta *ret);
 int lower_path(struct node *node, struct buf *ret);                     /* in the lower trees: "/a/b", "" for the root */

@@ -550,6 +550,9 @@ static void a_large_file_is_copied_when_it_is_written_and_not_before(void **stat
     assert_int_equal(change_mode(big, 0600), 0);
     overlay_counters(overlay, &counters);
     assert_int_equal(counters.bytes_copied, 0);
+    struct overlay_handle *synced = open_node(big, O_RDONLY);
+    assert_int_equal(overlay_fsync(synced, false), 0);
+    overlay_release(overlay, synced);
     assert_int_equal(overlay_rename(overlay, OVERLAY_ROOT, "big", top("d"), "moved", 0), 0);
     remount();
     struct overlay_handle *handle = open_node(look(top("d"), "moved"), O_RDWR);
