@@ -759,6 +759,57 @@ static void a_number_is_enough_to_find_its_object_again(void **state) {
     assert_int_equal(overlay_lookup(overlay, 12345678901, ".", &entry), -ESTALE);
 }
 
+static void nothing_changes_where_there_is_no_current_layer(void **state) {
+    (void)state;
+    struct snap_err err = {0};
+    struct lower *tree = NULL;
+    struct overlay_entry entry;
+    struct overlay_handle *handle = NULL;
+    overlay = overlay_close(overlay);
+    assert_int_equal(lower_layer_open(lower, true, &tree), 0);
+    const struct overlay_options options = { .upper = -1, .work = -1, .lowers = &tree, .lower_count = 1 };
+    assert_int_equal(overlay_open(&options, &overlay, &err), 0);
+    uint64_t f = top("f"), d = top("d");
+    assert_int_equal(overlay_create(overlay, &caller, d, "new", 0644, O_RDWR, &entry, &handle), -EROFS);
+    assert_int_equal(overlay_mkdir(overlay, &caller, d, "new", 0755, &entry), -EROFS);
+    assert_int_equal(overlay_symlink(overlay, &caller, d, "new", "x", &entry), -EROFS);
+    assert_int_equal(overlay_tmpfile(overlay, &caller, d, 0644, O_RDWR, &entry, &handle), -EROFS);
+    assert_int_equal(overlay_link(overlay, f, d, "new", &entry), -EROFS);
+    assert_int_equal(overlay_unlink(overlay, OVERLAY_ROOT, "f"), -EROFS);
+    assert_int_equal(overlay_rmdir(overlay, OVERLAY_ROOT, "d"), -EROFS);
+    assert_int_equal(overlay_rename(overlay, OVERLAY_ROOT, "f", d, "f", 0), -EROFS);
+    assert_int_equal(change_mode(f, 0600), -EROFS);
+    assert_int_equal(change_mode(d, 0700), -EROFS);
+    assert_int_equal(overlay_set_xattr(overlay, &caller, f, "user.x", "1", 1, 0), -EROFS);
+    assert_int_equal(overlay_open_file(overlay, f, O_RDWR, &handle), -EROFS);
+    assert_int_equal(overlay_open_file(overlay, f, O_RDONLY | O_TRUNC, &handle), -EROFS);
+    assert_int_equal(overlay_is_settled(overlay, f), 1);
+    assert_content(OVERLAY_ROOT, "f", "lower");
+    assert_int_equal(count_root(), 3);
+}
+
+static void names_that_cannot_be_and_places_that_are_gone_are_refused(void **state) {
+    (void)state;
+    char longest[258];
+    struct overlay_entry entry;
+    memset(longest, 'n', sizeof(longest));
+    longest[256] = '\0';
+    assert_int_equal(overlay_mkdir(overlay, &caller, OVERLAY_ROOT, longest, 0755, &entry), -ENAMETOOLONG);
+    assert_int_equal(overlay_lookup(overlay, OVERLAY_ROOT, longest, &entry), -ENAMETOOLONG);
+    longest[255] = '\0';
+    assert_int_equal(overlay_mkdir(overlay, &caller, OVERLAY_ROOT, longest, 0755, &entry), 0);
+    uint64_t gone = entry.node;
+    assert_int_equal(overlay_rmdir(overlay, OVERLAY_ROOT, longest), 0);
+    assert_int_equal(stat_of(gone).st_nlink, 0);
+    assert_int_equal(overlay_mkdir(overlay, &caller, gone, "x", 0755, &entry), -ENOENT);
+    assert_int_equal(overlay_link(overlay, top("f"), gone, "x", &entry), -ENOENT);
+    assert_int_equal(overlay_rename(overlay, OVERLAY_ROOT, "f", gone, "x", 0), -ENOENT);
+    assert_int_equal(overlay_lookup(overlay, gone, "x", &entry), -ENOENT);
+    assert_int_equal(change_mode(gone, 0700), 0);
+    assert_int_equal(overlay_unlink(overlay, OVERLAY_ROOT, ".."), -EINVAL);
+    assert_int_equal(overlay_mknod(overlay, &caller, OVERLAY_ROOT, "c", S_IFCHR | 0644, 0, &entry), -EPERM);
+}
+
 static void a_work_directory_belongs_to_one_overlay_at_a_time(void **state) {
     (void)state;
     struct snap_err err = {0};
@@ -1047,6 +1098,8 @@ int main(void) {
         TEST(a_directory_deleted_below_stays_with_what_was_copied_up),
         TEST(a_number_that_is_used_again_below_goes_to_nobody_else),
         TEST(a_number_is_enough_to_find_its_object_again),
+        TEST(nothing_changes_where_there_is_no_current_layer),
+        TEST(names_that_cannot_be_and_places_that_are_gone_are_refused),
         TEST(a_work_directory_belongs_to_one_overlay_at_a_time),
         TEST(numbers_stay_when_the_process_is_killed),
         TEST(numbers_of_another_file_system_are_computed_and_stay),
