@@ -1,8 +1,9 @@
 /* Random actions in the overlay and in something that is right: a plain directory, and the kernel's overlayfs.
  * Results, errnos and trees have to be equal, but for what differences.txt lists.
- * usage: random [native|kernel|mount]...     SEED=N STEPS=N ROUNDS=N LINKS=1 (hard links below, too)
+ * usage: random [native|kernel|mount]...
  * native: the library and a plain directory; kernel: the library and the kernel's overlayfs; mount: what MOUNT, a command as in
- * cases.c, mounts, and a plain directory.
+ * cases.c, mounts, and a plain directory. SEED=N STEPS=N ROUNDS=N; LINKS=1: hard links below, too; PLAIN=1: whiteouts as files;
+ * METACOPY=1: metadata of large files alone.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "world.h"
 
@@ -257,6 +258,11 @@ static int prepare(struct round *round, bool links) {
     return round->mounted ? 0 : -1;
 }
 
+static unsigned from_environment(const char *variable, unsigned otherwise) {
+    const char *value = getenv(variable);
+    return value ? (unsigned)strtoul(value, NULL, 10) : otherwise;
+}
+
 /* %l, %u, %w, %m: the rooms of the first lower tree, the current layer, the work directory, and where it is mounted. */
 static int mount_command(struct round *round) {
     _buf_ struct buf line = {0};
@@ -276,6 +282,7 @@ static int open_worlds(struct round *round) {
     int lowers[2] = { in_room(round, "lower0"), in_room(round, "lower1") };
     struct world_stack stack = {
         .upper = in_room(round, "upper"), .work = in_room(round, "work"), .lowers = lowers, .lower_count = round->lower_count,
+        .flags = (from_environment("PLAIN", 0) ? OVERLAY_PLAIN_MARKS : 0) | (from_environment("METACOPY", 0) ? OVERLAY_METACOPY : 0),
     };
     _close_ int right = in_room(round, "right");
     int r = round->command ? mount_command(round) : world_open_overlay(&stack, &round->core);
@@ -352,11 +359,6 @@ static int run_round(uint64_t seed, bool kernel, const char *command, unsigned s
         print_history();
     clean(&round);
     return r;
-}
-
-static unsigned from_environment(const char *variable, unsigned otherwise) {
-    const char *value = getenv(variable);
-    return value ? (unsigned)strtoul(value, NULL, 10) : otherwise;
 }
 
 int main(int argc, char **argv) {
