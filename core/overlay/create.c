@@ -126,16 +126,10 @@ static int make_elsewhere(struct creation *new, struct made *ret) {
 /* A regular file without a name, in the parent, of which it inherits. -EOPNOTSUPP. */
 static int make_unnamed(struct creation *new, struct made *ret) {
     struct made made = { .overlay = new->overlay, .fd = -1 };
-    if (atomic_load(&new->overlay->no_unnamed))
-        return -EOPNOTSUPP;
     int flags = new->flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW | O_ACCMODE);
-    made.fd = openat(new->parentfd, ".", flags | O_TMPFILE | O_RDWR | O_CLOEXEC, mode_of(new) & 07777);
-    if (made.fd < 0 && (errno == EISDIR || errno == EOPNOTSUPP)) {
-        atomic_store(&new->overlay->no_unnamed, true);
-        return -EOPNOTSUPP;
-    }
+    made.fd = open_unnamed(new->overlay, new->parentfd, flags | O_RDWR, mode_of(new) & 07777);
     if (made.fd < 0)
-        return -errno;
+        return made.fd;
     int r = correct(new, made.fd, "");
     if (r < 0)
         made_done(&made);

@@ -197,6 +197,7 @@ struct made {
 };
 void made_done(struct made *made);     /* what has not got its place goes */
 #define _made_ _cleanup_(made_done)
+int open_unnamed(struct overlay *overlay, int dirfd, int flags, mode_t mode);                    /* -EOPNOTSUPP: not here, and never asked again */
 int make_file(struct overlay *overlay, struct made *ret);                                        /* 0600, unnamed where possible */
 int make_dir(struct overlay *overlay, struct made *ret);                                         /* 0700 */
 int make_special(struct overlay *overlay, mode_t mode, dev_t device, const char *target, struct made *ret);

@@ -116,18 +116,28 @@ void made_done(struct made *made) {
     *made->name = '\0';
 }
 
+int open_unnamed(struct overlay *overlay, int dirfd, int flags, mode_t mode) {
+    int r = atomic_load(&overlay->no_unnamed) ? -EOPNOTSUPP : hook("upper.unnamed", "");
+    if (r < 0)
+        return r;
+    int fd = openat(dirfd, ".", flags | O_TMPFILE | O_CLOEXEC, mode);
+    if (fd >= 0)
+        return fd;
+    if (errno != EOPNOTSUPP && errno != EISDIR)
+        return -errno;
+    atomic_store(&overlay->no_unnamed, true);
+    return -EOPNOTSUPP;
+}
+
 int make_file(struct overlay *overlay, struct made *ret) {
     struct made made = { .overlay = overlay, .fd = -1 };
     int r = hook("upper.make", "file");
     if (r < 0)
         return r;
-    if (!atomic_load(&overlay->no_unnamed)) {
-        made.fd = openat(overlay->work, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (made.fd < 0 && errno != EOPNOTSUPP && errno != EISDIR)
-            return -errno;
-        if (made.fd < 0)
-            atomic_store(&overlay->no_unnamed, true);
-    }
+    r = open_unnamed(overlay, overlay->work, O_RDWR, 0600);
+    if (r < 0 && r != -EOPNOTSUPP)
+        return r;
+    made.fd = MAX(r, -1);
     if (made.fd < 0) {
         made_name(overlay, &made.name);
         made.fd = openat(overlay->work, made.name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

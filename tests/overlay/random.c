@@ -3,12 +3,13 @@
  * usage: random [native|kernel|mount]...
  * native: the library and a plain directory; kernel: the library and the kernel's overlayfs; mount: what MOUNT, a command as in
  * cases.c, mounts, and a plain directory. SEED=N STEPS=N ROUNDS=N; LINKS=1: hard links below, too; PLAIN=1: whiteouts as files;
- * METACOPY=1: metadata of large files alone.
+ * METACOPY=1: metadata of large files alone; NAMED=1: as where no file can be made without a name.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "world.h"
 
 #include "cleanup.h"
 #include "fs.h"
+#include "hook.h"
 #include "rng.h"
 
 #include <fcntl.h>
@@ -102,7 +103,12 @@ static void make_line(char (*line)[LINE], bool full) {
     case 25: case 26: (void)snprintf(*line, LINE, "pwrite %u %u new%u", handle, number(3000), number(100)); break;
     case 27: (void)snprintf(*line, LINE, "pread %u 0 text%u", handle, number(100)); break;
     case 28: case 29: (void)snprintf(*line, LINE, "fstat %u", handle); break;
-    case 30: (void)snprintf(*line, LINE, "tmpfile %u %s", handle, p); break;
+    case 30:
+        if (hook_function)     /* that is refused there, as natively */
+            (void)snprintf(*line, LINE, "list %s", p);
+        else
+            (void)snprintf(*line, LINE, "tmpfile %u %s", handle, p);
+        break;
     case 31: (void)snprintf(*line, LINE, "linkfd %u %s", handle, p); break;
     default: (void)snprintf(*line, LINE, "chown %s %u %u", p, geteuid() ? geteuid() : number(3), geteuid() ? getegid() : number(3)); break;
     }
@@ -361,10 +367,17 @@ static int run_round(uint64_t seed, bool kernel, const char *command, unsigned s
     return r;
 }
 
+static int without_unnamed(const char *point, const char *what) {
+    (void)what;
+    return strcmp(point, "upper.unnamed") == 0 ? -EOPNOTSUPP : 0;
+}
+
 int main(int argc, char **argv) {
     unsigned first = from_environment("SEED", 1), steps = from_environment("STEPS", 300), rounds = from_environment("ROUNDS", 5);
     unsigned passed = 0, failed = 0, skipped = 0;
     (void)umask(022);
+    if (from_environment("NAMED", 0))
+        hook_function = without_unnamed;
     for (int i = 1; i < argc || i == 1; i++) {
         bool kernel = i < argc && strcmp(argv[i], "kernel") == 0;
         const char *command = i < argc && strcmp(argv[i], "mount") == 0 ? getenv("MOUNT") : NULL;
