@@ -74,8 +74,7 @@ struct stripe {
 };
 
 struct overlay {
-    int lock;                          /* the work directory is ours as long as it is open */
-    int work;                          /* where things are made before they get their place */
+    int work;                          /* where things are made before they get their place; ours alone, by its lock */
     int index;                         /* links of copies of hard-linked lower files, by number */
     struct dirs *upper;                /* NULL: read-only */
     struct lower **lowers;

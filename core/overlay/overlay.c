@@ -69,22 +69,17 @@ static int open_room(int work, const char *name, int *ret) {
     return *ret < 0 ? -errno : 0;
 }
 
-/* One at a time: what another mount is making in there would be swept away. Let go with the descriptor. */
-static int lock_work(struct overlay *overlay, int work) {
-    overlay->lock = openat(work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (overlay->lock < 0)
-        return -errno;
-    return flock(overlay->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : errno == EWOULDBLOCK ? -EBUSY : -errno;
-}
-
 /* Directories in the work directory, called as the kernel's are; the first is emptied. */
 static int open_work(struct overlay *overlay, int work) {
-    int r = lock_work(overlay, work);
-    if (r >= 0)
-        r = open_room(work, "work", &overlay->work);
-    if (r >= 0)
-        work_clear(overlay->work);
-    return r < 0 ? r : open_room(work, "index", &overlay->index);
+    int r = open_room(work, "work", &overlay->work);
+    if (r >= 0 && flock(overlay->work, LOCK_EX | LOCK_NB) < 0)
+        r = errno == EWOULDBLOCK ? -EBUSY : -errno;      /* what another mount is making in there would be swept away */
+    if (r < 0) {
+        overlay->work = fd_close(overlay->work);
+        return r;
+    }
+    work_clear(overlay->work);
+    return open_room(work, "index", &overlay->index);
 }
 
 static int open_records(struct overlay *overlay, const struct overlay_options *options) {
@@ -200,7 +195,6 @@ static void dismantle(struct overlay *overlay) {
     overlay->upper = dirs_close(overlay->upper);
     overlay->records = records_close(overlay->records);
     overlay->finder = finder_close(overlay->finder);
-    overlay->lock = fd_close(overlay->lock);
     free(overlay->lowers);
     free(overlay->owned);
     free(overlay->roots);
@@ -233,7 +227,7 @@ int overlay_open(const struct overlay_options *options, struct overlay **ret, st
     struct overlay *overlay = calloc(1, sizeof(*overlay));
     if (!overlay)
         return err_nomem(err);
-    overlay->work = overlay->index = overlay->lock = -1;
+    overlay->work = overlay->index = -1;
     overlay->flags = options->flags;
     overlay->log = options->log;
     overlay->data = options->data;
