@@ -1,0 +1,225 @@
+/* Watching by fanotify: one mark on the whole file system, directories told by file handle. Takes CAP_SYS_ADMIN.
+ * What happens outside of the root is told as well, and dropped after one look in a table of directories met so far.
+ *
+ * Whether a directory lies below the root is found by going up from it; the answers hold until some directory moves.
+ * Cost: nothing a directory that nobody touches; memory about 300 bytes for each that somebody did.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "backend.h"
+#include "fs.h"
+#include "map.h"
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fanotify.h>
+
+#define EVENTS (FAN_CREATE | FAN_DELETE | FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_ONDIR)
+#define KNOWN_MAX (1u << 18)              /* directories remembered; past that all are met anew */
+
+struct met {                              /* a directory, by its handle */
+    struct watch_inode inode;
+    bool below;                           /* the root, or below it and on its mount */
+    unsigned moves;                       /* when that was found out */
+    char handle[];
+};
+struct fanotify {
+    struct watch watch;
+    struct map *by_handle;                /* owns */
+    struct map *by_inode;
+    unsigned moves;                       /* of directories so far: each may have changed what lies where */
+};
+
+static struct fanotify *of(struct watch *watch) {
+    return (struct fanotify *)(void *)watch;
+}
+
+static void forget_all(struct fanotify *fan) {
+    fan->by_inode = map_free(fan->by_inode, NULL);
+    fan->by_handle = map_free(fan->by_handle, free);
+    fan->by_handle = map_new();
+    fan->by_inode = map_new();
+}
+
+/* Is this open directory the root, or below it? 1, 0, negative errno. Goes up to the root of the file system at most. */
+static int is_below(struct fanotify *fan, int fd, const struct watch_seen *seen) {
+    struct watch_inode at = seen->inode;
+    _close_ int up = -1;
+    while (!watch_same(at, fan->watch.root)) {
+        const struct met *met = map_get(fan->by_inode, &at, sizeof(at));
+        if (met && met->moves == fan->moves)
+            return met->below;
+        struct watch_seen above;
+        int next = openat(up < 0 ? fd : up, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (next < 0)
+            return -errno;
+        fd_close(up);
+        up = next;
+        int r = watch_look(up, "", &above);
+        if (r < 0)
+            return r;
+        if (watch_same(above.inode, at) || above.inode.device != at.device)
+            return 0;
+        at = above.inode;
+    }
+    return 1;
+}
+
+static int open_handle(struct fanotify *fan, const void *handle) {
+    int fd = open_by_handle_at(fan->watch.options.root, (struct file_handle *)(uintptr_t)handle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* 1 and what it is, 0 = it is gone: that is told in the directory above. */
+static int look_up(struct fanotify *fan, const struct file_handle *handle, struct watch_inode *ret_inode, bool *ret_below) {
+    struct watch_seen seen;
+    _close_ int fd = open_handle(fan, handle);
+    int below = fd < 0 || watch_look(fd, "", &seen) < 0 ? -ENOENT : is_below(fan, fd, &seen);
+    if (below < 0)
+        return 0;
+    *ret_inode = seen.inode;
+    *ret_below = below;
+    return 1;
+}
+
+static int remember(struct fanotify *fan, const struct file_handle *handle, struct watch_inode inode, struct met **ret) {
+    size_t size = sizeof(*handle) + handle->handle_bytes;
+    if (map_count(fan->by_handle) >= KNOWN_MAX)
+        forget_all(fan);
+    struct met *met = calloc(1, sizeof(*met) + size);
+    if (!met || !fan->by_handle || !fan->by_inode || map_put(fan->by_handle, handle, size, met, NULL) < 0) {
+        free(met);
+        return -ENOMEM;
+    }
+    met->inode = inode;
+    memcpy(met->handle, handle, size);
+    *ret = met;
+    return map_put(fan->by_inode, &met->inode, sizeof(met->inode), met, NULL) < 0 ? -ENOMEM : 0;
+}
+
+/* The directory of a handle: 1 and *ret, 0 = it is gone, or -ENOMEM. */
+static int meet(struct fanotify *fan, const struct file_handle *handle, const struct met **ret) {
+    struct met *met = map_get(fan->by_handle, handle, sizeof(*handle) + handle->handle_bytes);
+    if (met && met->moves == fan->moves) {
+        *ret = met;
+        return 1;
+    }
+    struct watch_inode inode;
+    bool below = false;
+    int r = look_up(fan, handle, &inode, &below);
+    if (r > 0 && !met)
+        r = remember(fan, handle, inode, &met) < 0 ? -ENOMEM : 1;
+    if (r <= 0)
+        return r;
+    met->below = below;
+    met->moves = fan->moves;
+    *ret = met;
+    return 1;
+}
+
+/* Events. */
+
+static int tell_name(struct fanotify *fan, uint64_t mask, const struct met *dir, const char *name) {
+    int r = 0;
+    if (!strcmp(name, "."))
+        return watch_tell(&fan->watch, WATCH_DIRECTORY, dir->inode, NULL);
+    if (mask & FAN_ONDIR && mask & FAN_MOVED_TO)     /* from where, is not known: it may have been changed there */
+        r = watch_tell(&fan->watch, WATCH_BELOW, dir->inode, name);
+    return r < 0 ? r : watch_tell(&fan->watch, WATCH_ENTRY, dir->inode, name);
+}
+
+static int handle_record(struct fanotify *fan, uint64_t mask, const struct fanotify_event_info_fid *record) {
+    const struct file_handle *handle = (const void *)record->handle;
+    const char *name = (const char *)handle->f_handle + handle->handle_bytes;
+    const struct met *met = NULL;
+    int r = meet(fan, handle, &met);
+    return r <= 0 || !met->below ? MIN(r, 0) : tell_name(fan, mask, met, name);
+}
+
+static int handle_event(struct fanotify *fan, const struct fanotify_event_metadata *event) {
+    fan->watch.info.events++;
+    if (event->mask & FAN_Q_OVERFLOW) {
+        forget_all(fan);
+        return watch_tell(&fan->watch, WATCH_LOST, fan->watch.root, NULL);
+    }
+    const char *end = (const char *)event + event->event_len;
+    int r = 0;
+    for (const char *at = (const char *)event + event->metadata_len; r >= 0 && at < end;) {
+        const struct fanotify_event_info_header *header = (const void *)at;
+        if (header->info_type == FAN_EVENT_INFO_TYPE_DFID_NAME)
+            r = handle_record(fan, event->mask, (const void *)at);
+        at += header->len ? header->len : (size_t)(end - at);
+    }
+    if (event->mask & FAN_ONDIR && event->mask & (FAN_MOVED_FROM | FAN_MOVED_TO))
+        fan->moves++;
+    return r;
+}
+
+static int fanotify_read(struct watch *watch, struct snap_err *err) {
+    struct fanotify *fan = of(watch);
+    static _Thread_local char block[64 * 1024] __attribute__((aligned(8)));
+    int r = 0;
+    while (r >= 0) {
+        ssize_t got = read(watch->fd, block, sizeof(block));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            r = got == 0 || errno == EAGAIN ? 0 : -errno;
+            break;
+        }
+        const struct fanotify_event_metadata *event = (const void *)block;
+        for (ssize_t left = got; r >= 0 && FAN_EVENT_OK(event, left); event = FAN_EVENT_NEXT(event, left))
+            r = handle_event(fan, event);
+    }
+    return r < 0 ? err_errno(err, r, "cannot read what fanotify tells") : 0;
+}
+
+static int fanotify_path(struct watch *watch, struct watch_inode inode, struct buf *ret) {
+    struct fanotify *fan = of(watch);
+    const struct met *met = map_get(fan->by_inode, &inode, sizeof(inode));
+    _close_ int fd = met ? open_handle(fan, met->handle) : -1;
+    if (fd < 0)
+        return 0;
+    char link[32], path[PATH_MAX + 1], root[PATH_MAX + 1];
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, PATH_MAX);
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", watch->options.root);
+    ssize_t root_size = readlink(link, root, PATH_MAX);
+    if (size <= 0 || root_size <= 0 || size >= PATH_MAX || root_size >= PATH_MAX)
+        return 0;
+    if (root_size == 1)
+        root_size = 0;                    /* "/" */
+    if (size <= root_size || memcmp(path, root, (size_t)root_size) != 0 || path[root_size] != '/')
+        return 0;
+    buf_add(ret, path + root_size + 1, (size_t)(size - root_size - 1));
+    return ret->failed ? -ENOMEM : 1;
+}
+
+static int fanotify_open(struct watch *watch, struct snap_err *err) {
+    struct fanotify *fan = of(watch);
+    watch->info.backend = WATCH_FANOTIFY;
+    forget_all(fan);
+    if (!fan->by_handle || !fan->by_inode)
+        return err_nomem(err);
+    watch->fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC);
+    if (watch->fd < 0)
+        return err_errno(err, -errno, "cannot make a fanotify instance");
+    if (fanotify_mark(watch->fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, EVENTS, watch->options.root, ".") < 0)
+        return err_errno(err, -errno, "cannot watch the file system");
+    return 0;
+}
+
+static void fanotify_close(struct watch *watch) {
+    struct fanotify *fan = of(watch);
+    fan->by_inode = map_free(fan->by_inode, NULL);
+    fan->by_handle = map_free(fan->by_handle, free);
+}
+
+const struct watch_ops watch_fanotify = { fanotify_open, fanotify_close, fanotify_read, fanotify_path };
+
+struct watch *watch_fanotify_new(void) {
+    struct fanotify *fan = calloc(1, sizeof(*fan));
+    if (!fan)
+        return NULL;
+    fan->watch = (struct watch){ .ops = &watch_fanotify, .fd = -1, .options.root = -1 };
+    return &fan->watch;
+}
