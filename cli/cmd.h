@@ -98,3 +98,4 @@ extern const struct cmd cmd_init, cmd_take, cmd_import, cmd_status, cmd_log, cmd
     cmd_rollback, cmd_undo, cmd_redo, cmd_op_log, cmd_tag, cmd_doctor, cmd_help;
 extern const struct cmd cmd_verify;
 extern const struct cmd cmd_rm, cmd_gc;
+extern const struct cmd cmd_watch_start, cmd_watch_stop, cmd_watch_status, cmd_watch_run;

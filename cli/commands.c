@@ -3,7 +3,7 @@
 #include "cmd.h"
 
 const struct cmd *const commands[] = {
-    &cmd_init, &cmd_take, &cmd_status,
+    &cmd_init, &cmd_take, &cmd_status, &cmd_watch_start, &cmd_watch_stop, &cmd_watch_status, &cmd_watch_run,
     &cmd_log, &cmd_show, &cmd_diff, &cmd_ls, &cmd_cat,
     &cmd_rollback, &cmd_restore, &cmd_undo, &cmd_redo, &cmd_op_log,
     &cmd_export, &cmd_import,

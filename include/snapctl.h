@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #define SNAP_API __attribute__((visibility("default")))
@@ -308,6 +309,7 @@ SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool for
 SNAP_API int snap_redo(struct snap_project *project, bool force,
                        struct snap_rollback_result *ret, struct snap_err *err);
 
+<<<<<<< HEAD
 /* Out. */
 
 enum snap_export_format {
@@ -346,6 +348,30 @@ struct snap_export_result {
  * when it is whole and flushed. The same snapshot gives the same bytes. -EPIPE: whoever was to read it has gone. */
 SNAP_API int snap_export(struct snap_project *project, const struct snap_export_options *options,
                          struct snap_export_result *ret, struct snap_err *err);
+=======
+/* The watcher of a project: a process that knows what changed, so that take and status look at nothing else. */
+
+enum snap_watch_backend { SNAP_WATCH_AUTO = 0, SNAP_WATCH_INOTIFY, SNAP_WATCH_FANOTIFY };
+struct snap_watch {
+    bool running;
+    enum snap_watch_backend backend;   /* the rest: of one that runs */
+    pid_t pid;
+    int64_t since;             /* seconds since the epoch */
+    uint64_t watches;          /* inotify: directories watched */
+    uint64_t uncovered;        /* directories that are not, and so are compared each time */
+    uint64_t lost;             /* how often the kernel's queue overflowed */
+    uint64_t events, noted;    /* read so far; names that changed and wait for a take */
+    char ended[512];           /* of one that does not run: why the last one failed, "" = it did not */
+};
+/* In a process of its own, which goes on after the caller; returns when changes are being recorded. -EBUSY: there is one already. */
+SNAP_API int snap_watch_start(const struct snap_env *env, enum snap_watch_backend backend, struct snap_err *err);
+/* In this thread, until env.cancel is set, it is stopped, or the project or the store goes away. `ready` may be NULL. */
+SNAP_API int snap_watch_run(struct snap_project *project, enum snap_watch_backend backend, void (*ready)(void *data), void *data,
+                            struct snap_err *err);
+SNAP_API int snap_watch_status(struct snap_project *project, struct snap_watch *ret, struct snap_err *err);
+/* Returns when it has ended. *ret: what it was; not running: there was none. */
+SNAP_API int snap_watch_stop(struct snap_project *project, struct snap_watch *ret, struct snap_err *err);
+>>>>>>> 49ee8e7 (core, cli: Watch a project in the background)
 
 /* Verifying. */
 

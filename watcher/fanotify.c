@@ -173,21 +173,30 @@ static int fanotify_read(struct watch *watch, struct snap_err *err) {
     return r < 0 ? err_errno(err, r, "cannot read what fanotify tells") : 0;
 }
 
+/* The path of an open directory as this process sees it; its size, 0 = it was removed, or a negative errno. */
+static ssize_t full_path(int fd, char path[static PATH_MAX]) {
+    char link[32];
+    struct stat stat;
+    if (fstat(fd, &stat) < 0 || stat.st_nlink == 0)
+        return 0;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t size = readlink(link, path, PATH_MAX);
+    if (size == PATH_MAX)
+        return -ENAMETOOLONG;
+    return size < 0 ? -errno : size;
+}
+
 static int fanotify_path(struct watch *watch, struct watch_inode inode, struct buf *ret) {
     struct fanotify *fan = of(watch);
     const struct met *met = map_get(fan->by_inode, &inode, sizeof(inode));
     _close_ int fd = met ? open_handle(fan, met->handle) : -1;
     if (fd < 0)
         return 0;
-    char link[32], path[PATH_MAX + 1], root[PATH_MAX + 1];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    ssize_t size = readlink(link, path, PATH_MAX);
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", watch->options.root);
-    ssize_t root_size = readlink(link, root, PATH_MAX);
-    if (size <= 0 || root_size <= 0 || size >= PATH_MAX || root_size >= PATH_MAX)
-        return 0;
-    if (root_size == 1)
-        root_size = 0;                    /* "/" */
+    char path[PATH_MAX], root[PATH_MAX];
+    ssize_t size = full_path(fd, path), root_size = full_path(watch->options.root, root);
+    if (size <= 0 || root_size <= 0)
+        return (int)MIN(size, root_size);
+    root_size = root_size == 1 ? 0 : root_size;      /* "/" */
     if (size <= root_size || memcmp(path, root, (size_t)root_size) != 0 || path[root_size] != '/')
         return 0;
     buf_add(ret, path + root_size + 1, (size_t)(size - root_size - 1));

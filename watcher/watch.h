@@ -51,7 +51,8 @@ DEFINE_CLEANUP(struct watch *, watch_close)
 int watch_fd(const struct watch *watch);          /* readable when something is to be read */
 /* Everything that happened before the call. Several changes of one name may be told as one, or as several. */
 int watch_read(struct watch *watch, watch_fn fn, void *data, struct snap_err *err);
-/* Where a directory is now, from the root, "" for the root itself: 1 found, 0 it is not below the root (any more) or not known. */
+/* Where a directory is now, from the root, "" for the root itself: 1 found, 0 it is not below the root (any more).
+ * -ENAMETOOLONG: fanotify cannot tell (paths longer than PATH_MAX). */
 int watch_path(struct watch *watch, struct watch_inode dir, struct buf *ret);
 
 struct watch_info {
