@@ -309,7 +309,6 @@ SNAP_API int snap_undo(struct snap_project *project, int64_t operation, bool for
 SNAP_API int snap_redo(struct snap_project *project, bool force,
                        struct snap_rollback_result *ret, struct snap_err *err);
 
-<<<<<<< HEAD
 /* Out. */
 
 enum snap_export_format {
@@ -348,7 +347,7 @@ struct snap_export_result {
  * when it is whole and flushed. The same snapshot gives the same bytes. -EPIPE: whoever was to read it has gone. */
 SNAP_API int snap_export(struct snap_project *project, const struct snap_export_options *options,
                          struct snap_export_result *ret, struct snap_err *err);
-=======
+
 /* The watcher of a project: a process that knows what changed, so that take and status look at nothing else. */
 
 enum snap_watch_backend { SNAP_WATCH_AUTO = 0, SNAP_WATCH_INOTIFY, SNAP_WATCH_FANOTIFY };
@@ -371,7 +370,6 @@ SNAP_API int snap_watch_run(struct snap_project *project, enum snap_watch_backen
 SNAP_API int snap_watch_status(struct snap_project *project, struct snap_watch *ret, struct snap_err *err);
 /* Returns when it has ended. *ret: what it was; not running: there was none. */
 SNAP_API int snap_watch_stop(struct snap_project *project, struct snap_watch *ret, struct snap_err *err);
->>>>>>> 49ee8e7 (core, cli: Watch a project in the background)
 
 /* Verifying. */
 
