@@ -27,31 +27,87 @@ static bool has_identity(const struct live_entry *entry) {
     return entry->print.ino && !(entry->flags & (LIVE_GONE | LIVE_FOREIGN));
 }
 
+struct inodes { struct map *dirs, *files, *links; };
+
+static void inodes_done(struct inodes *inodes) {
+    map_free(inodes->dirs, free);
+    map_free(inodes->files, free);
+    map_free(inodes->links, free);
+}
+
+static int inodes_new(struct inodes *ret) {
+    *ret = (struct inodes){ map_new(), map_new(), map_new() };
+    return ret->dirs && ret->files && ret->links ? 0 : -ENOMEM;
+}
+
+static void inodes_give(struct inodes *inodes, struct scan *scan) {
+    scan->moved_dirs = TAKE_PTR(inodes->dirs);
+    scan->moved_files = TAKE_PTR(inodes->files);
+    scan->moved_links = TAKE_PTR(inodes->links);
+}
+
+static int inodes_add(struct inodes *inodes, int64_t dir, const struct live_entry *entry) {
+    if (!has_identity(entry))
+        return 0;
+    if (entry->flags & LIVE_LINKED && !entry->dir)
+        return remember(inodes->links, (struct moved_key){ .ino = entry->print.ino }, dir, entry);
+    if (entry->dir && entry->print.size)
+        return remember(inodes->dirs, (struct moved_key){ entry->print.ino, entry->print.size }, dir, entry);
+    return S_ISREG(entry->print.mode) ? remember(inodes->files, (struct moved_key){ .ino = entry->print.ino }, dir, entry) : 0;
+}
+
 static int index_inodes(struct scan *scan) {
-    struct map *dirs = map_new(), *files = map_new(), *linked = map_new();
-    int r = dirs && files && linked ? 0 : -ENOMEM;
+    _cleanup_(inodes_done) struct inodes inodes = {0};
+    int r = inodes_new(&inodes);
     for (struct live_iter i = {0}; r == 0 && live_next(scan->live, &i);)
-        for (size_t j = 0; r == 0 && j < i.dir->count; j++) {
-            const struct live_entry *entry = &i.dir->entries[j];
-            if (!has_identity(entry))
-                continue;
-            if (entry->flags & LIVE_LINKED && !entry->dir)
-                r = remember(linked, (struct moved_key){ .ino = entry->print.ino }, i.dir->dir, entry);
-            else if (entry->dir && entry->print.size)
-                r = remember(dirs, (struct moved_key){ entry->print.ino, entry->print.size }, i.dir->dir, entry);
-            else if (S_ISREG(entry->print.mode))
-                r = remember(files, (struct moved_key){ .ino = entry->print.ino }, i.dir->dir, entry);
-        }
-    if (r < 0) {
-        map_free(dirs, free);
-        map_free(files, free);
-        map_free(linked, free);
+        for (size_t j = 0; r == 0 && j < i.dir->count; j++)
+            r = inodes_add(&inodes, i.dir->dir, &i.dir->entries[j]);
+    if (r == 0)
+        inodes_give(&inodes, scan);
+    return r;
+}
+
+/* The same of what was touched: what moved is among it, at both its places. touched NULL: all in that directory. */
+struct visit { int64_t dir; const struct touched *touched; };
+struct visits { struct visit *at; size_t count, room; };
+
+static int index_entry(struct inodes *inodes, struct visits *visits, int64_t dir, const struct live_entry *entry,
+                       const struct touched *touched) {
+    int r = inodes_add(inodes, dir, entry);
+    if (r < 0 || !entry->dir || (touched && !touched->inside && !touched->children))
         return r;
-    }
-    scan->moved_dirs = dirs;
-    scan->moved_files = files;
-    scan->moved_links = linked;
+    if (MAKE_ROOM(visits->at, visits->count, visits->room) < 0)
+        return -ENOMEM;
+    visits->at[visits->count++] = (struct visit){ entry->dir, touched && touched->inside ? NULL : touched };
     return 0;
+}
+
+static int index_visit(struct scan *scan, struct inodes *inodes, struct visits *visits, struct visit visit) {
+    const struct live_dir *records = NULL;
+    int r = scan_records(scan, visit.dir, &records);
+    for (size_t i = 0; r == 0 && records && !visit.touched && i < records->count; i++)
+        r = index_entry(inodes, visits, visit.dir, &records->entries[i], NULL);
+    struct map_iter i = {0};
+    while (r == 0 && records && visit.touched && visit.touched->children && map_next(visit.touched->children, &i)) {
+        _free_ char *name = strndup(i.key, i.key_size);
+        const struct live_entry *entry = name ? live_dir_find(records, name) : NULL;
+        r = !name ? -ENOMEM : entry ? index_entry(inodes, visits, visit.dir, entry, i.value) : 0;
+    }
+    return r;
+}
+
+int links_index(struct scan *scan) {
+    _cleanup_(inodes_done) struct inodes inodes = {0};
+    struct visits visits = {0};
+    int r = inodes_new(&inodes);
+    if (r == 0)
+        r = index_visit(scan, &inodes, &visits, (struct visit){ INDEX_ROOT, scan->touched->inside ? NULL : scan->touched });
+    while (r == 0 && visits.count)
+        r = index_visit(scan, &inodes, &visits, visits.at[--visits.count]);
+    free(visits.at);
+    if (r == 0)
+        inodes_give(&inodes, scan);
+    return r;
 }
 
 /* Made when the first unknown name appears: a scan that finds nothing new does not pay for it. Without memory nothing is

@@ -148,15 +148,47 @@ static int fresh_map(struct map **map, void (*free_value)(void *)) {
     return *map ? 0 : -ENOMEM;
 }
 
-static int begin_round(struct scan *scan) {
+static int begin_round(struct scan *scan, struct snap_err *err) {
+    int r = scan->round > 0 ? sparse_again(scan, err) : 0;
+    if (r < 0)
+        return r;
     scan->round++;
     scan->changed_this_round = 0;
-    int r = fresh_map(&scan->dirs, scan_dir_free);
+    r = scan->touched && scan->dirs ? 0 : fresh_map(&scan->dirs, scan_dir_free);
     if (r == 0)
         r = fresh_map(&scan->groups, group_free);
     if (r == 0)
         r = fresh_map(&scan->claimed, NULL);
     return r;
+}
+
+/* The records of a directory of which a part was looked at: that part, and what stood beside it. */
+static struct live_dir *records_with(const struct scan_dir *dir) {
+    size_t known = dir->known ? dir->known->count : 0, names = 0;
+    for (size_t i = 0; i < dir->count; i++)
+        names += strlen(dir->found[i].name) + 1;
+    for (size_t i = 0; i < known; i++)
+        names += strlen(dir->known->entries[i].name) + 1;
+    struct live_dir *records = malloc(sizeof(*records) + (dir->count + known) * sizeof(struct live_entry) + names);
+    if (!records)
+        return NULL;
+    *records = (struct live_dir){ .dir = dir->id, .entries = (struct live_entry *)(void *)(records + 1) };
+    char *name = (char *)(records->entries + dir->count + known);
+    for (size_t i = 0, j = 0; i < dir->count || j < known;) {
+        int order = i == dir->count ? 1 : j == known ? -1 : strcmp(dir->found[i].name, dir->known->entries[j].name);
+        const struct found *found = order <= 0 ? &dir->found[i++] : NULL;
+        const struct live_entry *old = order >= 0 ? &dir->known->entries[j++] : NULL;
+        if (found && found->state == FOUND_LEFT_OUT)
+            continue;
+        struct live_entry *entry = &records->entries[records->count++];
+        if (found)
+            *entry = (struct live_entry){ .print = found->print, .object = found->object, .dir = found->dir, .flags = found->flags };
+        else
+            *entry = *old;
+        entry->name = name;
+        name = stpcpy(name, found ? found->name : old->name) + 1;
+    }
+    return records;
 }
 
 /* The records of a directory as this round found it, names included, in one block. */
@@ -190,11 +222,14 @@ void scan_dir_forget(struct scan_dir *dir) {
 static int keep_records(struct scan *scan) {
     for (struct map_iter i = {0}; map_next(scan->dirs, &i);) {
         struct scan_dir *dir = i.value;
+        if (dir->round != scan->round)
+            continue;
+        scan_doubt(scan, dir);
         if (!dir->differs) {
             scan_dir_forget(dir);
             continue;
         }
-        struct live_dir *records = records_of(dir);
+        struct live_dir *records = dir->touched ? records_with(dir) : records_of(dir);
         void *old = NULL;
         int r = records ? map_put(scan->records, &dir->id, sizeof(dir->id), records, &old) : -ENOMEM;
         if (r < 0) {
@@ -275,8 +310,12 @@ static void forget_unread(struct scan *scan) {
     scan->unread_count = 0;
 }
 
-int scan_round(struct scan *scan, struct snap_err *err) {
-    int r = begin_round(scan);
+static int look_round(struct scan *scan, struct snap_err *err) {
+    int r = begin_round(scan, err);
+    if (r < 0 && err && err->code == r)
+        return r;
+    if (r == 0 && scan->touched && !scan->moved_dirs)
+        r = links_index(scan);
     if (r == 0)
         r = walk_project(scan);
     if (r == 0)
@@ -289,6 +328,19 @@ int scan_round(struct scan *scan, struct snap_err *err) {
     if (r == -ECANCELED)
         return project_cancelled_error(err);
     return r < 0 ? err_path(err, r, scan->project->info.root, "%s", scan->stage ? "capture" : "look through") : 0;
+}
+
+/* What was found in a part of the project stands; the rest is looked at as well, as if for the first time. */
+int scan_round(struct scan *scan, struct snap_err *err) {
+    int r = look_round(scan, err);
+    if (r < 0 || !scan->touched || !scan->needs_all)
+        return r;
+    if ((r = sparse_end(scan, err)) < 0)
+        return r;
+    scan->round--;
+    r = look_round(scan, err);
+    scan->needs_all = false;
+    return r;
 }
 
 /* Opening and closing. */
@@ -330,7 +382,7 @@ static int scan_open(struct scan *scan, struct snap_err *err) {
     if (r < 0)
         return err_errno(err, r, "cannot read the file system's clock");
     struct index_ids ids;
-    if ((r = ignore_load(project->root, &scan->ignore, err)) < 0 || (r = live_load(scan->store, &scan->live, err)) < 0
+    if ((r = sparse_begin(scan, err)) < 0 || (r = ignore_load(project->root, &scan->ignore, err)) < 0
         || (r = index_next_ids(scan->store, &ids, err)) < 0)
         return r;
     scan->first_object = ids.object;
@@ -388,7 +440,10 @@ struct scan *scan_free(struct scan *scan) {
     map_free(scan->moved_files, free);
     map_free(scan->moved_links, free);
     map_free(scan->objects, object_drop);
+    map_free(scan->doubts, NULL);
+    watching_free(scan->watching);
     dirs_close(scan->tree);
+    live_free(scan->live_before);
     live_free(scan->live);
     ignore_free(scan->ignore);
     pthread_mutex_destroy(&scan->lock);
@@ -421,6 +476,32 @@ int scan_dir_path(const struct scan *scan, int64_t dir, struct buf *ret) {
     return ret->failed ? ret->failed : 1;
 }
 
+/* Where an earlier round met it, or else the newest entries have it. 0 nowhere, 1 found. */
+static int last_place(const struct scan *scan, int64_t dir, int64_t *ret_parent, char **ret_name) {
+    const struct scan_dir *met = scan_dir_of(scan, dir);
+    if (!met)
+        return MAX(index_dir_place(scan->store, index_newest(INDEX_PROJECT_LINE), dir, ret_parent, ret_name, NULL), 0);
+    *ret_parent = met->parent;
+    *ret_name = strdup(dir_name(met->at));
+    return *ret_name != NULL;
+}
+
+static bool met_now(const struct scan *scan, int64_t dir) {
+    const struct scan_dir *met = scan_dir_of(scan, dir);
+    return met && met->round == scan->round;
+}
+
+/* What this round did not look at is where it was, unless something on the way up says otherwise. */
 bool scan_has_dir(const struct scan *scan, int64_t dir) {
-    return scan_dir_of(scan, dir) != NULL;
+    while (scan->touched && !met_now(scan, dir)) {
+        _free_ char *name = NULL;
+        int64_t parent = 0;
+        if (!last_place(scan, dir, &parent, &name))
+            return false;
+        const struct delta_row *row = scan_row(scan, parent, name);
+        if (row && !(row->entry.after && row->entry.after->dir == dir))
+            return false;
+        dir = parent;
+    }
+    return met_now(scan, dir);
 }

@@ -570,7 +570,7 @@ int seal_live(struct scan *scan, struct snap_err *err) {
         if (r < 0)
             return r;
     }
-    return 0;
+    return sparse_keep(scan, err);
 }
 
 struct seal *seal_free(struct seal *seal) {

@@ -15,6 +15,7 @@
 #include "map.h"
 #include "pool.h"
 #include "scan.h"
+#include "watching.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -40,8 +41,9 @@ struct found {                            /* a child as this round sees it */
 static inline bool found_as_recorded(const struct found *found) {
     return found->known && found->known->object == found->object && !(found->known->flags & LIVE_AHEAD);
 }
-struct scan_dir {                         /* a directory that is in the project this round */
+struct scan_dir {                         /* a directory that was met in this round, or in one before if this looks at a part only */
     int64_t id, parent;
+    unsigned round;
     struct dir *at;
     const struct live_dir *known;         /* its records, NULL: none */
     struct buf names;
@@ -54,6 +56,7 @@ struct scan_dir {                         /* a directory that is in the project 
     struct found *self;                   /* in its parent, if its own record is new; it lives as long as the round */
     atomic_bool deferred;                 /* a child waits in a link group */
     struct dir *stage;                    /* where its changed files go; made on first use */
+    const struct touched *touched;        /* what in it is to be looked at; NULL: everything */
 };
 struct member { struct scan_dir *dir; struct found *found; };
 struct group_key { uint64_t device, ino; };
@@ -69,7 +72,10 @@ struct scan {
     struct snap_project *project;
     struct store *store;
     struct stage *stage;                  /* NULL: look only */
-    struct live *live;
+    struct live *live, *live_before;      /* before: loaded in part, until everything had to be looked at after all */
+    struct watching *watching;            /* what a watcher told before this round; NULL: none does */
+    const struct touched *touched;        /* what is to be looked at in this round; NULL: everything */
+    atomic_bool needs_all;                /* what was told is not enough: an inode has names elsewhere */
     struct dirs *tree;                    /* the project */
     struct ignore *ignore;
     int64_t first_object;                 /* objects from here on are new */
@@ -91,6 +97,7 @@ struct scan {
     /* Where the live index has inodes: (inode, birth time), inode, inode of several names -> struct moved; made on first use. */
     struct map *moved_dirs, *moved_files, *moved_links;
     struct map *objects;                  /* id -> struct object: all that delta rows point to, and what was compared with */
+    struct map *doubts;                   /* path -> whether this scan saw it: what a watcher cannot vouch for */
     struct unread_dir *unread;
     size_t unread_count;
     uint64_t changed_this_round;
@@ -107,8 +114,16 @@ int scan_known_object(struct scan *scan, int64_t id, struct object **ret);      
 struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id);    /* NULL: not in the project */
 void scan_fail(struct scan *scan, const struct scan_dir *dir, const char *name, int code, const char *doing);     /* a path not captured */
 void scan_dir_free(void *dir);
+void scan_doubt(struct scan *scan, const struct scan_dir *dir);       /* notes which of its children nobody can vouch for */
+int scan_records(struct scan *scan, int64_t dir, const struct live_dir **ret);   /* as the last round left them; NULL: none */
 void scan_dir_forget(struct scan_dir *dir);                           /* its children */
 struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name);
+
+/* sparse.c: rounds that look at nothing but what a watcher told. */
+int sparse_begin(struct scan *scan, struct snap_err *err);            /* asks; loads the records, or leaves them to be loaded one by one */
+int sparse_again(struct scan *scan, struct snap_err *err);            /* asks what happened since, for the next round */
+int sparse_end(struct scan *scan, struct snap_err *err);              /* from now on everything is looked at */
+int sparse_keep(struct scan *scan, struct snap_err *err);             /* clock and doubts, in an open transaction */
 
 /* walk.c */
 int walk_project(struct scan *scan);
@@ -126,5 +141,6 @@ int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char 
 /* links.c */
 int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat);
 int links_capture(struct scan *scan);                                 /* all groups of the round, in parallel */
+int links_index(struct scan *scan);                                   /* where inodes were that may have moved, of what was touched */
 const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print);
 const struct moved *links_moved_dir(struct scan *scan, const struct fingerprint *print);

@@ -181,7 +181,7 @@ int take_commit(struct snap_project *project, const struct take_request *request
 /* Nothing to record, but what was read need not be read again. Where the newest entries say something else than the project
  * (it is equal to an older snapshot), the records that know it must stay. */
 static int refresh(struct scan *scan, const struct seal *seal, struct snap_err *err) {
-    if (!map_count(scan->records) || seal_count(seal))
+    if ((!map_count(scan->records) && !scan->watching) || seal_count(seal))
         return 0;
     int r = store_begin(scan->store, err);
     if (r < 0 || (r = seal_live(scan, err)) < 0) {

@@ -95,6 +95,31 @@ static int list_children(struct scan_dir *dir, int fd) {
     return 0;
 }
 
+/* What was touched of a directory, and is to be looked at. */
+static int pick_children(struct scan_dir *dir) {
+    size_t count = map_count(dir->touched->children);
+    dir->found = calloc(count + 1, sizeof(*dir->found));
+    if (!dir->found)
+        return -ENOMEM;
+    for (struct map_iter i = {0}; map_next(dir->touched->children, &i);) {
+        buf_add(&dir->names, i.key, i.key_size);
+        buf_add(&dir->names, "", 1);
+    }
+    if (dir->names.failed)
+        return dir->names.failed;
+    const char *name = dir->names.data;
+    for (dir->count = 0; dir->count < count; dir->count++, name += strlen(name) + 1)
+        dir->found[dir->count].name = name;
+    qsort(dir->found, dir->count, sizeof(*dir->found), by_name);
+    for (size_t i = 0; i < dir->count; i++) {
+        const struct live_entry *entry = live_dir_find(dir->known, dir->found[i].name);
+        bool gone = entry && entry->flags & LIVE_GONE;
+        dir->found[i].known = gone ? NULL : entry;
+        dir->differs |= gone;
+    }
+    return 0;
+}
+
 /* Gives each child its record; what has a record and no child is gone. */
 static int match_records(struct scan *scan, struct scan_dir *dir) {
     size_t at = 0;
@@ -193,25 +218,32 @@ static bool same_directory(const struct live_entry *known, const struct fingerpr
 /* Enters a directory under an identity unless that is in the project already: a directory that moves while it is walked
  * may be met twice, and is a new one the second time. 1 = entered, 0 = taken. */
 static int enter(struct scan *scan, int64_t id, struct scan_dir *parent, const char *name, struct scan_dir **ret) {
-    struct scan_dir *dir = calloc(1, sizeof(*dir));
+    const struct live_dir *records = NULL;
+    int r = scan->touched ? scan_records(scan, id, &records) : 0;
+    struct scan_dir *dir = r < 0 ? NULL : calloc(1, sizeof(*dir));
     if (!dir)
-        return -ENOMEM;
+        return r < 0 ? r : -ENOMEM;
     dir->id = id;
+    dir->round = scan->round;
     dir->parent = parent ? parent->id : 0;
     dir->at = parent ? dir_child(parent->at, name) : dir_ref(dirs_root(scan->tree));
     pthread_mutex_lock(&scan->lock);
-    int r = !dir->at ? -ENOMEM : map_get(scan->dirs, &id, sizeof(id)) ? 0 : map_put(scan->dirs, &id, sizeof(id), dir, NULL);
-    bool entered = r == 0 && map_get(scan->dirs, &id, sizeof(id)) == dir;
+    const struct scan_dir *there = map_get(scan->dirs, &id, sizeof(id));
+    void *before = NULL;
+    r = !dir->at ? -ENOMEM : there && there->round == scan->round ? 0 : map_put(scan->dirs, &id, sizeof(id), dir, &before);
+    bool entered = r >= 0 && map_get(scan->dirs, &id, sizeof(id)) == dir;
     if (entered) {
         dir->known = map_get(scan->records, &id, sizeof(id));
         if (!dir->known && id < scan->first_object)
-            dir->known = live_dir(scan->live, id);
+            dir->known = scan->touched ? records : live_dir(scan->live, id);
     }
     pthread_mutex_unlock(&scan->lock);
     if (!entered) {
         scan_dir_free(dir);
-        return r;
+        return MIN(r, 0);
     }
+    if (before)
+        scan_dir_free(before);
     *ret = dir;
     return 1;
 }
@@ -321,6 +353,16 @@ static int missed(struct pool *pool, struct scan *scan, struct scan_dir *parent,
     return scan_differ(scan, parent->id, found->name, NULL, NULL);
 }
 
+static const struct touched nothing;
+
+/* Everything in one that came from elsewhere, or whose records may lack something. */
+static const struct touched *what_to_look_at(const struct scan_dir *parent, const struct found *found, const struct live_entry *base) {
+    const struct touched *touched = touched_child(parent->touched, found->name);
+    if (!parent->touched || !base || base != found->known || base->flags & (LIVE_AHEAD | LIVE_UNREAD) || (touched && touched->inside))
+        return NULL;
+    return touched ? touched : &nothing;
+}
+
 static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd, struct found *found,
                           const struct statx *stat, struct pool *pool) {
     struct scan_dir *dir = NULL;
@@ -343,6 +385,7 @@ static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd,
             return r;
         dir->self = found;
     }
+    dir->touched = what_to_look_at(parent, found, base);
     return task_add(pool, (struct task){ .scan = scan, .dir = dir, .what = VISIT });
 }
 
@@ -358,13 +401,21 @@ static int differ_as_known(struct scan *scan, struct scan_dir *dir, struct found
     return scan_differ(scan, dir->id, found->name, object, NULL);
 }
 
+/* Another name of the inode may be one that nobody touched: it changed as well, and no watcher tells. */
+static void mind_other_names(struct scan *scan, const struct found *found, const struct statx *stat) {
+    bool known = found->known && found->known->flags & LIVE_LINKED && found->known->print.ino == found->print.ino;
+    if (scan->touched && stat->stx_nlink > 1 && !known)
+        scan->needs_all = true;
+}
+
 /* One child: 0, or a negative errno that ends the scan. */
 static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct found *found, struct pool *pool) {
     struct statx stat;
     int r = fs_statx(dirfd, found->name, &stat);
     if (r == -ENOENT) {
         leave_out(dir, found);
-        return found->known ? scan_differ(scan, dir->id, found->name, NULL, NULL) : 0;
+        return found->known || (dir->touched && live_dir_find(dir->known, found->name))
+            ? scan_differ(scan, dir->id, found->name, NULL, NULL) : 0;
     }
     if (r < 0) {
         scan_fail(scan, dir, found->name, r, "look at");
@@ -386,6 +437,7 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
     }
     if (went_back(found))
         return differ_as_known(scan, dir, found);
+    mind_other_names(scan, found, &stat);
     if (stat.stx_nlink > 1 || (found->known && found->known->flags & LIVE_LINKED))
         return links_defer(scan, dir, found, &stat);
     return S_ISREG(stat.stx_mode) ? capture_regular(scan, dir, dirfd, found) : capture_other(scan, dir, dirfd, found, &stat);
@@ -404,11 +456,14 @@ static int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct
 
 /* Nothing that the round still needs: an unchanged directory keeps no list of its children. Its record, if that is being
  * written, may say that the records of its inside are complete: they were listed after its times were read. */
-static void visited(const struct scan *scan, struct scan_dir *dir) {
-    if (dir->self && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
+static void visited(struct scan *scan, struct scan_dir *dir) {
+    bool complete = !dir->touched || (dir->self && dir->self->known && dir->self->known->flags & LIVE_LISTED);
+    if (dir->self && complete && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
         dir->self->flags |= LIVE_LISTED;
-    if (!dir->differs && !dir->deferred)
+    if (!dir->differs && !dir->deferred) {
+        scan_doubt(scan, dir);
         scan_dir_forget(dir);
+    }
 }
 
 static int look_at_slice(struct pool *pool, struct task *task) {
@@ -481,9 +536,13 @@ static int visit(struct pool *pool, struct task *task) {
     int r = hook("scan.visit", dir_name(dir->at));
     if (r < 0)
         return r;
+    if (dir->touched && !dir->touched->children) {
+        visited(scan, dir);
+        return 0;
+    }
     _pinned_ struct dir_pinned at = dir_pinned(dir->at);
     if (at.fd >= 0)
-        r = dir->listed ? recall_children(dir) : list_children(dir, at.fd);
+        r = dir->touched ? pick_children(dir) : dir->listed ? recall_children(dir) : list_children(dir, at.fd);
     else
         r = at.fd;
     if (went_away(r))
@@ -492,7 +551,7 @@ static int visit(struct pool *pool, struct task *task) {
         return unreadable(pool, scan, dir, r == -EBADF ? -EACCES : r);
     if (r < 0)
         return r;
-    r = dir->listed ? 0 : match_records(scan, dir);
+    r = dir->listed || dir->touched ? 0 : match_records(scan, dir);
     if (r < 0)
         return r;
     return slices(pool, scan, dir);
@@ -516,7 +575,8 @@ static int describe_root(struct scan *scan, struct scan_dir *above, struct scan_
     int r = fs_statx(scan->project->root, "", &stat);
     if (r < 0)
         return r;
-    above->known = map_get(scan->records, &above->id, sizeof(above->id));
+    if (!above->known)
+        above->known = map_get(scan->records, &above->id, sizeof(above->id));
     if (!above->known)
         above->known = live_dir(scan->live, 0);
     buf_add(&above->names, "", 1);
@@ -543,7 +603,10 @@ int walk_project(struct scan *scan) {
     int r = enter(scan, 0, NULL, NULL, &above);
     if (r < 0)
         return r;
-    if ((r = enter(scan, INDEX_ROOT, NULL, NULL, &root)) < 0 || (r = describe_root(scan, above, root)) < 0)
+    if ((r = enter(scan, INDEX_ROOT, NULL, NULL, &root)) < 0)
+        return r;
+    root->touched = scan->touched && !scan->touched->inside ? scan->touched : NULL;
+    if ((r = describe_root(scan, above, root)) < 0)
         return r;
     struct task *first = malloc(sizeof(*first));
     if (!first)

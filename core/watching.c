@@ -2,6 +2,7 @@
  * A daemon that does not answer, or answers nonsense, is as good as none. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "watching.h"
 #include "fs.h"
+#include "live.h"
 #include "watchd.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,12 +12,14 @@
 #define PATIENCE_S 20
 #define ANSWER_MAX ((size_t)512 << 20)
 
-static const char FACT[] = "watch.clock";    /* "NAME CLOCK" of the journal */
-
 /* The tree of names. */
 
 static void free_node(void *node) {
     touched_free(node);
+}
+
+struct touched *touched_new(void) {
+    return calloc(1, sizeof(struct touched));
 }
 
 struct touched *touched_free(struct touched *touched) {
@@ -124,17 +127,18 @@ static int understand(const struct buf *heard, struct watching *watching) {
     }
     if (strcmp(known, "known") != 0)
         return 0;
-    watching->root = calloc(1, sizeof(*watching->root));
+    watching->root = touched_new();
     return watching->root ? read_records(end + 1, heard->data + heard->size, watching->root) : -ENOMEM;
 }
 
-int watching_ask(struct snap_project *project, struct watching **ret, struct snap_err *err) {
-    _free_ char *since = NULL, *line = NULL;
+int watching_ask(struct snap_project *project, const char *since, struct watching **ret, struct snap_err *err) {
+    _free_ char *kept = NULL, *line = NULL;
     _buf_ struct buf heard = {0};
-    int r = store_fact(project->store, FACT, &since, err);
+    int r = since ? 0 : live_clock(project->store, &kept, err);
     if (r < 0)
         return r;
-    if (asprintf(&line, "changes %s\n", since ? since : "- 0") < 0) {
+    since = since ? since : kept ? kept : "- 0";
+    if (asprintf(&line, "changes %s\n", since) < 0) {
         line = NULL;
         return err_nomem(err);
     }
@@ -155,8 +159,4 @@ struct watching *watching_free(struct watching *watching) {
     free(watching->clock);
     free(watching);
     return NULL;
-}
-
-int watching_keep(struct snap_project *project, const struct watching *watching, struct snap_err *err) {
-    return store_set_fact(project->store, FACT, watching ? watching->clock : NULL, err);
 }

@@ -14,14 +14,14 @@ struct watching {
     struct touched *root;                 /* NULL: what changed is not known: compare everything */
     char *clock;                          /* for watching_keep: stands for everything that happened before the question */
 };
-/* 1 = a live watcher answered, 0 = there is none. Everything that happened before the call is in the answer. */
-int watching_ask(struct snap_project *project, struct watching **ret, struct snap_err *err);
+/* 1 = a live watcher answered, 0 = there is none. Everything that happened before the call, and after `since` (a clock; NULL: that of the
+ * live index), is in the answer. */
+int watching_ask(struct snap_project *project, const char *since, struct watching **ret, struct snap_err *err);
 struct watching *watching_free(struct watching *watching);
 DEFINE_CLEANUP(struct watching *, watching_free)
 #define _watching_ _cleanup_(watching_freep)
-/* The live index, as it is when the open transaction is committed, tells all that happened before the question; NULL: it does not say until when. */
-int watching_keep(struct snap_project *project, const struct watching *watching, struct snap_err *err);
 /* The entry's node, made with all above it; `name` NULL: the directory's. NULL: no memory. */
 struct touched *touched_at(struct touched *root, const char *dir, const char *name);
 const struct touched *touched_child(const struct touched *dir, const char *name);      /* NULL: nothing there */
+struct touched *touched_new(void);
 struct touched *touched_free(struct touched *touched);

@@ -2,6 +2,7 @@
  * Changes nothing; says nothing of a file system. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "db.h"
 #include "live_part.h"
+#include "map.h"
 
 #include <string.h>
 
@@ -10,6 +11,7 @@ struct live {
     struct live_entry *entries;    /* of all directories, in their order */
     char *names;               /* of all entries, in their order */
     size_t dirs_count, dirs_room, entries_count, entries_room, names_size, names_room;
+    struct map *loaded;        /* instead: identity -> struct live_dir, one block each; dir -1: it has no records. NULL: all were loaded */
 };
 
 struct live *live_free(struct live *live) {
@@ -17,6 +19,7 @@ struct live *live_free(struct live *live) {
         free(live->dirs);
         free(live->entries);
         free(live->names);
+        map_free(live->loaded, free);
     }
     free(live);
     return NULL;
@@ -101,6 +104,20 @@ static int connect(struct live *live, int64_t *ret_damaged) {
     return 0;
 }
 
+static int read_rows(struct live *live, struct db_statement *row, int64_t *ret_dir, struct snap_err *err) {
+    int r = 0;
+    while (r >= 0 && (r = db_step(row, err)) > 0) {
+        size_t key_size = 0, size = 0;
+        const char *key = db_blob(row, 1, &key_size);
+        const void *data = db_blob(row, 2, &size);
+        *ret_dir = db_int(row, 0);
+        r = key && data ? add_part(live, *ret_dir, key, key_size, data, size) : -EUCLEAN;
+        if (r < 0)
+            return r == -EUCLEAN ? part_damaged(*ret_dir, err) : err_nomem(err);
+    }
+    return r;
+}
+
 int live_load(struct store *store, struct live **ret, struct snap_err *err) {
     _live_ struct live *live = calloc(1, sizeof(*live));
     if (!live)
@@ -108,20 +125,65 @@ int live_load(struct store *store, struct live **ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int64_t dir = 0;
     int r = db_bind(&row, store, err, "SELECT dir, first, data FROM live ORDER BY dir, first", "");
-    while (r >= 0 && (r = db_step(&row, err)) > 0) {
-        size_t key_size = 0, size = 0;
-        const char *key = db_blob(&row, 1, &key_size);
-        const void *data = db_blob(&row, 2, &size);
-        dir = db_int(&row, 0);
-        r = key && data ? add_part(live, dir, key, key_size, data, size) : -EUCLEAN;
-        if (r < 0)
-            return r == -EUCLEAN ? part_damaged(dir, err) : err_nomem(err);
-    }
-    if (r < 0)
+    if (r < 0 || (r = read_rows(live, &row, &dir, err)) < 0)
         return r;
     if (connect(live, &dir) < 0)
         return part_damaged(dir, err);
     *ret = TAKE_PTR(live);
+    return 0;
+}
+
+/* One by one. */
+
+int live_open(struct live **ret) {
+    _live_ struct live *live = calloc(1, sizeof(*live));
+    if (!live || !(live->loaded = map_new()))
+        return -ENOMEM;
+    *ret = TAKE_PTR(live);
+    return 0;
+}
+
+/* A directory's records in one block: the struct, the entries, the names. */
+static struct live_dir *copy_dir(const struct live *from, int64_t dir) {
+    size_t entries = from->entries_count * sizeof(struct live_entry);
+    struct live_dir *copy = malloc(sizeof(*copy) + entries + from->names_size + 1);
+    if (!copy)
+        return NULL;
+    *copy = (struct live_dir){ .dir = dir, .count = from->entries_count, .entries = (struct live_entry *)(void *)(copy + 1) };
+    char *names = (char *)(copy->entries + copy->count);
+    if (entries)
+        memcpy(copy->entries, from->entries, entries);
+    if (from->names_size)
+        memcpy(names, from->names, from->names_size);
+    return copy;
+}
+
+int live_load_dir(struct live *live, struct store *store, int64_t dir, const struct live_dir **ret, struct snap_err *err) {
+    const struct live_dir *known = live->loaded ? map_get(live->loaded, &dir, sizeof(dir)) : NULL;
+    if (!live->loaded) {
+        *ret = live_dir(live, dir);
+        return 0;
+    }
+    if (known) {
+        *ret = known->dir < 0 ? NULL : known;
+        return 0;
+    }
+    _live_ struct live *alone = calloc(1, sizeof(*alone));
+    if (!alone)
+        return err_nomem(err);
+    _statement_ struct db_statement row = {0};
+    int64_t at = dir;
+    int r = db_bind(&row, store, err, "SELECT dir, first, data FROM live WHERE dir = ? ORDER BY first", "i", dir);
+    if (r < 0 || (r = read_rows(alone, &row, &at, err)) < 0)
+        return r;
+    struct live_dir *copy = copy_dir(alone, alone->dirs_count ? dir : -1);
+    if (!copy || map_put(live->loaded, &dir, sizeof(dir), copy, NULL) < 0) {
+        free(copy);
+        return err_nomem(err);
+    }
+    if (part_names(dir, copy->entries, copy->count, (const char *)(copy->entries + copy->count)) < 0)
+        return part_damaged(dir, err);
+    *ret = copy->dir < 0 ? NULL : copy;
     return 0;
 }
 

@@ -34,6 +34,9 @@ struct live_dir {              /* records of one directory, sorted bytewise by n
 struct live;
 /* All records, by one ordered pass; memory: about 100 bytes and the name an entry. The root is the record "" of directory 0. */
 int live_load(struct store *store, struct live **ret, struct snap_err *err);
+/* None to begin with: directories are loaded one by one. */
+int live_open(struct live **ret);
+int live_load_dir(struct live *live, struct store *store, int64_t dir, const struct live_dir **ret, struct snap_err *err);   /* *ret NULL: no records */
 struct live *live_free(struct live *live);
 DEFINE_CLEANUP(struct live *, live_free)
 #define _live_ _cleanup_(live_freep)
@@ -54,3 +57,14 @@ int live_remove(struct store *store, int64_t dir, const char *name, struct snap_
 int live_remove_dir(struct store *store, int64_t dir, struct snap_err *err);                    /* its own records, not those of directories below */
 /* Builds it anew from the newest entries of the project's line, with fingerprints that equal nothing. */
 int live_reset(struct store *store, struct snap_err *err);
+
+/* A watcher tells what changed since its clock stood somewhere. The clock of the records as they are; text. NULL = they tell no
+ * such thing: everything is to be looked at. Whoever writes records without having asked a watcher sets NULL, unless the watcher hears of
+ * what was done, or it is put among the doubts. */
+int live_clock(struct store *store, char **ret, struct snap_err *err);                          /* 0 absent, 1 found; the caller frees */
+int live_set_clock(struct store *store, const char *clock_or_null, struct snap_err *err);
+/* Paths of the project whose records are to be looked at whatever a watcher tells: hot, several names, ahead, unread. */
+typedef int (*live_doubt_fn)(void *data, const char *path);
+int live_doubts(struct store *store, live_doubt_fn fn, void *data, struct snap_err *err);
+int live_set_doubt(struct store *store, const char *path, bool doubtful, struct snap_err *err);
+int live_forget_doubts(struct store *store, struct snap_err *err);

@@ -229,7 +229,9 @@ static int reset_add(struct reset *reset, struct db_statement *row, struct snap_
 int live_reset(struct store *store, struct snap_err *err) {
     _cleanup_(reset_done) struct reset reset = {0};
     _statement_ struct db_statement row = {0};
-    int r = db_run(store, err, "DELETE FROM live", "");
+    int r = live_set_clock(store, NULL, err);
+    if (r == 0)
+        r = db_run(store, err, "DELETE FROM live", "");
     if (r == 0)
         r = db_bind(&row, store, err, "SELECT e.dir, e.name, e.object, o.dir, o.flags FROM entry e CROSS JOIN object o"
                     " ON o.id = e.object WHERE e.line = ? AND e.died = " NEVER_SQL " ORDER BY e.dir, e.name", "i",

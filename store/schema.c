@@ -22,6 +22,9 @@
     "CREATE TABLE gone_dir(dir INTEGER NOT NULL, layer INTEGER NOT NULL, PRIMARY KEY(dir, layer)) STRICT, WITHOUT ROWID;" \
     "CREATE TABLE doomed(path BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
+/* What a watcher needs (schema 2): paths that it cannot vouch for. */
+#define WATCHING_TABLES "CREATE TABLE doubt(path BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
+
 const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
     "CREATE TABLE line(id INTEGER PRIMARY KEY, base_line INTEGER REFERENCES line, base_snapshot INTEGER) STRICT;"
@@ -55,7 +58,7 @@ const char schema_sql[] =
     "CREATE TABLE operation_path(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
     "CREATE INDEX operation_path_of ON operation_path(operation);"
     "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
-    REMOVAL_TABLES;
+    REMOVAL_TABLES WATCHING_TABLES;
 
 /* From 1 to 2: of the rows of one object, the first made stands for it. */
 static const char to_2[] =
@@ -63,7 +66,7 @@ static const char to_2[] =
     "UPDATE entry SET again = 1 FROM (SELECT line, dir, name, born, row_number() OVER (PARTITION BY object"
     " ORDER BY born, line, dir, name) AS place FROM entry) AS e WHERE e.place > 1 AND entry.line = e.line AND entry.dir = e.dir"
     " AND entry.name = e.name AND entry.born = e.born;"
-    REMOVAL_TABLES;
+    REMOVAL_TABLES WATCHING_TABLES;
 
 /* steps[N]: from schema N to N + 1; NULL: no released version wrote N. */
 static const char *const steps[SCHEMA_VERSION] = { NULL, to_2 };
