@@ -330,16 +330,26 @@ static int look_round(struct scan *scan, struct snap_err *err) {
     return r < 0 ? err_path(err, r, scan->project->info.root, "%s", scan->stage ? "capture" : "look through") : 0;
 }
 
-/* What was found in a part of the project stands; the rest is looked at as well, as if for the first time. */
+/* As if nothing had been looked at yet: names of one inode that are met apart would not become one object. */
+static int start_over(struct scan *scan, struct snap_err *err) {
+    int r = sparse_end(scan, err);
+    for (struct map_iter i = {0}; r == 0 && map_next(scan->delta, &i);) {
+        const struct delta_row *row = i.value;
+        if (row->staged && (r = unstage(scan, row)) < 0)
+            err_path(err, r, row->entry.name, "remove from the layer that is being built");
+    }
+    if (r == 0 && (fresh_map(&scan->delta, delta_row_free) < 0 || fresh_map(&scan->dirs, scan_dir_free) < 0
+                   || fresh_map(&scan->records, free) < 0))
+        r = err_nomem(err);
+    scan->round = 0;
+    scan->needs_all = false;
+    return r;
+}
+
 int scan_round(struct scan *scan, struct snap_err *err) {
     int r = look_round(scan, err);
-    if (r < 0 || !scan->touched || !scan->needs_all)
-        return r;
-    if ((r = sparse_end(scan, err)) < 0)
-        return r;
-    scan->round--;
-    r = look_round(scan, err);
-    scan->needs_all = false;
+    if (r == 0 && scan->touched && scan->needs_all && (r = start_over(scan, err)) == 0)
+        r = look_round(scan, err);
     return r;
 }
 

@@ -59,13 +59,28 @@ void scan_doubt(struct scan *scan, const struct scan_dir *dir) {
     }
 }
 
-static int take_doubt(void *data, const char *path) {
-    struct scan *scan = data;
+static int touch(struct scan *scan, const char *path) {
     struct touched *touched = touched_at(scan->watching->root, path, NULL);
-    if (!touched || map_put(scan->doubts, path, strlen(path), &unseen, NULL) < 0)
+    if (!touched)
         return -ENOMEM;
     touched->itself = true;
     return 0;
+}
+
+static int take_doubt(void *data, const char *path) {
+    struct scan *scan = data;
+    int r = map_put(scan->doubts, path, strlen(path), &unseen, NULL);
+    return r < 0 ? r : touch(scan, path);
+}
+
+/* Names of one inode have to be looked at together in every round. */
+static int touch_doubts(struct scan *scan) {
+    int r = 0;
+    for (struct map_iter i = {0}; r == 0 && map_next(scan->doubts, &i);) {
+        _free_ char *path = strndup(i.key, i.key_size);
+        r = path ? touch(scan, path) : -ENOMEM;
+    }
+    return r;
 }
 
 /* Beginning and ending. */
@@ -115,9 +130,10 @@ int sparse_again(struct scan *scan, struct snap_err *err) {
     if (scan->touched && !known)
         return sparse_end(scan, err);
     scan->touched = known ? answer->root : NULL;
-    if (known)
-        forget_inodes(scan);
-    return 0;
+    if (!known)
+        return 0;
+    forget_inodes(scan);
+    return touch_doubts(scan) < 0 ? err_nomem(err) : 0;
 }
 
 

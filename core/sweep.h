@@ -122,7 +122,7 @@ struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *nam
 /* sparse.c: rounds that look at nothing but what a watcher told. */
 int sparse_begin(struct scan *scan, struct snap_err *err);            /* asks; loads the records, or leaves them to be loaded one by one */
 int sparse_again(struct scan *scan, struct snap_err *err);            /* asks what happened since, for the next round */
-int sparse_end(struct scan *scan, struct snap_err *err);              /* from now on everything is looked at */
+int sparse_end(struct scan *scan, struct snap_err *err);              /* from now on everything is looked at; what was found is not forgotten */
 int sparse_keep(struct scan *scan, struct snap_err *err);             /* clock and doubts, in an open transaction */
 
 /* walk.c */

@@ -109,6 +109,8 @@ static int answer_changes(struct watchd *daemon, const char *arguments, struct b
         return -EINVAL;
     struct answer answer = { .daemon = daemon };
     int r = journal_since(daemon->journal, name, clock, add_record, &answer);
+    if (r == 0)
+        r = watch_writable(daemon->watch, add_record, &answer);
     bool known = r == 0 && !answer.unknown;
     if (r >= 0)
         add_state(daemon, known, out);

@@ -8,6 +8,7 @@ struct watch_ops {
     void (*close)(struct watch *watch);
     int (*read)(struct watch *watch, struct snap_err *err);
     int (*path)(struct watch *watch, struct watch_inode dir, struct buf *ret);
+    int (*writable)(struct watch *watch);
 };
 extern const struct watch_ops watch_inotify, watch_fanotify;
 
@@ -24,6 +25,8 @@ struct watch {                            /* each backend's own struct begins wi
 struct watch *watch_inotify_new(void);
 struct watch *watch_fanotify_new(void);
 
+/* Tells each file that some process, as far as /proc shows them to us, has mapped to be written to, as WATCH_ENTRY. */
+int watch_mapped(struct watch *watch);
 int watch_tell(struct watch *watch, enum watch_kind kind, struct watch_inode dir, const char *name);
 struct watch_seen { struct watch_inode inode; int64_t birth; uint64_t mount; bool is_dir; };
 int watch_look(int dirfd, const char *name, struct watch_seen *ret);      /* 0 or a negative errno; follows nothing */

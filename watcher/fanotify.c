@@ -223,7 +223,7 @@ static void fanotify_close(struct watch *watch) {
     fan->by_handle = map_free(fan->by_handle, free);
 }
 
-const struct watch_ops watch_fanotify = { fanotify_open, fanotify_close, fanotify_read, fanotify_path };
+const struct watch_ops watch_fanotify = { fanotify_open, fanotify_close, fanotify_read, fanotify_path, watch_mapped };
 
 struct watch *watch_fanotify_new(void) {
     struct fanotify *fan = calloc(1, sizeof(*fan));

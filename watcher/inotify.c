@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EVENTS (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF \
+#define EVENTS (IN_CREATE | IN_DELETE | IN_MODIFY | IN_OPEN | IN_CLOSE_WRITE | IN_CLOSE_NOWRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF \
                 | IN_MOVE_SELF | IN_EXCL_UNLINK)
 
 struct wdir {                             /* a directory below the root */
@@ -27,9 +27,13 @@ struct wdir {                             /* a directory below the root */
     bool floating;                        /* moved away; where to, nobody has said yet */
     unsigned left_at;                     /* the reading in which it left */
 };
+/* A file that was opened: how often, less how often it was closed since. */
+struct opened { struct watch_inode dir; unsigned count; char name[]; };
 struct inotify {
     struct watch watch;
     struct map *by_wd, *by_inode, *by_place;
+    struct map *opened;                   /* (directory, name) -> struct opened */
+    struct { uint32_t cookie; unsigned count; } moving;   /* a name that left, and how often it was open */
     struct wdir *root, *floating;         /* `floating`: a list by `next` */
     unsigned readings;
 };
@@ -295,6 +299,88 @@ static int cover_all(struct inotify *in, struct wdir *top) {
     return r;
 }
 
+/* Open files. */
+
+static void opened_key(struct buf *key, struct watch_inode dir, const char *name) {
+    buf_add(key, &dir, sizeof(dir));
+    buf_str(key, name);
+}
+
+static int add_opened(struct inotify *in, struct watch_inode dir, const char *name, unsigned count) {
+    _buf_ struct buf key = {0};
+    opened_key(&key, dir, name);
+    struct opened *opened = key.failed ? NULL : map_get(in->opened, key.data, key.size);
+    if (opened) {
+        opened->count += count;
+        return 0;
+    }
+    opened = key.failed ? NULL : malloc(sizeof(*opened) + strlen(name) + 1);
+    if (!opened)
+        return -ENOMEM;
+    *opened = (struct opened){ .dir = dir, .count = count };
+    strcpy(opened->name, name);
+    int r = map_put(in->opened, key.data, key.size, opened, NULL);
+    if (r < 0)
+        free(opened);
+    return MIN(r, 0);
+}
+
+/* How often it was open, and is no more; `all`: whatever that was. */
+static unsigned remove_opened(struct inotify *in, struct watch_inode dir, const char *name, bool all) {
+    _buf_ struct buf key = {0};
+    opened_key(&key, dir, name);
+    struct opened *opened = key.failed ? NULL : map_get(in->opened, key.data, key.size);
+    if (!opened)
+        return 0;
+    unsigned count = opened->count;
+    if (!all && --opened->count > 0)
+        return 0;
+    free(map_remove(in->opened, key.data, key.size));
+    return count;
+}
+
+static int note_open(struct inotify *in, const struct wdir *dir, const struct inotify_event *event) {
+    uint32_t mask = event->mask;
+    if (mask & IN_OPEN)
+        return add_opened(in, dir->inode, event->name, 1);
+    if (mask & (IN_CLOSE_WRITE | IN_CLOSE_NOWRITE))
+        (void)remove_opened(in, dir->inode, event->name, false);
+    if (mask & IN_MOVED_TO) {             /* what had the name before is gone */
+        (void)remove_opened(in, dir->inode, event->name, true);
+        if (in->moving.cookie == event->cookie && in->moving.count)
+            return add_opened(in, dir->inode, event->name, in->moving.count);
+    }
+    if (mask & (IN_MOVED_FROM | IN_DELETE)) {
+        in->moving.count = remove_opened(in, dir->inode, event->name, true);
+        in->moving.cookie = event->cookie;
+    }
+    return 0;
+}
+
+static int inotify_writable(struct watch *watch) {
+    struct inotify *in = of(watch);
+    int r = 0;
+    for (struct map_iter i = {0}; r >= 0 && map_next(in->opened, &i);)
+        r = watch_tell(watch, WATCH_ENTRY, ((const struct opened *)i.value)->dir, ((const struct opened *)i.value)->name);
+    return r;
+}
+
+static int was_mapped(void *data, const struct watch_change *change) {
+    return add_opened(data, change->dir, change->name, 1);
+}
+
+/* What was mapped before anybody counted. */
+static int find_mapped(struct inotify *in) {
+    watch_fn fn = in->watch.fn;
+    void *data = in->watch.data;
+    in->watch.fn = was_mapped;
+    in->watch.data = in;
+    int r = watch_mapped(&in->watch);
+    in->watch.fn = fn;
+    in->watch.data = data;
+    return r;
+}
+
 /* Events. */
 
 /* The name leads to a directory now: new, or one that came from elsewhere. */
@@ -344,8 +430,12 @@ static int self_event(struct inotify *in, struct wdir *dir, uint32_t mask) {
     return r;
 }
 
-static int name_event(struct inotify *in, struct wdir *dir, uint32_t mask, const char *name) {
-    int r = 0;
+static int name_event(struct inotify *in, struct wdir *dir, const struct inotify_event *event) {
+    uint32_t mask = event->mask;
+    const char *name = event->name;
+    int r = mask & IN_ISDIR ? 0 : note_open(in, dir, event);
+    if (r < 0 || !(mask & ~(uint32_t)(IN_OPEN | IN_CLOSE_NOWRITE | IN_ISDIR)))
+        return r;
     if (mask & IN_ISDIR && mask & (IN_MOVED_FROM | IN_DELETE))
         directory_left(in, dir, name);
     if (mask & IN_ISDIR && mask & (IN_MOVED_TO | IN_CREATE))
@@ -361,7 +451,7 @@ static int handle(struct inotify *in, const struct inotify_event *event) {
     if (!dir)
         return 0;                         /* of a directory that was forgotten meanwhile */
     if (event->len && event->name[0])
-        return name_event(in, dir, event->mask, event->name);
+        return name_event(in, dir, event);
     return self_event(in, dir, event->mask);
 }
 
@@ -426,7 +516,8 @@ static int inotify_open(struct watch *watch, struct snap_err *err) {
     in->by_wd = map_new();
     in->by_inode = map_new();
     in->by_place = map_new();
-    if (!in->by_wd || !in->by_inode || !in->by_place)
+    in->opened = map_new();
+    if (!in->by_wd || !in->by_inode || !in->by_place || !in->opened)
         return err_nomem(err);
     struct watch_seen seen;
     int r = make_instance(in);
@@ -434,6 +525,8 @@ static int inotify_open(struct watch *watch, struct snap_err *err) {
         return err_errno(err, r, "cannot make an inotify instance");
     if ((r = watch_look(watch->options.root, "", &seen)) == 0 && (r = new_dir(in, NULL, NULL, &seen, &in->root)) == 0)
         r = cover_all(in, in->root);
+    if (r == 0)
+        r = find_mapped(in);
     watch->info.uncovered = map_count(in->by_inode) - watch->info.watches;
     return r < 0 ? err_errno(err, r, "cannot watch the directory") : 0;
 }
@@ -442,6 +535,7 @@ static void inotify_close(struct watch *watch) {
     struct inotify *in = of(watch);
     in->by_wd = map_free(in->by_wd, NULL);
     in->by_place = map_free(in->by_place, NULL);
+    in->opened = map_free(in->opened, free);
     in->by_inode = map_free(in->by_inode, dir_free);
     in->root = in->floating = NULL;
 }
@@ -452,7 +546,7 @@ static int inotify_path(struct watch *watch, struct watch_inode inode, struct bu
     return dir ? path_of(dir, in->root, ret) : 0;
 }
 
-const struct watch_ops watch_inotify = { inotify_open, inotify_close, inotify_read, inotify_path };
+const struct watch_ops watch_inotify = { inotify_open, inotify_close, inotify_read, inotify_path, inotify_writable };
 
 struct watch *watch_inotify_new(void) {
     struct inotify *in = calloc(1, sizeof(*in));

@@ -95,6 +95,12 @@ int watch_read(struct watch *watch, watch_fn fn, void *data, struct snap_err *er
     return r;
 }
 
+int watch_writable(struct watch *watch, watch_fn fn, void *data) {
+    watch->fn = fn;
+    watch->data = data;
+    return watch->ops->writable(watch);
+}
+
 int watch_path(struct watch *watch, struct watch_inode dir, struct buf *ret) {
     return watch_same(dir, watch->root) ? 1 : watch->ops->path(watch, dir, ret);
 }

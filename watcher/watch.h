@@ -3,7 +3,7 @@
  *
  * A change is told in the system call that makes it, before that returns. So a reader who finds the queue empty has been told
  * everything that happened before it began to read: watch_read is the barrier that "synchronise" means, without a cookie file.
- * What is never told: stores through a shared mapping, and what happens to a hard-linked file under a name elsewhere.
+ * What is never told: stores through a shared mapping (watch_writable), and what happens to a file under another name of its inode.
  *
  * libinotifytools is not used for the watching: it keeps one instance a process in global variables, shows no descriptor to
  * poll, waits in whole seconds, names watches by path (so that moving a directory costs a pass over all of them, and a swapped symlink is
@@ -51,6 +51,9 @@ DEFINE_CLEANUP(struct watch *, watch_close)
 int watch_fd(const struct watch *watch);          /* readable when something is to be read */
 /* Everything that happened before the call. Several changes of one name may be told as one, or as several. */
 int watch_read(struct watch *watch, watch_fn fn, void *data, struct snap_err *err);
+/* Files that some process has open or mapped: stores into a mapping are told when it goes, so until then they are to be looked at.
+ * Each as a WATCH_ENTRY. inotify counts what is opened and closed; fanotify asks /proc, which costs a few milliseconds. */
+int watch_writable(struct watch *watch, watch_fn fn, void *data);
 /* Where a directory is now, from the root, "" for the root itself: 1 found, 0 it is not below the root (any more).
  * -ENAMETOOLONG: fanotify cannot tell (paths longer than PATH_MAX). */
 int watch_path(struct watch *watch, struct watch_inode dir, struct buf *ret);

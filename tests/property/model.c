@@ -39,7 +39,7 @@ void model_done(struct model *model, bool keep_files) {
 
 bool model_fail(struct model *model, const struct run *run, const char *format, ...) {
     fflush(model->log_file);
-    size_t from = model->log_size > LOG_SHOWN ? model->log_size - LOG_SHOWN : 0;
+    size_t from = model->log_size > LOG_SHOWN && !getenv("KEEP") ? model->log_size - LOG_SHOWN : 0;
     fprintf(stderr, "--- what was done last:\n%s---\n", model->log + from);
     if (run)
         fprintf(stderr, "exit code %d\nstdout: %.2000s\nstderr: %.2000s\n", run->code, run->out, run->err);

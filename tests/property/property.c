@@ -1,7 +1,8 @@
 /* The property test: random trees, random operations on them, a snapshot after each batch; whatever the program shows or
  * brings back later equals an independent copy made at the time.
  *
- *     property SNAPCTL        SEED=n (one case), SEEDS=n (random ones more), STEPS=n, LONG=1, KEEP=1, JOBS=n, TMPDIR
+ *     property SNAPCTL        SEED=n (one case), SEEDS=n (random ones more), STEPS=n, LONG=1, KEEP=1, JOBS=n, TMPDIR,
+ *                             WATCH=inotify or fanotify (with a watcher that is started, stopped and killed now and then)
  *
  * Runs as root and as an ordinary user; a seed gives the same operations again. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "model.h"
@@ -11,7 +12,10 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 enum { ORDINARY_UID = 54321, BATCH_MAX = 20, STEPS_DEFAULT = 1000, STEPS_LONG = 20000, CHAIN_MAX = 3, SKIPPED = 77 };
@@ -515,8 +519,49 @@ static bool everything_still_equals(struct model *model) {
     return true;
 }
 
+/* A watcher. */
+
+static bool watcher_runs(struct model *model, pid_t *ret_pid) {
+    _run_ struct run run = {0};
+    model_run(model, &run, "--json", "watch", "status", NULL);
+    *ret_pid = (pid_t)json_int(run.out, "pid");
+    return run.code == 0 && strstr(run.out, "\"running\":true");
+}
+
+/* Killed without a word: what happened since, nobody saw. */
+static bool kill_watcher(pid_t pid) {
+    _close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd wait = { .fd = fd, .events = POLLIN };
+    return fd >= 0 && kill(pid, SIGKILL) == 0 && poll(&wait, 1, 10000) == 1;
+}
+
+static bool mind_watcher(struct model *model, const char *backend) {
+    _run_ struct run run = {0};
+    pid_t pid = 0;
+    bool running = watcher_runs(model, &pid);
+    if (!running)
+        model_run(model, &run, "watch", "start", "--backend", backend, NULL);
+    else if (rng_percent(&model->rng, 50))
+        model_run(model, &run, "watch", "stop", NULL);
+    else if (!kill_watcher(pid))
+        return model_fail(model, NULL, "the watcher cannot be killed");
+    return run.code == 0 || model_fail(model, &run, "the watcher cannot be started or stopped");
+}
+
+static bool end_watcher(struct model *model) {
+    _run_ struct run run = {0};
+    if (!getenv("WATCH"))
+        return true;
+    model_run(model, &run, "watch", "stop", NULL);
+    return run.code == 0 || model_fail(model, &run, "the watcher does not stop");
+}
+
 static bool play(struct model *model, uint64_t steps) {
+    const char *backend = getenv("WATCH");
     while (model->mutator.done + model->mutator.refused < steps) {
+        pid_t pid;
+        if (backend && model->count && (rng_percent(&model->rng, 5) || !watcher_runs(model, &pid)) && !mind_watcher(model, backend))
+            return false;
         mutate_batch(model);
         bool good = rng_percent(&model->rng, 80) || !model->count ? take(model) : take_if_changed(model, false, "a batch");
         if (good && rng_percent(&model->rng, 10))
@@ -560,6 +605,7 @@ static int run_case(const char *program, uint64_t seed, bool ordinary) {
         return 1;
     }
     bool good = play(&model, number_from("STEPS", getenv("LONG") ? STEPS_LONG : STEPS_DEFAULT));
+    good &= end_watcher(&model);
     printf("%s: seed %" PRIu64 " as %s: %" PRIu64 " operations, %zu snapshots, %" PRIu64 " checks\n", good ? "passed" : "FAILED", seed, model.who,
            model.mutator.done, model.count, model.checks);
     model_done(&model, !good && getenv("KEEP"));
