@@ -74,11 +74,12 @@ struct visits { struct visit *at; size_t count, room; };
 static int index_entry(struct inodes *inodes, struct visits *visits, int64_t dir, const struct live_entry *entry,
                        const struct touched *touched) {
     int r = inodes_add(inodes, dir, entry);
-    if (r < 0 || !entry->dir || (touched && !touched->inside && !touched->children))
+    bool all = !touched || touched->inside || touched->itself;     /* it may have left, and then its inside is named by another path */
+    if (r < 0 || !entry->dir || (!all && !touched->children))
         return r;
     if (MAKE_ROOM(visits->at, visits->count, visits->room) < 0)
         return -ENOMEM;
-    visits->at[visits->count++] = (struct visit){ entry->dir, touched && touched->inside ? NULL : touched };
+    visits->at[visits->count++] = (struct visit){ entry->dir, all ? NULL : touched };
     return 0;
 }
 

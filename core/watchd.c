@@ -102,7 +102,7 @@ static void add_state(struct watchd *daemon, bool known, struct buf *out) {
             info.watches, info.uncovered, info.lost, info.events, journal_count(daemon->journal), (int)getpid(), (long long)daemon->since);
 }
 
-static int answer_changes(struct watchd *daemon, const char *arguments, struct buf *out) {
+static int answer_changes(struct watchd *daemon, const char *arguments, bool forget, struct buf *out) {
     char name[40];
     uint64_t clock;
     if (sscanf(arguments, "%39s %" SCNu64, name, &clock) != 2)
@@ -114,18 +114,22 @@ static int answer_changes(struct watchd *daemon, const char *arguments, struct b
     bool known = r == 0 && !answer.unknown;
     if (r >= 0)
         add_state(daemon, known, out);
+    watch_settle(daemon->watch);
     if (known) {
         buf_add(out, answer.records.data, answer.records.size);
-        journal_forget(daemon->journal, clock);
+        if (forget)
+            journal_forget(daemon->journal, clock);
     }
     buf_done(&answer.records);
     return MIN(r, 0);
 }
 
 static int answer(struct watchd *daemon, const char *line, struct buf *out) {
-    static const char changes[] = "changes ";
-    if (!strncmp(line, changes, strlen(changes)))
-        return answer_changes(daemon, line + strlen(changes), out);
+    static const char kept[] = "kept ", since[] = "since ";
+    if (!strncmp(line, kept, strlen(kept)))
+        return answer_changes(daemon, line + strlen(kept), true, out);
+    if (!strncmp(line, since, strlen(since)))
+        return answer_changes(daemon, line + strlen(since), false, out);
     daemon->stop |= !strcmp(line, "stop");
     add_state(daemon, false, out);
     return 0;

@@ -2,8 +2,10 @@
  * Writes nothing but its lock, its socket and its log; never takes the store's lock, and has no connection to the database.
  *
  * What a command says, one line:          what it hears:
- *     changes NAME CLOCK                  NAME CLOCK known|unknown BACKEND WATCHES UNCOVERED LOST EVENTS NOTED PID SINCE\n
- *     info                                and, where known, records KIND PATH\0NAME\0 to the end
+ *     kept NAME CLOCK                     NAME CLOCK known|unknown BACKEND WATCHES UNCOVERED LOST EVENTS NOTED PID SINCE\n
+ *     since NAME CLOCK                    and, where known, records KIND PATH\0NAME\0 to the end; `kept`: the live index says so,
+ *                                         nobody will ask for anything before
+ *     info                                the same first line
  *     stop                                the same first line, and it ends
  *
  * NAME and CLOCK of the first line stand for everything that happened before the command asked: the queue is read to its end

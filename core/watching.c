@@ -72,6 +72,8 @@ static int add_record(struct touched *root, char kind, const char *dir, const ch
     case WATCH_UNCOVERED:
         at->inside = true;
         return 0;
+    case WATCH_LINKED:
+        return 1;                         /* everything */
     case WATCH_LOST:
     case WATCH_ROOT_GONE:
         break;
@@ -84,7 +86,7 @@ static int read_records(const char *at, const char *end, struct touched *root) {
         const char *dir_end = memchr(at, '\0', (size_t)(end - at));
         const char *name_end = dir_end ? memchr(dir_end + 1, '\0', (size_t)(end - dir_end - 1)) : NULL;
         int r = name_end ? add_record(root, at[0], at + 1, dir_end + 1) : -EBADMSG;
-        if (r < 0)
+        if (r != 0)
             return r;
         at = name_end + 1;
     }
@@ -128,7 +130,10 @@ static int understand(const struct buf *heard, struct watching *watching) {
     if (strcmp(known, "known") != 0)
         return 0;
     watching->root = touched_new();
-    return watching->root ? read_records(end + 1, heard->data + heard->size, watching->root) : -ENOMEM;
+    int r = watching->root ? read_records(end + 1, heard->data + heard->size, watching->root) : -ENOMEM;
+    if (r > 0)
+        watching->root = touched_free(watching->root);
+    return MIN(r, 0);
 }
 
 int watching_ask(struct snap_project *project, const char *since, struct watching **ret, struct snap_err *err) {
@@ -137,8 +142,8 @@ int watching_ask(struct snap_project *project, const char *since, struct watchin
     int r = since ? 0 : live_clock(project->store, &kept, err);
     if (r < 0)
         return r;
-    since = since ? since : kept ? kept : "- 0";
-    if (asprintf(&line, "changes %s\n", since) < 0) {
+    r = since ? asprintf(&line, "since %s\n", since) : asprintf(&line, "kept %s\n", kept ? kept : "- 0");
+    if (r < 0) {
         line = NULL;
         return err_nomem(err);
     }

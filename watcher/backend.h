@@ -21,6 +21,7 @@ struct watch {                            /* each backend's own struct begins wi
     watch_fn fn;                          /* of the call that is running */
     void *data;
     struct watch_info info;
+    struct map *fresh;                    /* inodes that were made since they were last settled, with one name then: a set */
 };
 struct watch *watch_inotify_new(void);
 struct watch *watch_fanotify_new(void);
@@ -28,6 +29,8 @@ struct watch *watch_fanotify_new(void);
 /* Tells each file that some process, as far as /proc shows them to us, has mapped to be written to, as WATCH_ENTRY. */
 int watch_mapped(struct watch *watch);
 int watch_tell(struct watch *watch, enum watch_kind kind, struct watch_inode dir, const char *name);
-struct watch_seen { struct watch_inode inode; int64_t birth; uint64_t mount; bool is_dir; };
+struct watch_seen { struct watch_inode inode; int64_t birth; uint64_t mount; bool is_dir; uint32_t links; };
+/* A name, not of a directory, was made in this directory: tells WATCH_LINKED if it is another one of an older inode. */
+int watch_came(struct watch *watch, int dirfd, struct watch_inode dir, const char *name);
 int watch_look(int dirfd, const char *name, struct watch_seen *ret);      /* 0 or a negative errno; follows nothing */
 static inline bool watch_same(struct watch_inode a, struct watch_inode b) { return a.ino == b.ino && a.device == b.device; }

@@ -124,6 +124,10 @@ static int tell_name(struct fanotify *fan, uint64_t mask, const struct met *dir,
         return watch_tell(&fan->watch, WATCH_DIRECTORY, dir->inode, NULL);
     if (mask & FAN_ONDIR && mask & FAN_MOVED_TO)     /* from where, is not known: it may have been changed there */
         r = watch_tell(&fan->watch, WATCH_BELOW, dir->inode, name);
+    if (mask & FAN_CREATE && !(mask & FAN_ONDIR)) {
+        _close_ int fd = open_handle(fan, dir->handle);
+        r = fd < 0 ? 0 : watch_came(&fan->watch, fd, dir->inode, name);
+    }
     return r < 0 ? r : watch_tell(&fan->watch, WATCH_ENTRY, dir->inode, name);
 }
 

@@ -154,6 +154,14 @@ static int path_of(const struct wdir *dir, const struct wdir *root, struct buf *
     return ret->failed ? -ENOMEM : 1;
 }
 
+/* It is no longer where it was; where it is, another event may say. */
+static void let_float(struct inotify *in, struct wdir *dir) {
+    unlink_dir(in, dir);
+    dir->floating = true;
+    dir->left_at = in->readings;
+    link_into(&in->floating, dir);
+}
+
 /* Watching one directory. */
 
 static bool is_left_out(struct inotify *in, const struct wdir *parent, const char *name) {
@@ -214,7 +222,7 @@ static int admit(struct inotify *in, struct wdir *parent, const char *name, cons
     if (there && there == known)
         return 0;
     if (there)
-        forget_all(in, there);
+        let_float(in, there);
     if (is_left_out(in, parent, name)) {
         if (known)
             forget_all(in, known);
@@ -396,14 +404,14 @@ static int directory_came(struct inotify *in, struct wdir *parent, const char *n
     return r;
 }
 
+/* Of two that changed places, the one that came may be known to be here already. */
 static void directory_left(struct inotify *in, struct wdir *parent, const char *name) {
     struct wdir *dir = find_at(in, parent, name);
-    if (!dir)
-        return;
-    unlink_dir(in, dir);
-    dir->floating = true;
-    dir->left_at = in->readings;
-    link_into(&in->floating, dir);
+    _close_ int fd = dir ? open_dir(in, parent) : -1;
+    struct watch_seen seen;
+    bool is_here = fd >= 0 && watch_look(fd, name, &seen) == 0 && watch_same(seen.inode, dir->inode) && seen.birth == dir->birth;
+    if (dir && !is_here)
+        let_float(in, dir);
 }
 
 /* Those whose other half did not come with all that was in the queue when, and after, they left. */
@@ -430,6 +438,11 @@ static int self_event(struct inotify *in, struct wdir *dir, uint32_t mask) {
     return r;
 }
 
+static int file_came(struct inotify *in, const struct wdir *dir, const char *name) {
+    _close_ int fd = open_dir(in, dir);
+    return fd < 0 ? 0 : watch_came(&in->watch, fd, dir->inode, name);
+}
+
 static int name_event(struct inotify *in, struct wdir *dir, const struct inotify_event *event) {
     uint32_t mask = event->mask;
     const char *name = event->name;
@@ -440,6 +453,8 @@ static int name_event(struct inotify *in, struct wdir *dir, const struct inotify
         directory_left(in, dir, name);
     if (mask & IN_ISDIR && mask & (IN_MOVED_TO | IN_CREATE))
         r = directory_came(in, dir, name);
+    else if (mask & IN_CREATE)
+        r = file_came(in, dir, name);
     return r < 0 ? r : watch_tell(&in->watch, WATCH_ENTRY, dir->inode, name);
 }
 

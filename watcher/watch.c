@@ -2,6 +2,7 @@
  * Reads no events itself. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "backend.h"
 #include "fs.h"
+#include "map.h"
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 
@@ -21,8 +22,27 @@ int watch_look(int dirfd, const char *name, struct watch_seen *ret) {
         .birth = stat.stx_mask & STATX_BTIME ? stat.stx_btime.tv_sec * 1000000000 + stat.stx_btime.tv_nsec : 0,
         .mount = stat.stx_mnt_id,
         .is_dir = S_ISDIR(stat.stx_mode),
+        .links = stat.stx_nlink,
     };
     return 0;
+}
+
+#define FRESH_MAX 65536
+
+int watch_came(struct watch *watch, int dirfd, struct watch_inode dir, const char *name) {
+    struct watch_seen seen;
+    if (watch_look(dirfd, name, &seen) < 0 || seen.is_dir)
+        return 0;
+    if (seen.links > 1)
+        return map_get(watch->fresh, &seen.inode, sizeof(seen.inode)) ? 0 : watch_tell(watch, WATCH_LINKED, dir, NULL);
+    if (map_count(watch->fresh) >= FRESH_MAX)
+        watch_settle(watch);
+    return watch->fresh ? MIN(map_put(watch->fresh, &seen.inode, sizeof(seen.inode), watch, NULL), 0) : -ENOMEM;
+}
+
+void watch_settle(struct watch *watch) {
+    map_free(watch->fresh, NULL);
+    watch->fresh = map_new();
 }
 
 static int look_at_root(struct watch *watch, const struct watch_options *options, struct snap_err *err) {
@@ -44,7 +64,8 @@ static int try_backend(struct watch *new, const struct watch_options *options, w
     _watch_ struct watch *watch = new;
     if (!watch)
         return err_nomem(err);
-    int r = look_at_root(watch, options, err);
+    watch_settle(watch);
+    int r = watch->fresh ? look_at_root(watch, options, err) : err_nomem(err);
     watch->fn = fn;
     watch->data = data;
     if (r == 0)
@@ -68,6 +89,7 @@ struct watch *watch_close(struct watch *watch) {
     if (!watch)
         return NULL;
     watch->ops->close(watch);
+    map_free(watch->fresh, NULL);
     fd_close(watch->fd);
     fd_close(watch->options.root);
     free(watch);

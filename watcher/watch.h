@@ -3,7 +3,8 @@
  *
  * A change is told in the system call that makes it, before that returns. So a reader who finds the queue empty has been told
  * everything that happened before it began to read: watch_read is the barrier that "synchronise" means, without a cookie file.
- * What is never told: stores through a shared mapping (watch_writable), and what happens to a file under another name of its inode.
+ * What is never told: stores through a shared mapping (watch_writable), and what happens to a file under another name of its inode,
+ * if that name was outside of the directory or is gone again before its coming was read.
  *
  * libinotifytools is not used for the watching: it keeps one instance a process in global variables, shows no descriptor to
  * poll, waits in whole seconds, names watches by path (so that moving a directory costs a pass over all of them, and a swapped symlink is
@@ -31,6 +32,7 @@ enum watch_kind {
     WATCH_BELOW,                          /* a directory came under the name: nothing is known of what is in it */
     WATCH_DIRECTORY,                      /* metadata of the directory itself */
     WATCH_UNCOVERED,                      /* in this directory and below, changes are not told: the limit of watches, or it cannot be read */
+    WATCH_LINKED,                         /* a name came to an inode that has others: those changed as well, wherever they are; name NULL */
     WATCH_LOST,                           /* events were lost: anything may have changed */
     WATCH_ROOT_GONE,                      /* the root was moved, removed or unmounted */
 };
@@ -54,6 +56,8 @@ int watch_read(struct watch *watch, watch_fn fn, void *data, struct snap_err *er
 /* Files that some process has open or mapped: stores into a mapping are told when it goes, so until then they are to be looked at.
  * Each as a WATCH_ENTRY. inotify counts what is opened and closed; fanotify asks /proc, which costs a few milliseconds. */
 int watch_writable(struct watch *watch, watch_fn fn, void *data);
+/* What was told so far is no longer taken into account: a file that was made before counts as old when it gets another name. */
+void watch_settle(struct watch *watch);
 /* Where a directory is now, from the root, "" for the root itself: 1 found, 0 it is not below the root (any more).
  * -ENAMETOOLONG: fanotify cannot tell (paths longer than PATH_MAX). */
 int watch_path(struct watch *watch, struct watch_inode dir, struct buf *ret);

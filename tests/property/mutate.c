@@ -422,6 +422,8 @@ static void do_link(struct mutator *mutator) {
     int result = a.fd < 0 || b.fd < 0 ? -1 : linkat(a.fd, a.name, b.fd, b.name, 0);
     if (!result && fstatat(b.fd, b.name, &stat, AT_SYMLINK_NOFOLLOW) == 0)
         add_place(mutator, path, stat.st_mode);
+    if (!result && mutator->linked)
+        mutator->linked(mutator->data);
     note(mutator, "link", old, path, result);
 }
 

@@ -16,6 +16,8 @@ struct mutator {
     struct place *places;      /* what the last look found, and what was made since */
     size_t count, room;
     struct held held[2];       /* shared mappings that stay open over snapshots */
+    void (*linked)(void *data);    /* called after an inode got another name; NULL = nobody wants to know */
+    void *data;
     FILE *log;                 /* what was done, a line each; may be NULL */
     uint64_t done, refused;
 };

@@ -548,6 +548,12 @@ static bool mind_watcher(struct model *model, const char *backend) {
     return run.code == 0 || model_fail(model, &run, "the watcher cannot be started or stopped");
 }
 
+/* A watcher cannot know of a second name that is gone again before it looked. */
+static void let_watcher_look(void *data) {
+    _run_ struct run run = {0};
+    model_run(data, &run, "watch", "status", NULL);
+}
+
 static bool end_watcher(struct model *model) {
     _run_ struct run run = {0};
     if (!getenv("WATCH"))
@@ -558,6 +564,8 @@ static bool end_watcher(struct model *model) {
 
 static bool play(struct model *model, uint64_t steps) {
     const char *backend = getenv("WATCH");
+    model->mutator.linked = backend ? let_watcher_look : NULL;
+    model->mutator.data = model;
     while (model->mutator.done + model->mutator.refused < steps) {
         pid_t pid;
         if (backend && model->count && (rng_percent(&model->rng, 5) || !watcher_runs(model, &pid)) && !mind_watcher(model, backend))

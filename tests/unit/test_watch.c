@@ -219,6 +219,22 @@ static void a_directory_that_was_replaced_is_watched_anew(void **state) {
     end(&heard);
 }
 
+static void directories_that_change_places_are_both_told_of(void **state) {
+    struct heard heard;
+    make(state, "root/c");
+    make(state, "root/c/d");
+    begin(state, &heard);
+    assert_int_equal(renameat2(tempdir_at(state), "root/a", tempdir_at(state), "root/c", RENAME_EXCHANGE), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        write_to(state, "root/c/b/file", "new");
+        write_to(state, "root/a/d/file", "new");
+        listen_now(&heard);
+        assert_told(&heard, "entry c/b/file");
+        assert_told(&heard, "entry a/d/file");
+    }
+    end(&heard);
+}
+
 static void outside_of_the_root_nothing_is_told(void **state) {
     struct heard heard;
     make(state, "beside");
@@ -312,6 +328,7 @@ static void a_chain_longer_than_a_path_is_watched(void **state) {
     cmocka_unit_test_setup_teardown(a_directory_that_left_is_told_no_more, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(a_directory_that_comes_back_changed_is_in_doubt, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(a_directory_that_was_replaced_is_watched_anew, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(directories_that_change_places_are_both_told_of, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(outside_of_the_root_nothing_is_told, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(a_root_that_is_removed_is_said, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(too_few_watches_leave_directories_uncovered_and_say_which, setup, tempdir_teardown), \
