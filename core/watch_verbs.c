@@ -106,7 +106,7 @@ static int wait_for_end(pid_t pid, struct snap_err *err) {
     if (fd < 0)
         return errno == ESRCH ? 0 : err_errno(err, -errno, "cannot wait for process %d", (int)pid);
     struct pollfd wait = { .fd = fd, .events = POLLIN };
-    int r = poll(&wait, 1, 10 * 1000);
+    int r = poll(&wait, 1, 60 * 1000);
     if (r > 0)
         return 0;
     return err_errno(err, r < 0 ? -errno : -ETIMEDOUT, "the watcher (pid %d) does not end", (int)pid);

@@ -337,6 +337,12 @@ static bool moved_along(const struct listing *left, const struct listing *touche
     return !old || node_differs(old, was, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL);
 }
 
+/* Somebody removed it from where the operation had put its directory. */
+static bool removed_there(const struct listing *before, const struct listing *left, const struct listing *touched, const struct node *a) {
+    const struct node *there = a ? same_entry(left, before, a) : NULL;
+    return there && !listing_find(touched, there->path);
+}
+
 /* What the operation changed and what still stands as it left it, is as before it; the rest is as it is now. Directories'
  * times, and names that hang on both, are nobody's. */
 static bool merged_path_is(struct model *model, const char *path, const struct listing *before, const struct listing *left,
@@ -346,6 +352,8 @@ static bool merged_path_is(struct model *model, const char *path, const struct l
     bool stands = !b == !c && (!b || !node_differs(b, c, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL));
     const struct node *want = changed && stands ? a : c;
     if ((!want != !d || (want && node_differs(want, d, DIFFER_DIR_TIMES | DIFFER_SPACE, NULL))) && moved_along(left, touched, now, c, d))
+        return true;
+    if (want && !d && removed_there(before, left, touched, a))
         return true;
     if (!want != !d)
         return model_fail(model, NULL, "undo after changes: '%s' %s", path, d ? "should not be there" : "is missing");
@@ -563,7 +571,7 @@ static bool end_watcher(struct model *model) {
 }
 
 static bool play(struct model *model, uint64_t steps) {
-    const char *backend = getenv("WATCH");
+    const char *backend = getenv("WATCH") && !model->mutator.privileged ? "inotify" : getenv("WATCH");
     model->mutator.linked = backend ? let_watcher_look : NULL;
     model->mutator.data = model;
     while (model->mutator.done + model->mutator.refused < steps) {
