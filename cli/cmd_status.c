@@ -15,6 +15,14 @@ static const struct option_row options[] = {
     ROW_END,
 };
 
+static int show_watcher(struct call *call, struct snap_err *err) {
+    struct snap_watch watch;
+    int r = snap_watch_status(call->project, &watch, err);
+    if (r == 0 && watch.running)
+        out_text(&call->out, "watched by %s\n", snap_watch_backend_name(watch.backend));
+    return r;
+}
+
 static int show_header(struct call *call, struct snap_err *err) {
     _snapshot_ struct snap_snapshot *newest = NULL;
     int r = project_newest(call, &newest, err);
@@ -28,14 +36,17 @@ static int show_header(struct call *call, struct snap_err *err) {
     _buf_ struct buf title = {0};
     add_snapshot(&title, newest->number, newest->name);
     out_text(&call->out, "compared with %s of %s\n", title.failed ? "the newest snapshot" : title.data, format_time(newest->created, time));
-    return 0;
+    return show_watcher(call, err);
 }
 
 static int show_end(const struct view *view, const struct snap_diff_result *result) {
     struct out *out = &view->call->out;
     if (view->format == VIEW_JSON) {
+        struct snap_watch watch;
         json_object *object = json_message("status");
         json_counts(object, result);
+        if (snap_watch_status(view->call->project, &watch, NULL) == 0 && watch.running)
+            json_text(object, "watched", snap_watch_backend_name(watch.backend));
         return json_print(out, object);
     }
     if (view->format != VIEW_TEXT)

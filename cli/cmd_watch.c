@@ -18,7 +18,7 @@ static int show_json(struct call *call, const char *type, const struct snap_watc
     json_object *object = json_message(type);
     json_flag(object, "running", watch->running);
     if (watch->running) {
-        json_text(object, "backend", backends[watch->backend]);
+        json_text(object, "backend", snap_watch_backend_name(watch->backend));
         json_count(object, "pid", (uint64_t)watch->pid);
         json_count(object, "since", (uint64_t)watch->since);
         json_count(object, "watches", watch->watches);
@@ -34,7 +34,7 @@ static int show_json(struct call *call, const char *type, const struct snap_watc
 
 static void show_running(struct out *out, const struct snap_watch *watch) {
     char time[FORMAT_SIZE];
-    out_text(out, "watched by %s (pid %d) since %s\n", backends[watch->backend], (int)watch->pid,
+    out_text(out, "watched by %s (pid %d) since %s\n", snap_watch_backend_name(watch->backend), (int)watch->pid,
              format_time((struct timespec){ .tv_sec = watch->since }, time));
     if (watch->backend == SNAP_WATCH_INOTIFY)
         out_text(out, "watches  %" PRIu64 " %s\n", watch->watches, plural(watch->watches, "directory", "directories"));
@@ -99,7 +99,7 @@ static int run_run(struct call *call, struct snap_err *err) {
 #define WATCH_COMMON .usage = "", .group = "Capture", .manual = "snapctl-watch"
 
 const struct cmd cmd_watch_start = {
-    .name = "watch start", .summary = "Start a process that notes what changes, so that take and status need not look", WATCH_COMMON,
+    .name = "watch start", .summary = "Start a process that knows what changed", WATCH_COMMON,
     .options = options, .options_size = sizeof(struct watch_options), .run = run_start,
 };
 const struct cmd cmd_watch_stop = {

@@ -92,7 +92,7 @@ void help_overview(struct out *out) {
         if (strcmp(group, commands[i]->group) != 0)
             out_text(out, "\n%s\n", commands[i]->group);
         group = commands[i]->group;
-        out_text(out, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
+        out_text(out, "  %-12s  %s\n", commands[i]->name, commands[i]->summary);
     }
     out_text(out, "\nSNAP is a number, a name, latest, or latest~N.\n"
                   "More: snapctl help COMMAND, man snapctl\n");

@@ -22,6 +22,15 @@ static enum watch_backend backend_of(enum snap_watch_backend backend) {
     return WATCH_AUTO;
 }
 
+const char *snap_watch_backend_name(enum snap_watch_backend backend) {
+    switch (backend) {
+    case SNAP_WATCH_INOTIFY: return "inotify";
+    case SNAP_WATCH_FANOTIFY: return "fanotify";
+    case SNAP_WATCH_AUTO: break;
+    }
+    return "auto";
+}
+
 struct start {
     const struct snap_env *env;
     enum snap_watch_backend backend;

@@ -367,6 +367,7 @@ SNAP_API int snap_watch_start(const struct snap_env *env, enum snap_watch_backen
 /* In this thread, until env.cancel is set, it is stopped, or the project or the store goes away. `ready` may be NULL. */
 SNAP_API int snap_watch_run(struct snap_project *project, enum snap_watch_backend backend, void (*ready)(void *data), void *data,
                             struct snap_err *err);
+SNAP_API const char *snap_watch_backend_name(enum snap_watch_backend backend);      /* "auto", "inotify", "fanotify" */
 SNAP_API int snap_watch_status(struct snap_project *project, struct snap_watch *ret, struct snap_err *err);
 /* Returns when it has ended. *ret: what it was; not running: there was none. */
 SNAP_API int snap_watch_stop(struct snap_project *project, struct snap_watch *ret, struct snap_err *err);
