@@ -220,6 +220,13 @@ int fs_statx(int dirfd, const char *name, struct statx *ret) {
     return 0;
 }
 
+int fs_is_mount_point(int dirfd, const char *name) {
+    struct statx stat;
+    if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, 0, &stat) < 0)
+        return -errno;
+    return (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 /* Limits and clocks. */
 
 int fs_raise_descriptor_limit(void) {

@@ -20,6 +20,9 @@ int fs_remove_tree(int dirfd, const char *name);
 struct statx;
 /* AT_SYMLINK_NOFOLLOW, AT_NO_AUTOMOUNT, META_STATX; "" = dirfd itself. No time of birth where it does not last (overlayfs). */
 int fs_statx(int dirfd, const char *name, struct statx *ret);
+/* 1 = another mount lies on this directory, 0 = not (or not known, before Linux 5.8). Asks no file system, so that who serves the
+ * mount may ask. */
+int fs_is_mount_point(int dirfd, const char *name);
 int fs_raise_descriptor_limit(void);     /* soft RLIMIT_NOFILE to hard, at most 1 << 20; returns what may be used */
 /* The file system's own clock, as it stamps files now: the ctime of a probe file written in dirfd. */
 int fs_now(int dirfd, struct timespec *ret);

@@ -405,6 +405,31 @@ struct snap_verify_result {
 SNAP_API int snap_verify(struct snap_project *project, const struct snap_verify_options *options,
                          snap_damage_fn fn, void *data, struct snap_verify_result *ret, struct snap_err *err);
 
+/* Overlays of any directories, without a project. */
+
+enum snap_overlay_flags {
+    SNAP_OVERLAY_READ_ONLY = 1,
+    SNAP_OVERLAY_ALLOW_OTHER = 2,      /* every user */
+    SNAP_OVERLAY_ALLOW_ROOT = 4,       /* root, too */
+    SNAP_OVERLAY_FOREGROUND = 8,       /* serve in this process, until it is unmounted */
+    SNAP_OVERLAY_DEBUG = 16,           /* with FOREGROUND: every request on standard error */
+};
+struct snap_overlay_options {
+    const char *mountpoint;
+    const char *const *lowers;         /* directories in overlayfs' format, the topmost first, NULL-terminated */
+    const char *upper, *work;          /* where changes go, and an empty directory beside it; NULL = read-only */
+    const char *source;                /* what is listed as mounted; NULL = the subtype */
+    const char *subtype;               /* listed as type fuse.SUBTYPE; NULL = "snapctl-overlay" */
+    const char *mount_options;         /* further ones of mount(8) and FUSE, comma-separated; NULL = none */
+    unsigned flags;                    /* enum snap_overlay_flags */
+    unsigned threads;                  /* requests answered at a time, at most; 0 = as many as suit */
+    void (*log)(void *data, const char *sentence);   /* what goes wrong later, with FOREGROUND; else it goes to syslog. NULL = syslog */
+    void *data;
+};
+/* Returns when the mount answers, and a process of its own serves it; with FOREGROUND when it is unmounted. Call it while there is
+ * one thread. */
+SNAP_API int snap_overlay_mount(const struct snap_overlay_options *options, struct snap_err *err);
+
 /* The machine. */
 
 enum snap_check { SNAP_CHECK_OK = 0, SNAP_CHECK_LIMITED, SNAP_CHECK_MISSING };

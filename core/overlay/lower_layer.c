@@ -105,9 +105,11 @@ static int layer_lookup(struct lower *lower, struct lower_dir *dir, const char *
     if (at.fd < 0)
         return at.fd;
     struct lower_entry entry = {0};
-    int r = at_stat(at.fd, name, &entry.stat, &entry.birth);
-    if (r < 0)
-        return r == -ENOENT ? LOWER_ABSENT : r;
+    int r = fs_is_mount_point(at.fd, name);        /* perhaps our own: it would wait for itself */
+    if (r == 0)
+        r = at_stat(at.fd, name, &entry.stat, &entry.birth);
+    if (r != 0)
+        return r > 0 || r == -ENOENT ? LOWER_ABSENT : r;
     r = is_whiteout(layer, dir, at.fd, name, &entry.stat);
     if (r != 0)
         return r < 0 ? r : LOWER_WHITEOUT;
@@ -171,7 +173,7 @@ static int layer_list(struct lower *lower, struct lower_dir *dir, lower_name_fn 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         int type = name_type(layer, dir, at.fd, entry);
-        if (type == -ENOENT)
+        if (type == -ENOENT || (type == DT_DIR && fs_is_mount_point(at.fd, entry->d_name) == 1))
             continue;
         r = type < 0 ? type : fn(data, entry->d_name, (unsigned char)type, entry->d_ino);
         if (r != 0)

@@ -1,0 +1,28 @@
+/* What the kernel keeps is taken from it. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "server.h"
+
+#include <string.h>
+#include <sys/uio.h>
+
+static int unknown_is_fine(int r) { return r == -ENOENT || r == -ENOTDIR ? 0 : r; }
+
+int mount_flush(struct mount *mount, uint64_t node) { return mount_forget_data(mount, node); }
+
+int mount_forget_data(struct mount *mount, uint64_t node) {
+    return unknown_is_fine(fuse_lowlevel_notify_inval_inode(mount->session, node, 0, 0));
+}
+
+int mount_forget_attributes(struct mount *mount, uint64_t node) {
+    return unknown_is_fine(fuse_lowlevel_notify_inval_inode(mount->session, node, -1, 0));
+}
+
+int mount_forget_name(struct mount *mount, uint64_t parent, const char *name) {
+    return unknown_is_fine(fuse_lowlevel_notify_inval_entry(mount->session, parent, name, strlen(name)));
+}
+
+int mount_forget_names(struct mount *mount) {
+    struct fuse_out_header out = { .len = sizeof(out), .error = PROTOCOL_NOTIFY_INC_EPOCH };
+    if (write(mount->device_fd, &out, sizeof(out)) == sizeof(out))
+        return 0;
+    return errno == EINVAL ? -ENOSYS : -errno;
+}

@@ -1,0 +1,92 @@
+/* The inside of a mount: what its files share. Not a door. SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 14)
+#include "mount.h"
+#include "open_files.h"
+#include "protocol.h"
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct worker {
+    struct mount *mount;
+    struct worker *next;
+    pthread_t thread;
+    struct fuse_buf request;       /* the raw request that is being answered */
+    void *reply;                   /* room for an answer, REPLY_ROOM, made when first wanted */
+};
+
+struct mount {
+    const struct mount_options *options;
+    struct overlay *overlay;
+    struct fuse_session *session;
+    char *point;                   /* absolute */
+    dev_t device;                  /* st_dev of what is mounted; 0 = does not answer yet */
+    double keep;                   /* seconds for which names and attributes are kept */
+    bool immutable, frozen;
+    bool openless;                 /* OPEN is never asked for: requests name the object alone */
+    bool passthrough;              /* the kernel takes backing files */
+    int device_fd;
+
+    struct open_files *files;      /* those of requests that bring no handle */
+    uint64_t init_unique, offered; /* of INIT: its number, and what the kernel can do */
+    atomic_bool initialised;
+
+    pthread_mutex_t lock;          /* what follows. A leaf */
+    struct worker *workers;
+    unsigned worker_count, idle, worker_limit;
+    int end_event;                 /* eventfd: a worker saw the end, or somebody asks for it */
+    int failure;                   /* why the loop ended, negative errno */
+    bool stop;
+};
+
+enum { REPLY_ROOM = 1 << 20, KEEP_FOR_EVER = 1000000000 };
+
+/* The calling thread's request. */
+extern __thread struct worker *current;
+static inline const struct fuse_in_header *request_header(void) { return current->request.mem; }
+static inline const void *request_body(void) { return request_header() + 1; }
+/* REPLY_ROOM bytes for the answer of this thread's request; NULL: no memory. */
+void *reply_room(void);
+
+/* loop.c */
+int loop_start(struct mount *mount, struct snap_err *err);
+void loop_join(struct mount *mount);               /* ends the threads, however long they would still wait for requests */
+void loop_end(struct mount *mount, int failure);   /* tells who serves that it is over */
+void loop_step_aside(struct mount *mount, bool begin);   /* around what waits for other requests: one thread more may answer them */
+
+/* init.c */
+int init_arguments(const struct mount *mount, struct fuse_args *args);
+void init_connection(void *data, struct fuse_conn_info *connection);
+int init_io(struct mount *mount, struct snap_err *err);
+
+/* What a verb gave, as the protocol has it. */
+void entry_to_param(const struct mount *mount, const struct overlay_entry *entry, struct fuse_entry_param *ret);
+void entry_to_wire(const struct mount *mount, const struct overlay_entry *entry, struct fuse_entry_out *ret);
+void attr_to_wire(const struct overlay_entry *entry, struct fuse_attr *ret);
+struct overlay_caller caller_of(fuse_req_t request);
+/* Files: those flags of open(2) that are for the layers; and what a request finds a handle by, which it takes: the handle itself, or
+ * 0 where it is found by the object, since a kernel that never asks for OPEN does not tell of the last close either. */
+int backing_flags(const struct mount *mount, int flags);
+int hand_out(const struct mount *mount, uint64_t node, struct overlay_handle *handle, uint64_t *ret);
+void take_back(const struct mount *mount, uint64_t node, uint64_t given);
+/* What programs wrote and the kernel still has is in the layers when it returns. Another thread answers meanwhile. */
+int flush_inside(struct mount *mount, uint64_t node);
+
+/* answers.c: requests that libfuse does not know; true = it was one, and it is answered. */
+bool answer_raw(struct mount *mount, const struct fuse_buf *request);
+
+/* names.c, files.c, attributes.c, listing.c */
+void names_operations(struct fuse_lowlevel_ops *operations);
+void files_operations(struct fuse_lowlevel_ops *operations);
+void attributes_operations(struct fuse_lowlevel_ops *operations);
+void listing_operations(struct fuse_lowlevel_ops *operations);
+
+static inline struct mount *mount_of(fuse_req_t request) { return fuse_req_userdata(request); }
+static inline void reply_result(fuse_req_t request, int result) { (void)fuse_reply_err(request, result < 0 ? -result : 0); }
+
+/* detach.c: tells the parent; from then on there is no terminal. */
+int ready_tell(struct mount_ready *ready, struct snap_err *err);
+/* unmount.c */
+int unmount_here(const struct mount *mount, bool lazy);
