@@ -8,10 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-struct verify_options { bool quick; };
+struct verify_options { bool quick, repair; };
 
 static const struct option_row options[] = {
     ROW_FLAG(0, "quick", struct verify_options, quick, "read no content: names, sizes, metadata and the index alone"),
+    ROW_FLAG(0, "repair", struct verify_options, repair, "mend what there is a copy of, and mark the rest as lost"),
     ROW_END,
 };
 
@@ -127,10 +128,12 @@ static int show_end_json(struct call *call, const struct snap_verify_result *res
 
 static int run(struct call *call, struct snap_err *err) {
     const struct verify_options *given = call->options;
-    struct snap_verify_options wanted = { .spec = call->words[0], .quick = given->quick };
+    struct snap_verify_options wanted = { .spec = call->words[0], .quick = given->quick, .repair = given->repair };
     struct snap_verify_result result = {0};
     struct shower shower = { .call = call };
-    int r = snap_verify(call->project, &wanted, show, &shower, &result, err);
+    int r = project_open(call, SNAP_OPEN_DAMAGED | (given->repair ? SNAP_OPEN_WRITE : SNAP_OPEN_READ), err);
+    if (r == 0)
+        r = snap_verify(call->project, &wanted, show, &shower, &result, err);
     if (r < 0)
         return r;
     if (call->globals.json)
@@ -143,5 +146,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_verify = {
     .name = "verify", .summary = "Check that everything stored is whole", .usage = "[SNAP]", .group = "More",
     .manual = "snapctl-verify", .options = options, .options_size = sizeof(struct verify_options),
-    .words_max = 1, .operand = OPERAND_SNAPSHOT, .needs_project = true, .open = SNAP_OPEN_DAMAGED, .run = run,
+    .words_max = 1, .operand = OPERAND_SNAPSHOT, .run = run,
 };

@@ -49,6 +49,17 @@ void findings_cut(struct findings *findings, size_t count) {
         finding_free(findings->all[--findings->count]);
 }
 
+int finding_set_lost(struct finding *finding) {
+    char *text = strdup("is lost: there is no whole copy of its content");
+    if (!text)
+        return -ENOMEM;
+    free(finding->text);
+    finding->text = text;
+    finding->kind = DAMAGE_LOST;
+    finding->outcome = SNAP_OUTCOME_LOST;
+    return 0;
+}
+
 static int add_shown(struct finding *finding, const struct shown *shown) {
     char *name = strdup(shown->name);
     if (!name || MAKE_ROOM(finding->shown, finding->shown_count, finding->shown_room) < 0) {
@@ -90,6 +101,7 @@ int findings_add(void *data, const struct damage *damage) {
     finding->in = damage->in;
     finding->content = damage->content;
     finding->object = damage->object;
+    finding->shared = damage->shared;
     finding->outcome = damage->kind == DAMAGE_LOST ? SNAP_OUTCOME_LOST : SNAP_OUTCOME_FOUND;
     if (copy_text(damage->file, &finding->file) < 0 || copy_text(damage->name, &finding->name) < 0 ||
         copy_text(damage->text, &finding->text) < 0 || note_row(finding, damage) < 0)
@@ -99,6 +111,16 @@ int findings_add(void *data, const struct damage *damage) {
 }
 
 /* Who shows them. */
+
+/* What is a row or a layer is shown by what it says itself; that stays. */
+void findings_unspread(struct findings *findings) {
+    for (size_t i = 0; i < findings->count; i++) {
+        struct finding *finding = findings->all[i];
+        bool asked = finding->content || finding->object;
+        for (; asked && finding->shown_count; finding->shown_count--)
+            free((char *)(uintptr_t)finding->shown[finding->shown_count - 1].name);
+    }
+}
 
 static int spread(void *data, void *value, const struct shown *shown) {
     (void)data;
@@ -126,6 +148,7 @@ static int key_all(struct findings *findings, struct map *contents, struct map *
 
 /* Chains of contents replace those of objects in the map: an object that is in both is told as its content. */
 int findings_spread(struct findings *findings, struct store *index, struct snap_err *err) {
+    findings_unspread(findings);
     struct map *contents = map_new(), *objects = map_new();
     int r = contents && objects ? key_all(findings, contents, objects) : -ENOMEM;
     r = r < 0 ? err_nomem(err) : check_shown(index, contents, objects, spread, NULL, err);

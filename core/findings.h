@@ -11,6 +11,7 @@ struct finding {
     size_t shown_count, shown_room;
     bool whole;                           /* shown as a whole, by the snapshots from `born` to before `died` of `line` */
     int64_t line, born, died;
+    bool shared;                          /* a link: one inode that must be two */
     enum snap_outcome outcome;
     struct finding *same;                 /* of the same content or object */
 };
@@ -25,5 +26,7 @@ int findings_add(void *findings, const struct damage *damage);       /* a damage
 /* Who shows them, asked of an index that can be asked. */
 int findings_spread(struct findings *findings, struct store *index, struct snap_err *err);
 void findings_sort(struct findings *findings);                        /* by layer and file */
+void findings_unspread(struct findings *findings);                    /* forgets what the index said */
 int findings_tell(const struct findings *findings, struct store *index, snap_damage_fn fn, void *data, struct snap_err *err);
+int finding_set_lost(struct finding *finding);                        /* it is known to be lost */
 const char *finding_kind(enum damage_kind kind);

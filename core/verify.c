@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "verify.h"
 
+#include "mend.h"
 #include "pool.h"
 #include "rebuild.h"
 #include "tree.h"
@@ -40,6 +41,7 @@ static void advance(void *data, uint64_t files, uint64_t bytes) {
 static int check_pages(struct verify *verify, struct snap_err *err) {
     struct store *store = verify->project->store;
     size_t before = verify->findings.count;
+    verify->usable = false;
     if (store_damage(store))
         return find(verify, &(struct damage){ .kind = DAMAGE_DATABASE, .file = "store.db", .text = store_damage(store) }, err);
     int r = check_database(store, verify->quick, findings_add, &verify->findings, err);
@@ -167,7 +169,7 @@ static int check_all_layers(struct verify *verify, const int64_t *layers, size_t
 
 /* The index. */
 
-static int build_apart(struct verify *verify, struct snap_err *err) {
+int verify_build_apart(struct verify *verify, struct snap_err *err) {
     struct rebuilt rebuilt = {0};
     verify->apart = store_close(verify->apart);
     int r = store_open_apart(verify->project->store, &verify->apart, err);
@@ -195,7 +197,7 @@ static int compare_index(struct verify *verify, struct snap_err *err) {
         int64_t version = store_version(verify->project->store);
         int r = find_last(verify, err);
         if (r == 0)
-            r = build_apart(verify, err);
+            r = verify_build_apart(verify, err);
         if (r == 0 && verify->manifests_whole)
             r = check_index(verify->project->store, verify->apart, findings_add, &verify->findings, err);
         if (r < 0 || store_version(verify->project->store) == version)
@@ -208,11 +210,28 @@ static int compare_index(struct verify *verify, struct snap_err *err) {
 
 static int check_the_index(struct verify *verify, struct snap_err *err) {
     if (!verify->usable)
-        return build_apart(verify, err);
+        return verify_build_apart(verify, err);
     int r = compare_index(verify, err);
     if (r == 0 && !verify->manifests_whole)
         r = check_rows(verify->project->store, findings_add, &verify->findings, err);
     return r;
+}
+
+/* A further copy of content that is known to be lost is lost with it. */
+static int know_lost(struct verify *verify, struct snap_err *err) {
+    for (size_t i = 0; i < verify->findings.count && verify->usable; i++) {
+        struct finding *finding = verify->findings.all[i];
+        bool copy = finding->kind == DAMAGE_CONTENT || finding->kind == DAMAGE_MISSING || finding->kind == DAMAGE_TYPE;
+        struct snap_err ignored = {0};
+        _object_ struct object *object = NULL;
+        if (!copy || !finding->object || index_object(verify->project->store, finding->object, &object, &ignored) < 0)
+            continue;
+        if (!(object->flags & OBJECT_LOST))
+            continue;
+        if (finding_set_lost(finding) < 0)
+            return err_nomem(err);
+    }
+    return 0;
 }
 
 /* All of it. */
@@ -251,7 +270,20 @@ int verify_all(struct verify *verify, struct snap_err *err) {
     bool idle = store_locked(store) || store_is_idle(store);
     if (r == 0 && idle)
         r = surplus_layers(verify, err);
-    return r < 0 ? r : unlisted(check_folders(store, idle, findings_add, &verify->findings, err), err);
+    if (r == 0)
+        r = unlisted(check_folders(store, idle, findings_add, &verify->findings, err), err);
+    return r < 0 ? r : know_lost(verify, err);
+}
+
+int verify_again(struct verify *verify, struct snap_err *err) {
+    free(TAKE_PTR(verify->layers));
+    verify->layers_count = 0;
+    verify->layers_seen = 0;
+    atomic_store(&verify->files, 0);
+    atomic_store(&verify->bytes, 0);
+    int r = verify_all(verify, err);
+    findings_sort(&verify->findings);
+    return r;
 }
 
 /* What one snapshot shows. */
@@ -315,6 +347,8 @@ static struct store *asked(const struct verify *verify) {
 static int run(struct verify *verify, const struct snap_verify_options *options, snap_damage_fn fn, void *data, struct snap_err *err) {
     int r = options->spec ? verify_one(verify, options->spec, err) : verify_all(verify, err);
     findings_sort(&verify->findings);
+    if (r >= 0 && options->repair)
+        r = mend_all(verify, err);
     if (r >= 0)
         r = findings_spread(&verify->findings, asked(verify), err);
     return r < 0 ? r : findings_tell(&verify->findings, asked(verify), fn, data, err);
@@ -333,6 +367,10 @@ static void fill(struct snap_verify_result *ret, const struct verify *verify, do
 int snap_verify(struct snap_project *project, const struct snap_verify_options *options,
                 snap_damage_fn fn, void *data, struct snap_verify_result *ret, struct snap_err *error) {
     struct snap_err space = {0}, *err = error ? error : &space;
+    if (options->repair && options->spec) {
+        err_set(err, -EINVAL, "only all of the store can be repaired");
+        return err_failure(err, SNAP_FAILURE_USAGE);
+    }
     double start = project_seconds();
     _cleanup_(verify_done) struct verify verify = { .project = project, .quick = options->quick };
     int r = run(&verify, options, fn, data, err);

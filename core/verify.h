@@ -16,7 +16,10 @@ struct verify {
     struct store *apart;                  /* the index as the layers say */
     struct findings findings;
     uint64_t layers_seen;
+    unsigned rounds;                      /* of repair */
     atomic_uint_fast64_t files, bytes;
 };
 void verify_done(struct verify *verify);
 int verify_all(struct verify *verify, struct snap_err *err);
+int verify_again(struct verify *verify, struct snap_err *err);          /* after a repair: the findings are new ones */
+int verify_build_apart(struct verify *verify, struct snap_err *err);

@@ -27,6 +27,7 @@ struct damage {                /* strings belong to the callee */
     const char *text;          /* what is wrong with it */
     int64_t in;                /* layers: identity of the directory and the name in it; 0 and NULL = not known */
     const char *name;
+    bool shared;               /* a link: one inode that must be two */
     int64_t content, object;   /* whose bytes, or which inode, is damaged; 0 = none */
     /* Rows: what shows it. line 0 = none; name NULL = the snapshots as a whole. */
     struct { int64_t line, dir; const char *name; int64_t born, died; } row;
@@ -72,8 +73,10 @@ typedef int (*shown_fn)(void *data, void *value, const struct shown *shown);
 int check_shown(struct store *index, const struct map *contents, struct map *objects, shown_fn fn, void *data, struct snap_err *err);
 /* The path of (dir, name) at a snapshot, and the first snapshot at which it may be another; 0 = it has none. */
 int check_path(struct store *index, struct point at, int64_t dir, const char *name, struct buf *ret, int64_t *ret_until, struct snap_err *err);
-/* The contents that the index has in a layer; only: NULL = all. */
 typedef int (*content_fn)(void *data, const struct content *content);
+/* The contents of this digest and size; > 0 from fn ends. */
+int check_contents_like(struct store *index, const struct digest *digest, uint64_t size, content_fn fn, void *data, struct snap_err *err);
+/* The contents that the index has in a layer; only: NULL = all. */
 int check_contents(struct store *index, int64_t layer, const struct map *only, content_fn fn, void *data, struct snap_err *err);
 /* The numbers of a line's snapshots, ascending; the caller frees. */
 int check_numbers(struct store *index, int64_t line, int64_t **ret, size_t *ret_count, struct snap_err *err);

@@ -95,6 +95,8 @@ int check_open(struct store *store, const struct check_options *options, struct 
 
 /* Telling. */
 
+static const char shared_text[] = "is one file with another, and must not be";
+
 static int tell(struct check *check, const struct damage *damage) {
     guard(check);
     int r = check->options.fn(check->options.data, damage);
@@ -115,7 +117,8 @@ static int tell_entry(struct check *check, const struct sheet *sheet, struct dir
     }
     if (file.failed || path.failed)
         return -ENOMEM;
-    struct damage damage = { .kind = kind, .layer = sheet->layer, .file = file.data, .text = text, .name = name };
+    struct damage damage = { .kind = kind, .layer = sheet->layer, .file = file.data, .text = text, .name = name,
+                             .shared = kind == DAMAGE_LINK && text == shared_text };
     if (entry) {
         damage.in = entry->in;
         damage.object = entry->flags & MANIFEST_DELETED ? 0 : entry->object.id;
@@ -200,7 +203,7 @@ static int check_links(struct check *check, const struct sheet *sheet, struct di
     if (reads < 0 || r < 0)
         return MIN(reads, r);
     if (shared)
-        r = tell_entry(check, sheet, dir, entry, entry->name, DAMAGE_LINK, "is one file with another, and must not be");
+        r = tell_entry(check, sheet, dir, entry, entry->name, DAMAGE_LINK, shared_text);
     else if (apart)
         r = tell_entry(check, sheet, dir, entry, entry->name, DAMAGE_LINK, "is not one file with its other names");
     return r < 0 ? r : reads;

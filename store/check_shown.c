@@ -45,6 +45,22 @@ int check_shown(struct store *index, const struct map *contents, struct map *obj
     return MIN(r, 0);
 }
 
+int check_contents_like(struct store *index, const struct digest *digest, uint64_t size, content_fn fn, void *data, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, index, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE xxh128 = ? AND size = ?", "bi",
+                    digest->bytes, sizeof(digest->bytes), (int64_t)size);
+    while (r >= 0 && (r = db_step(&row, err)) > 0) {
+        struct content content;
+        if ((r = content_row(&row, &content, err)) < 0)
+            return r;
+        r = fn(data, &content);
+        free(content.name);
+        if (r > 0)
+            return 0;
+    }
+    return MIN(r, 0);
+}
+
 int check_contents(struct store *index, int64_t layer, const struct map *only, content_fn fn, void *data, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, index, err, "SELECT " CONTENT_COLUMNS " FROM content WHERE layer = ? ORDER BY id", "i", layer);

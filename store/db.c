@@ -303,6 +303,38 @@ int db_open_apart(struct store *store, struct db **ret, struct snap_err *err) {
     return 0;
 }
 
+static int copy_database(sqlite3 *from, sqlite3 *to) {
+    char identity[96];
+    snprintf(identity, sizeof(identity), "PRAGMA application_id=%d; PRAGMA user_version=%d", SCHEMA_APPLICATION_ID, SCHEMA_VERSION);
+    int result = sqlite3_exec(from, identity, NULL, NULL, NULL);
+    sqlite3_backup *backup = result == SQLITE_OK ? sqlite3_backup_init(to, "main", from, "main") : NULL;
+    if (!backup)
+        return result == SQLITE_OK ? sqlite3_errcode(to) : result;
+    result = sqlite3_backup_step(backup, -1);
+    int finished = sqlite3_backup_finish(backup);
+    if (result != SQLITE_DONE)
+        return result;
+    return finished != SQLITE_OK ? finished : sqlite3_exec(to, "PRAGMA journal_mode=WAL", NULL, NULL, NULL);
+}
+
+int db_save(struct store *apart, int dirfd, const char *name, struct snap_err *err) {
+    _close_ int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_errno(err, -errno, "cannot create the database");
+    sqlite3 *connection = NULL;
+    int result = connect_to(dirfd, name, 0, &connection);
+    if (result == SQLITE_OK)
+        result = copy_database(store_db(apart), connection);
+    int code = result == SQLITE_OK ? 0 : code_of(connection, result);
+    if (code < 0)
+        err_set(err, code, "cannot write the database: %s", connection ? sqlite3_errmsg(connection) : sqlite3_errstr(result));
+    if (sqlite3_close(connection) != SQLITE_OK && code == 0)
+        code = err_set(err, -EIO, "cannot write the database: it cannot be closed");
+    if (code == 0 && fsync(fd) < 0)
+        code = err_errno(err, -errno, "cannot flush the new database");
+    return code;
+}
+
 int db_attach(struct store *apart, struct store *store, struct snap_err *err) {
     char sql[96];
     snprintf(sql, sizeof(sql), "ATTACH '/proc/self/fd/%d/store.db' AS stored", store_fd(store));

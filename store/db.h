@@ -15,6 +15,8 @@ DEFINE_CLEANUP(struct db *, db_close)
 int db_create(int dirfd, const char *name, struct snap_err *err);
 /* An empty one that lasts as long as it is open, and another store's database beside it, as "stored". */
 int db_open_apart(struct store *store, struct db **ret, struct snap_err *err);
+/* Writes all of an apart database to a new, flushed file that db_open accepts. */
+int db_save(struct store *apart, int dirfd, const char *name, struct snap_err *err);
 int db_attach(struct store *apart, struct store *store, struct snap_err *err);
 struct db *store_database(const struct store *store);
 sqlite3 *store_db(struct store *store);

@@ -204,3 +204,16 @@ int facts_remember(struct store *store, int64_t layer, struct snap_err *err) {
     buf_fmt(&list, "%s%s%lld", layers ? layers : "", layers ? " " : "", (long long)layer);
     return list.failed ? err_nomem(err) : store_set_fact(store, PENDING, list.data, err);
 }
+
+int facts_lose(struct store *store, int64_t id, bool lost, struct snap_err *err) {
+    struct content content;
+    int result = index_content(store, id, &content, err);
+    if (result < 0)
+        return result;
+    free(content.name);
+    result = db_run(store, err, lost ? "UPDATE object SET flags = flags | ?2 WHERE content = ?1" : "UPDATE object SET flags = flags & ~?2 WHERE content = ?1",
+                    "ii", id, (int64_t)(OBJECT_UNREAD | OBJECT_LOST));
+    if (result == 0)
+        result = store_set_fact(store, "lost", "1", err);
+    return result < 0 ? result : facts_remember(store, content.layer, err);
+}

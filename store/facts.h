@@ -25,6 +25,8 @@ void facts_done(struct facts *facts);
 int facts_read(struct store *store, int64_t layer, struct facts *ret, struct snap_err *err);
 /* In the transaction that changes what the facts of a layer say. */
 int facts_remember(struct store *store, int64_t layer, struct snap_err *err);
+/* A content is lost, or found again: its objects, and the facts of its layer. In a transaction. */
+int facts_lose(struct store *store, int64_t content, bool lost, struct snap_err *err);
 /* Writes the files that were remembered; outside of a transaction, under the lock. */
 int facts_write(struct store *store, struct snap_err *err);
 /* The same by whoever just committed: a failure is no failure of the command, since the next one tries again. */

@@ -225,15 +225,18 @@ static int make_node(int dirfd, const char *name, const struct meta *meta) {
     return mknodat(dirfd, name, (meta->mode & S_IFMT) | 0600, device) < 0 ? -errno : 0;
 }
 
-int stage_make_special(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta) {
-    _pinned_ struct dir_pinned at = dir_pinned(dir);
-    if (at.fd < 0)
-        return at.fd;
-    int result = make_node(at.fd, name, meta);
+int layer_make_special(int dirfd, const char *name, const struct meta *meta) {
+    int result = make_node(dirfd, name, meta);
     if (result == 0 || !refused(-result))
         return result;
-    _close_ int placeholder = stage_create(stage, dir, name, 0600);
-    return placeholder < 0 ? placeholder : 0;
+    _close_ int placeholder = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return placeholder < 0 ? -errno : 0;
+}
+
+int stage_make_special(struct stage *stage, struct dir *dir, const char *name, const struct meta *meta) {
+    (void)stage;
+    _pinned_ struct dir_pinned at = dir_pinned(dir);
+    return at.fd < 0 ? at.fd : layer_make_special(at.fd, name, meta);
 }
 
 int stage_link(struct stage *stage, struct dir *from_dir, const char *from, struct dir *dir, const char *name) {
@@ -306,6 +309,17 @@ static int finish_dir(int fd, const struct meta *meta, bool opaque, const char *
     struct meta wanted = layer_storable(meta, S_IFDIR);
     int result = meta_apply(fd, "", &wanted, META_STORE, NULL);
     return result < 0 ? result : set_marks(fd, opaque, mark == 'x', redirect);
+}
+
+static int remove_mark(int fd, const char *mark) {
+    return fremovexattr(fd, mark) < 0 && errno != ENODATA && errno != EOPNOTSUPP ? -errno : 0;
+}
+
+int layer_restore_dir(int fd, const struct meta *meta, bool opaque, const char *redirect) {
+    int result = opaque || opaque_mark(fd) == 'x' ? 0 : remove_mark(fd, XATTR_OPAQUE);
+    if (result == 0 && !redirect)
+        result = remove_mark(fd, XATTR_REDIRECT);
+    return result < 0 ? result : finish_dir(fd, meta, opaque, redirect);
 }
 
 static int move_dir(struct stage *stage, struct dir *dir, int64_t parent, const char *name) {

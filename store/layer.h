@@ -20,6 +20,11 @@ struct meta layer_storable(const struct meta *meta, mode_t stored);
 /* "layer 3 is damaged: 'PATH' WHAT": -EUCLEAN, SNAP_FAILURE_DAMAGE, and the path. */
 int layer_damaged(struct snap_err *err, int64_t layer, const char *path, const char *what);
 
+/* Symlink, fifo, socket, device as `meta` says, without its metadata; where the privilege is missing, an empty placeholder. */
+int layer_make_special(int dirfd, const char *name, const struct meta *meta);
+/* Metadata and marks of a directory that is there, exactly these. */
+int layer_restore_dir(int fd, const struct meta *meta, bool opaque, const char *redirect);
+
 /* A layer being built, in work/<id>. It undoes itself unless it was published.
  *
  * While it is built, every directory lies flat, under its identity: work/<id>/dirs/<dir>/<name>. So what is captured need

@@ -31,5 +31,7 @@ void manifest_end(struct buf *out);   /* out->failed tells once whether memory s
 typedef int (*manifest_fn)(void *data, const struct manifest_entry *entry);
 /* Reads and checks all of layers/<id>/manifest: -EUCLEAN with a sentence if damaged, -ENOENT. fn may be NULL. */
 int manifest_read(struct store *store, int64_t layer, struct snapshot **ret, manifest_fn fn, void *data, struct snap_err *err);
+/* The text of a snapshot's manifest, from the index: 1, or 0 = there is no such snapshot. */
+int manifest_from_index(struct store *store, int64_t number, struct buf *out, struct snap_err *err);
 /* 1 = manifest and tree are whole (types, sizes, digests of everything stored in it), 0 = not and why in err->message. */
 int manifest_check_layer(struct store *store, int64_t layer, bool content, struct snap_err *err);

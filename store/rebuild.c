@@ -67,13 +67,25 @@ static int add_object(struct apply *apply, const struct sheet_entry *entry) {
     if (object.content && sheet_is_lost(apply->sheet, object.content))
         object.flags |= OBJECT_UNREAD | OBJECT_LOST;
     r = object.content ? add_content(apply, entry) : 0;
+    /* the manifest that would say where it lies is damaged */
+    if (r == 0 && object.content && has_row(apply->into, "SELECT 1 FROM content WHERE id = ?", object.content, apply->err) == 0) {
+        object.content = 0;
+        object.flags |= OBJECT_UNREAD | OBJECT_LOST;
+    }
     return r < 0 ? r : index_add_object(apply->into, &object, apply->err);
 }
 
+/* A directory that only leads to what changed is known already, unless the manifest that had it is damaged. */
+static int is_known(struct apply *apply, const struct sheet_entry *entry) {
+    int64_t id = index_lookup_id(apply->into, index_newest(line_of(apply)), entry->in, entry->name, apply->err);
+    return id < 0 ? (int)id : id == entry->object.id;
+}
+
 static int apply_entry(struct apply *apply, const struct sheet_entry *entry) {
-    if (entry->flags & MANIFEST_CONTEXT)
-        return 0;
-    int r = leave(apply, entry);
+    int r = entry->flags & MANIFEST_CONTEXT ? is_known(apply, entry) : 0;
+    if (r != 0)
+        return MIN(r, 0);
+    r = leave(apply, entry);
     if (r < 0)
         return r;
     if (entry->flags & MANIFEST_DELETED)

@@ -295,6 +295,20 @@ int store_open_damaged(const char *path, bool make, struct store **ret, struct s
     return 0;
 }
 
+void store_forget_database(struct store *store) {
+    store->db = db_close(store->db);
+    store->in_transaction = false;
+}
+
+int store_reopen_database(struct store *store, struct snap_err *err) {
+    int version;
+    store_forget_database(store);
+    int code = db_open(store, &store->db, &version, err);
+    if (code == 0)
+        free(TAKE_PTR(store->damage));
+    return code;
+}
+
 const char *store_damage(const struct store *store) { return store->damage; }
 
 int store_open_apart(struct store *store, struct store **ret, struct snap_err *err) {

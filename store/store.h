@@ -23,6 +23,9 @@ int store_open_apart(struct store *store, struct store **ret, struct snap_err *e
 /* The same as store_open, but a database that is missing or damaged is no failure: then there is none, store_damage says why, and
  * nothing that asks it may be called. With `make`, folders that are missing are made. */
 int store_open_damaged(const char *path, bool make, struct store **ret, struct snap_err *err);
+/* Closes the database, and opens the one that is there: for who puts another in its place. */
+void store_forget_database(struct store *store);
+int store_reopen_database(struct store *store, struct snap_err *err);
 const char *store_damage(const struct store *store);     /* NULL: it has a database */
 struct store *store_close(struct store *store);          /* accepts NULL; gives the lock back */
 DEFINE_CLEANUP(struct store *, store_close)
