@@ -120,7 +120,7 @@ int err_damage(struct snap_err *err, const char *format, ...) {
     int code = set(err, -EUCLEAN, format, args);
     va_end(args);
     (void)err_failure(err, SNAP_FAILURE_DAMAGE);
-    (void)err_hint(err, "snapctl verify says what is affected; copy the whole store before anything else is tried");
+    (void)err_hint(err, "snapctl verify says what is affected, and with --repair mends what there is a copy of");
     return code;
 }
 

@@ -77,7 +77,8 @@ static void show_name(struct listing *listing, const char *path, const struct sn
         out_text(out, " -> ");
         out_path(out, entry->target);
     }
-    out_text(out, entry->unread ? "  (could not be read when it was taken)\n" : "\n");
+    out_text(out, entry->lost ? "  (lost: what the store had of it was damaged)\n"
+             : entry->unread ? "  (could not be read when it was taken)\n" : "\n");
 }
 
 static int show_json(struct call *call, const char *path, const struct snap_entry *entry) {

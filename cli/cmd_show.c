@@ -42,6 +42,8 @@ static void show_counts_of(struct out *out, const struct snap_snapshot *snapshot
     if (counts->unread)
         out_text(out, "unread   %" PRIu64 " %s could not be read when it was taken\n", counts->unread,
                  plural(counts->unread, "entry", "entries"));
+    if (counts->lost)
+        out_text(out, "lost     %" PRIu64 " %s of which the store's copy was damaged\n", counts->lost, plural(counts->lost, "entry", "entries"));
 }
 
 static void show(struct call *call, const struct snap_snapshot *snapshot, const struct snap_counts *counts) {
@@ -64,6 +66,7 @@ static int show_json(struct call *call, const struct snap_snapshot *snapshot, co
     json_count(object, "total_bytes", counts->bytes);
     json_count(object, "own_bytes", counts->own_bytes);
     json_count(object, "unread", counts->unread);
+    json_count(object, "lost", counts->lost);
     return json_print(&call->out, object);
 }
 

@@ -161,6 +161,11 @@ static void forget_first(struct builder *builder, int64_t id) {
 static int make_file(struct builder *builder, struct dir *above, const struct tree_node *node) {
     _pinned_ struct dir_pinned at = dir_pinned(above);
     unsigned missing = 0;
+    if (node->object->flags & OBJECT_LOST) {
+        project_notice(builder->project, SNAP_NOTICE_FAILED_PATH, node->path,
+                       "cannot be restored, because what the store had of it was damaged and is lost");
+        return 1;
+    }
     int r = at.fd < 0 ? at.fd : node->object->flags & OBJECT_UNREAD ? -ENODATA : link_to_first(builder, above, at.fd, node);
     if (r == 0)
         r = build_entry(builder->project, at.fd, node->name, node->object, &builder->result.bytes, &missing, NULL);
@@ -215,6 +220,8 @@ static int make_tree(struct builder *builder, const struct object *object, const
 
 static int make_one(struct builder *builder, const struct object *object, const char *path, int dirfd, const char *as) {
     unsigned missing = 0;
+    if (object->flags & OBJECT_LOST)
+        return err_damage(builder->err, "cannot restore '%s': what the store had of it was damaged and is lost", path);
     if (object->flags & OBJECT_UNREAD)
         return err_path(builder->err, -ENODATA, path, "restore, because it could not be read when the snapshot was taken,");
     int r = build_entry(builder->project, dirfd, as, object, &builder->result.bytes, &missing, builder->err);

@@ -43,6 +43,8 @@ static const char *base_of(const char *path) {
 /* Why an archive cannot have it; NULL: it can. */
 static const char *refusal(const struct exporter *exporter, const char *path, const struct object *object) {
     const struct meta *meta = &object->meta;
+    if (object->flags & OBJECT_LOST)
+        return "is left out: what the store had of it was damaged and is lost";
     if (object->flags & OBJECT_UNREAD && !object_is_dir(object))
         return "is left out: it could not be read when the snapshot was taken";
     if (exporter->tar && S_ISSOCK(meta->mode))

@@ -156,11 +156,36 @@ static void tell_renewed(struct mend *mend, const struct renewed *renewed) {
         project_notice(project, SNAP_NOTICE_INFO, NULL, "which snapshot the project was at is lost: the next one will have no parent");
 }
 
+/* That there was a layer must not be forgotten with the database that knew it: an empty one says so from now on. */
+static int remember_layers(struct mend *mend, struct snap_err *err) {
+    for (size_t i = 0; i < mend->verify->findings.count; i++) {
+        const struct finding *finding = mend->verify->findings.all[i];
+        if (finding->kind == DAMAGE_LAYER && mkdirat(store_fd(mend->store), finding->file, 0700) < 0 && errno != EEXIST && errno != ENOENT)
+            return err_path(err, -errno, finding->file, "make the directory of");
+    }
+    return 0;
+}
+
+/* Who has no database cannot tell what was removed on purpose. */
+static void tell_gaps(struct mend *mend) {
+    const struct verify *verify = mend->verify;
+    int64_t next = 1;
+    for (size_t i = 0; i < verify->layers_count; next = verify->layers[i++] + 1)
+        if (verify->layers[i] != next)
+            project_notice(mend->project, SNAP_NOTICE_INFO, NULL, "there is no layer %" PRId64 "%s%.0" PRId64
+                           ": what it held was removed before, or is lost", next, verify->layers[i] - 1 > next ? " and after, before " : "",
+                           verify->layers[i] - 1 > next ? verify->layers[i] : 0);
+}
+
 static int renew(struct mend *mend, struct snap_err *err) {
     struct renewed renewed = {0};
+    if (!mend->verify->usable)
+        tell_gaps(mend);
     _free_ char *identity = NULL;
     mend->verify->last = INT64_MAX;
     int r = identity_of(mend->project->root, &identity, err);
+    if (r == 0)
+        r = remember_layers(mend, err);
     if (r == 0)
         r = verify_build_apart(mend->verify, err);
     mend->project->layers = layers_close(mend->project->layers);
@@ -267,14 +292,28 @@ static const struct finding *find_again(const struct findings *now, const struct
     return NULL;
 }
 
+/* What a snapshot has in it, not one thing in it. */
+static bool is_list(const struct finding *finding) {
+    return finding->kind == DAMAGE_MANIFEST || (finding->kind == DAMAGE_LAYER && !strstr(finding->file, "/tree"));
+}
+
+static bool list_is_lost(const struct findings *now, int64_t layer) {
+    for (size_t i = 0; i < now->count; i++)
+        if (is_list(now->all[i]) && now->all[i]->layer == layer)
+            return true;
+    return false;
+}
+
 static void judge(struct finding *then, const struct findings *now, bool database_was_lost) {
     const struct finding *again = find_again(now, then);
-    if (again)
+    if (again) {
         then->outcome = again->kind == DAMAGE_LOST ? SNAP_OUTCOME_LOST : SNAP_OUTCOME_FOUND;
+        then->died = MAX(then->died, again->died);
+    }
     else
         then->outcome = is_litter(then) ? SNAP_OUTCOME_ASIDE : SNAP_OUTCOME_REPAIRED;
-    bool told_by_none = then->kind == DAMAGE_MANIFEST || then->kind == DAMAGE_FACTS;
-    if (database_was_lost && told_by_none)
+    bool told_by_none = then->kind == DAMAGE_FACTS && database_was_lost;
+    if (told_by_none || (is_list(then) && list_is_lost(now, then->layer)))
         then->outcome = SNAP_OUTCOME_LOST;
 }
 
@@ -288,6 +327,8 @@ static int merge(struct findings *first, struct findings *last, bool database_wa
             continue;
         if (MAKE_ROOM(first->all, first->count, first->room) < 0)
             return err_nomem(err);
+        if (is_list(last->all[i]))
+            last->all[i]->outcome = SNAP_OUTCOME_LOST;
         first->all[first->count++] = last->all[i];
         last->all[i--] = last->all[--last->count];
     }

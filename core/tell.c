@@ -71,6 +71,8 @@ static int open_empty(struct snap_project *project, struct snap_err *err) {
 int project_open_content(struct snap_project *project, const struct object *object, struct snap_err *err) {
     if (!S_ISREG(object->meta.mode))
         return err_set(err, -EINVAL, "object %lld has no content", (long long)object->id);
+    if (object->flags & OBJECT_LOST)
+        return err_damage(err, "its content is lost: what the store had of it was damaged");
     if (object->flags & OBJECT_UNREAD)
         return err_set(err, -ENODATA, "its content could not be read when the snapshot was taken");
     if (!object->content)

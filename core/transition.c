@@ -156,7 +156,8 @@ static bool same_layout(struct work *work, const struct plan_row *row) {
 
 static int decide_file(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err) {
     if (is_unread(row->after)) {
-        refuse(work, row, "cannot be restored, because it could not be read when the snapshot was taken");
+        refuse(work, row, row->after->flags & OBJECT_LOST ? "cannot be restored, because what the store had of it was damaged and is lost"
+               : "cannot be restored, because it could not be read when the snapshot was taken");
         return 0;
     }
     row->how = PLAN_FILL;
@@ -171,7 +172,8 @@ static int decide_file(struct work *work, const struct map *pairs, struct plan_r
 static int decide_row(struct work *work, const struct map *pairs, struct plan_row *row, struct snap_err *err) {
     bool stays = row->leaves ? plan_dir_moves(row->leaves) : row->before && object_is_dir(row->before);
     if (is_unread(row->before) && !stays) {
-        refuse(work, row, "stays as it is, because it could not be read and so was not saved before");
+        refuse(work, row, row->before->flags & OBJECT_LOST ? "stays as it is, because what was saved of it is lost"
+               : "stays as it is, because it could not be read and so was not saved before");
         return 0;
     }
     if (row->after && !object_is_dir(row->after))

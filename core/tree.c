@@ -30,7 +30,8 @@ void tree_entry(const struct object *object, struct snap_entry *ret) {
         .size = S_ISREG(meta->mode) || S_ISLNK(meta->mode) ? meta->size : 0,
         .mtime = meta->mtime, .rdev_major = meta->rdev_major, .rdev_minor = meta->rdev_minor,
         .target = S_ISLNK(meta->mode) ? meta->target : NULL,
-        .xattrs = meta_xattr_count(meta), .unread = object->flags & OBJECT_UNREAD,
+        .xattrs = meta_xattr_count(meta), .unread = object->flags & OBJECT_UNREAD && !(object->flags & OBJECT_LOST),
+        .lost = object->flags & OBJECT_LOST,
     };
 }
 

@@ -219,6 +219,14 @@ static int check_the_index(struct verify *verify, struct snap_err *err) {
 
 /* A further copy of content that is known to be lost is lost with it. */
 static int know_lost(struct verify *verify, struct snap_err *err) {
+    struct snap_err space = {0};
+    for (size_t i = 0; i < verify->findings.count && verify->usable; i++) {
+        struct finding *finding = verify->findings.all[i];
+        _snapshot_ struct snapshot *snapshot = NULL;
+        /* nobody knows what it said: what came after it was built without it */
+        if (finding->kind == DAMAGE_MANIFEST && index_snapshot(verify->project->store, finding->layer, &snapshot, &space) == 0)
+            finding->died = INT64_MAX;
+    }
     for (size_t i = 0; i < verify->findings.count && verify->usable; i++) {
         struct finding *finding = verify->findings.all[i];
         bool copy = finding->kind == DAMAGE_CONTENT || finding->kind == DAMAGE_MISSING || finding->kind == DAMAGE_TYPE;

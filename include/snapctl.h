@@ -145,6 +145,7 @@ struct snap_counts {
     uint64_t bytes;            /* of all regular files, each hard-link group once */
     uint64_t own_bytes;        /* stored content that only this snapshot shows */
     uint64_t unread;           /* entries whose content could not be read when it was taken */
+    uint64_t lost;             /* entries whose stored content was found damaged, with no whole copy */
 };
 SNAP_API int snap_show(struct snap_project *project, const char *spec, struct snap_snapshot **ret,
                        struct snap_counts *ret_counts, struct snap_err *err);
@@ -222,6 +223,7 @@ struct snap_entry {
     const char *target;        /* symlinks, else NULL */
     unsigned xattrs;           /* how many */
     bool unread;               /* known by its metadata only */
+    bool lost;                 /* its stored content was found damaged, with no whole copy; then not `unread` */
 };
 typedef int (*snap_entry_fn)(void *data, const char *path, const struct snap_entry *entry);
 

@@ -88,7 +88,8 @@ static int count_entry(struct tally *tally, uint32_t mode, uint64_t size, unsign
     counts->directories += S_ISDIR(mode);
     counts->symlinks += S_ISLNK(mode);
     counts->others += !S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode);
-    counts->unread += (flags & OBJECT_UNREAD) != 0;
+    counts->lost += (flags & OBJECT_LOST) != 0;
+    counts->unread += flags & OBJECT_UNREAD && !(flags & OBJECT_LOST);
     if (linked)
         return set_add(&tally->linked, object, size);
     counts->bytes += S_ISREG(mode) ? size : 0;
