@@ -66,7 +66,8 @@ static int show_json(struct call *call, const struct snap_snapshot *snapshot, co
     json_count(object, "total_bytes", counts->bytes);
     json_count(object, "own_bytes", counts->own_bytes);
     json_count(object, "unread", counts->unread);
-    json_count(object, "lost", counts->lost);
+    if (counts->lost)
+        json_count(object, "lost", counts->lost);
     return json_print(&call->out, object);
 }
 

@@ -99,7 +99,8 @@ void json_entry(json_object *object, const struct snap_entry *entry) {
     }
     json_number(object, "xattrs", entry->xattrs);
     json_flag(object, "unread", entry->unread);
-    json_flag(object, "lost", entry->lost);
+    if (entry->lost)
+        json_flag(object, "lost", true);
 }
 
 /* The line goes out in one piece: notices may come from another thread. */
