@@ -19,15 +19,18 @@ ROWS = {
     'ten-take': 'take of 10 changed files',
     'ten-diff': 'diff of two snapshots, 10 files apart',
     'ten-rollback': 'rollback of 10 files',
+    'verify': 'verify all that is stored',
 }
 TOOLS = {
     'snapctl': 'snapctl', 'snapctl-no-sync': 'snapctl --no-sync', 'cp': '`cp -a`', 'reflink': '`cp -a --reflink=always`',
     'git': 'git', 'restic': 'restic', 'borg': 'borg',
+    'snapctl-quick': 'snapctl --quick', 'xxhsum': '`xxhsum -H128`',
 }
 # (row, tool): what is measured against, how many times that, or seconds. None as file systems = all.
 RATIO_TARGETS = [
     ('first-take', 'snapctl', 'cp', 0.8, ('ext4',)),
     ('first-take', 'snapctl', 'reflink', 0.6, ('xfs', 'btrfs')),
+    ('verify', 'snapctl', 'xxhsum', 1.25, None),
     ('unchanged-status', 'snapctl', 'git', 0.4, None),
 ]
 # The yardstick of an unchanged take is `git status`, which stands in another row.

@@ -160,6 +160,21 @@ ten_changed() {
     measure ten-rollback snapctl "$runs" change_ten "$program -C $tree rollback"
     measure ten-rollback git "$runs" change_ten "bash -c git_back"
 }
+
+# Reading all that is stored, against digests of the same files by as many processes as verify has threads.
+verified() {
+    layers=$("$program" -v -C "$tree" log -n 1 2>&1 >/dev/null | sed -n 's/^store: //p')/layers
+    export layers
+    measure verify snapctl "$runs" '' "$program -C $tree verify"
+    measure verify snapctl-quick "$runs" '' "$program -C $tree verify --quick"
+    measure verify xxhsum "$runs" '' "bash -c xxhsum_all"
+}
+
+xxhsum_all() {
+    find "$layers" -type f -size +0 -print0 | xargs -0 -P "$(nproc)" -n 500 xxhsum -q -H128
+}
+export -f xxhsum_all
+
 git_back() {
     git checkout -q -- . && flush
 }
@@ -237,6 +252,7 @@ for kind in ${kinds//,/ }; do
     first_takes
     nothing_changed
     ten_changed
+    verified
 done
 if [ -n "$with_history" ]; then
     many_snapshots

@@ -45,30 +45,26 @@ static int need(struct building *building, int64_t id) {
     return 1;
 }
 
-#define BORN "SELECT e.dir, e.name, e.object, o.dir FROM entry e JOIN object o ON o.id = e.object WHERE e.line = ? AND e.born = ?" \
-    " ORDER BY e.dir, e.name"
-#define DIED "SELECT a.dir, a.name FROM entry a INDEXED BY entry_by_died WHERE a.line = ?1 AND a.died = ?2 AND a.died < " NEVER_SQL \
+/* What is under a name from then on, or 0; names in the order of the manifest. */
+#define ROWS "SELECT e.dir, e.name, e.object, o.dir FROM entry e JOIN object o ON o.id = e.object WHERE e.line = ?1 AND e.born = ?2" \
+    " UNION ALL SELECT a.dir, a.name, 0, 0 FROM entry a INDEXED BY entry_by_died WHERE a.line = ?1 AND a.died = ?2 AND a.died < " NEVER_SQL \
     " AND NOT EXISTS (SELECT 1 FROM entry b WHERE b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.born = a.died)" \
-    " ORDER BY a.dir, a.name"
+    " ORDER BY 1, 2"
 
-static int rows(struct building *building, struct db_statement *ret, const char *sql) {
-    return db_bind(ret, building->store, building->err, sql, "ii", building->now.line, building->now.snap);
+static int rows(struct building *building, struct db_statement *ret) {
+    return db_bind(ret, building->store, building->err, ROWS, "ii", building->now.line, building->now.snap);
 }
 
 static int need_dirs(struct building *building) {
-    _statement_ struct db_statement born = {0}, died = {0};
+    _statement_ struct db_statement row = {0};
     int r = need(building, INDEX_ROOT);
     if (r >= 0)
-        r = rows(building, &born, BORN);
-    while (r >= 0 && (r = db_step(&born, building->err)) > 0) {
-        r = need(building, db_int(&born, 0));
+        r = rows(building, &row);
+    while (r >= 0 && (r = db_step(&row, building->err)) > 0) {
+        r = need(building, db_int(&row, 0));
         if (r >= 0)
-            r = need(building, db_int(&born, 3));
+            r = need(building, db_int(&row, 3));
     }
-    if (r >= 0)
-        r = rows(building, &died, DIED);
-    while (r >= 0 && (r = db_step(&died, building->err)) > 0)
-        r = need(building, db_int(&died, 0));
     return MIN(r, 0);
 }
 
@@ -165,14 +161,10 @@ static int add_deleted(struct building *building, struct db_statement *row) {
 }
 
 static int add_rows(struct building *building) {
-    _statement_ struct db_statement born = {0}, died = {0};
-    int r = rows(building, &born, BORN);
-    while (r >= 0 && (r = db_step(&born, building->err)) > 0)
-        r = add_entry(building, &born);
-    if (r >= 0)
-        r = rows(building, &died, DIED);
-    while (r >= 0 && (r = db_step(&died, building->err)) > 0)
-        r = add_deleted(building, &died);
+    _statement_ struct db_statement row = {0};
+    int r = rows(building, &row);
+    while (r >= 0 && (r = db_step(&row, building->err)) > 0)
+        r = db_int(&row, 2) ? add_entry(building, &row) : add_deleted(building, &row);
     return r;
 }
 

@@ -62,9 +62,19 @@ static int end_operations(struct store *apart, struct snap_err *err) {
                   " ((before > 0 AND before NOT IN (SELECT id FROM main.snapshot)) OR (after > 0 AND after NOT IN (SELECT id FROM main.snapshot)))", "");
 }
 
+/* What operations hid, where the schema knows it. */
+static bool take_over_if_known(struct store *apart, const char *table) {
+    sqlite3_stmt *statement = NULL;
+    bool known = sqlite3_prepare_v2(store_db(apart), "SELECT 1 FROM main.sqlite_schema WHERE name = ?", -1, &statement, NULL) == SQLITE_OK
+        && sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC) == SQLITE_OK && sqlite3_step(statement) == SQLITE_ROW;
+    sqlite3_finalize(statement);
+    return !known || take_over(apart, table);
+}
+
 static int take_operations(struct store *store, struct store *apart, bool attached, struct renewed *ret, struct snap_err *err) {
     bool whole = attached && is_whole(apart, "operation_path") && is_whole(apart, "temporary") && take_over(apart, "operation");
-    ret->operations_lost = !(whole && take_over(apart, "operation_path") && take_over(apart, "temporary"));
+    ret->operations_lost = !(whole && take_over(apart, "operation_path") && take_over(apart, "temporary")
+                             && take_over_if_known(apart, "operation_snapshot"));
     if (ret->operations_lost)
         return skip_held(store, apart, err);
     int r = keep_operation_numbers(apart, err);

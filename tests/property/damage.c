@@ -395,12 +395,26 @@ static bool snapshots_are_whole(struct victim *victim, const struct run *verify)
 }
 
 /* `list`: what a snapshot had in it is known to nobody any more, perhaps not even that there was one. */
+/* A repair that is killed at any moment is gone on with by the next. */
+static void cut_short(struct victim *victim) {
+    struct box box = victim->model->box;
+    char after[16];
+    _run_ struct run run = {0};
+    snprintf(after, sizeof(after), "0.%03u", (unsigned)rng_below(&victim->rng, 40));
+    const char *words[] = { "-s", "KILL", after, box.program, "verify", "--repair", NULL };
+    box.program = (char *)"/usr/bin/timeout";
+    run_words(&run, &box, NULL, words);
+    fprintf(victim->model->log_file, "$ verify --repair, killed after %s s = %d\n", after, run.code);
+}
+
 static bool repair_is_true(struct victim *victim, const char *said, bool sure, bool list) {
     struct model *model = victim->model;
     _run_ struct run found = {0}, repair = {0}, after = {0};
     model_run(model, &found, "verify", NULL);
     if (found.code != 5 && (sure || found.code))
         return model_fail(model, &found, "verify does not find: %s", said);
+    if (rng_percent(&victim->rng, 25))
+        cut_short(victim);
     model_run(model, &repair, "--json", "verify", "--repair", NULL);
     if (repair.code && repair.code != 5)
         return model_fail(model, &repair, "repair fails after: %s", said);
