@@ -415,7 +415,7 @@ static bool repair_is_true(struct victim *victim, const char *said, bool sure, b
         return model_fail(model, &found, "verify does not find: %s", said);
     if (rng_percent(&victim->rng, 25))
         cut_short(victim);
-    model_run(model, &repair, "--json", "verify", "--repair", NULL);
+    model_run(model, &repair, "--json", "--wait", "verify", "--repair", NULL);
     if (repair.code && repair.code != 5)
         return model_fail(model, &repair, "repair fails after: %s", said);
     model_run(model, &after, "--json", "verify", NULL);
