@@ -487,13 +487,30 @@ static bool make_history(struct model *model) {
     return true;
 }
 
+/* Some are removed and freed, so that their layers hold only what others show. */
+static bool free_some(struct model *model) {
+    for (unsigned i = 0; i < 2; i++) {
+        char number[24];
+        _run_ struct run run = {0};
+        const struct kept *kept = model_any(model);
+        snprintf(number, sizeof(number), "%" PRId64, kept->number);
+        model_run(model, &run, "rm", number, NULL);
+        if (run.code)
+            return model_fail(model, &run, "rm fails");
+        model_drop(model, kept->number);
+    }
+    _run_ struct run run = {0};
+    model_run(model, &run, "gc", "--now", NULL);
+    return run.code == 0 || model_fail(model, &run, "gc fails");
+}
+
 static bool play(struct model *model, uint64_t damages) {
     struct victim victim = { .model = model, .rng = { model->seed * 7919 + 1 } };
     _run_ struct run run = {0};
     snprintf(victim.store, sizeof(victim.store), "%s/store", model->box.base);
     snprintf(victim.whole, sizeof(victim.whole), "%s/whole", model->box.base);
     model_run(model, &run, "init", "--store", victim.store, NULL);
-    if (run.code || !make_history(model))
+    if (run.code || !make_history(model) || (rng_percent(&model->rng, 75) && !free_some(model)))
         return run.code ? model_fail(model, &run, "init fails") : false;
     copy_all(victim.store, victim.whole);
     for (uint64_t i = 0; i < damages; i++) {
