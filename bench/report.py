@@ -20,10 +20,11 @@ ROWS = {
     'ten-diff': 'diff of two snapshots, 10 files apart',
     'ten-rollback': 'rollback of 10 files',
     'verify': 'verify all that is stored',
+    'export': 'export to a .tar',
 }
 TOOLS = {
     'snapctl': 'snapctl', 'snapctl-no-sync': 'snapctl --no-sync', 'cp': '`cp -a`', 'reflink': '`cp -a --reflink=always`',
-    'git': 'git', 'restic': 'restic', 'borg': 'borg',
+    'git': 'git', 'restic': 'restic', 'borg': 'borg', 'tar': 'GNU tar', 'bsdtar': 'bsdtar',
     'snapctl-quick': 'snapctl --quick', 'xxhsum': '`xxhsum -H128`',
 }
 # (row, tool): what is measured against, how many times that, or seconds. None as file systems = all.
@@ -32,6 +33,7 @@ RATIO_TARGETS = [
     ('first-take', 'snapctl', 'reflink', 0.6, ('xfs', 'btrfs')),
     ('verify', 'snapctl', 'xxhsum', 1.25, None),
     ('unchanged-status', 'snapctl', 'git', 0.4, None),
+    ('export', 'snapctl', 'tar', 1.1, None),
 ]
 # The yardstick of an unchanged take is `git status`, which stands in another row.
 CROSS_TARGETS = [('unchanged-take', 'snapctl', 'unchanged-status', 'git', 0.4)]
@@ -117,7 +119,7 @@ def main(directory, machine):
     print('# Results\n')
     print('One run of `bench/run.sh` on one machine, warm caches, fresh file systems in loop-mounted images; medians. Trust the')
     print('ratios, not the digits. "snapctl is 0.50 x" means half the time of the program in that line. `cp`, git, restic and')
-    print('borg are followed by `sync -f`, so that all of them end with the data on disk; `--no-sync` is the exception.')
+    print('borg, and both tars, are followed by `sync -f`, so that all of them end with the data on disk; `--no-sync` is the exception.')
     print('git and borg compress, restic compresses and encrypts; snapctl does neither. What git does is `git add -A && git')
     print('commit`, `git status`, `git diff --name-status` and `git checkout`; where nothing changed, `git add -A` alone. There is')
     print('no watcher: what changed is found by looking at every entry.\n')

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Measures snapctl against cp, git, restic and borg on a real tree, on fresh file systems of each kind, in one run.
+# Measures snapctl against cp, git, restic, borg and tar on a real tree, on fresh file systems of each kind, in one run.
 # Changes nothing but its own images, loop mounts and temporary directory, which are gone afterwards; takes root.
 # SPDX-License-Identifier: GPL-2.0-or-later
 set -euo pipefail
@@ -180,6 +180,13 @@ git_back() {
 }
 export -f git_back
 
+exports() {
+    local tool
+    for tool in snapctl tar bsdtar; do
+        measure export "$tool" $(((runs + 2) / 3)) export_begin "bash -c ${tool}_export"
+    done
+}
+
 # history_to N: snapshots up to number N, ten changes each
 made=0
 history_to() {
@@ -253,6 +260,7 @@ for kind in ${kinds//,/ }; do
     nothing_changed
     ten_changed
     verified
+    exports
 done
 if [ -n "$with_history" ]; then
     many_snapshots

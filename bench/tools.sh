@@ -82,3 +82,19 @@ borg_begin() {
 borg_take() {
     borg create "::a$(date +%s%N)" "$tree" && flush
 }
+
+# A whole snapshot, or the whole tree, as an archive with everything that both hold, on disk when it is over. The snapshot's
+# content is compared with its digests on the way.
+export_begin() {
+    rm -f "$out/export.tar"
+    flush
+}
+snapctl_export() {
+    "$snapctl" -q -C "$tree" export latest -o "$out/export.tar"
+}
+tar_export() {
+    tar -C "$tree" --format=posix --sort=name --numeric-owner --xattrs --acls -cf "$out/export.tar" . && flush
+}
+bsdtar_export() {
+    bsdtar -C "$tree" --format=pax --numeric-owner --xattrs --acls -cf "$out/export.tar" . && flush
+}

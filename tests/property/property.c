@@ -5,6 +5,7 @@
  *                             WATCH=inotify or fanotify (with a watcher that is started, stopped and killed now and then)
  *
  * Runs as root and as an ordinary user; a seed gives the same operations again. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "exports.h"
 #include "model.h"
 
 #include "cleanup.h"
@@ -425,7 +426,7 @@ static bool look_verify(struct model *model) {
 
 static bool look(struct model *model) {
     static bool (*const ways[])(struct model *) = {
-        look_restore, look_restore, look_list, look_diff, look_status, look_cat, look_verify,
+        look_restore, look_restore, look_list, look_diff, look_status, look_cat, look_verify, exports_whole, exports_difference,
     };
     return rng_pick(&model->rng, ways)(model);
 }
