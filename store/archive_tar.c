@@ -187,6 +187,8 @@ static void add_xattr(struct tar *tar, const char *name, const void *value, size
 }
 
 static int add_xattrs(struct tar *tar, const struct meta *meta) {
+    if (!meta->xattrs_size)
+        return 0;
     struct bufread packed = { .at = meta->xattrs, .end = (const uint8_t *)meta->xattrs + meta->xattrs_size };
     while (packed.at < packed.end) {
         size_t name_size = bufread_u16(&packed), size = bufread_u32(&packed);
@@ -334,6 +336,10 @@ struct pouring {
     struct snap_err *err;
 };
 
+static void pouring_done(struct pouring *pouring) {
+    free(pouring->segments);
+}
+
 static int pour_all(struct pouring *pouring, uint64_t offset, const void *bytes, size_t size) {
     int r = offset > pouring->at ? sink_zeros(pouring->tar->sink, offset - pouring->at, pouring->err) : 0;
     if (r == 0)
@@ -428,10 +434,9 @@ static int pour(struct pouring *pouring, const struct tar_entry *entry, int fd, 
 int tar_add_file(struct tar *tar, const struct tar_entry *entry, int fd, const struct copy_options *options, struct digest *ret,
                  struct snap_err *err) {
     struct snap_err space = {0};
-    struct pouring pouring = { .tar = tar, .err = err ? err : &space };
+    _cleanup_(pouring_done) struct pouring pouring = { .tar = tar, .err = err ? err : &space };
     buf_clear(&tar->map);
     int r = tar->flags & TAR_SPARSE ? find_holes(tar, entry, fd, &pouring, pouring.err) : 0;
-    _free_ struct copy_segment *segments = pouring.segments;
     uint64_t stored = stored_size(tar, &pouring, entry->meta->size);
     if (r == 0)
         r = write_header(tar, entry, stored, pouring.err);
