@@ -293,5 +293,10 @@ if have skopeo "copying by skopeo"; then
     check "blobs arrive as they were" diff -r all.oci/blobs copied/blobs
 fi
 
+# snapctl itself
+
+check "import reads an export" snap -q import -n again "$scratch/first.tar.zst"
+check "and finds all of it" snap diff --times --exit-code 1 again
+
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed -eq 0 ] && [ $passed -gt 0 ]
