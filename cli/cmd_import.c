@@ -81,7 +81,7 @@ static int run(struct call *call, struct snap_err *err) {
 }
 
 const struct cmd cmd_import = {
-    .name = "import", .summary = "Make a snapshot of what lies in an archive", .usage = "FILE", .group = "Out and in",
+    .name = "import", .summary = "Make a snapshot of what lies in an archive or an image", .usage = "FILE", .group = "Out and in",
     .manual = "snapctl-import", .options = options, .options_size = sizeof(struct import_options), .words_min = 1, .words_max = 1,
     .operand = OPERAND_FILE, .needs_project = true, .open = SNAP_OPEN_WRITE | SNAP_OPEN_CREATE, .run = run,
 };

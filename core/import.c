@@ -4,10 +4,12 @@
  * Touches nothing in the project. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "graft.h"
 #include "hook.h"
+#include "import_oci.h"
 #include "take.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct import {
@@ -15,16 +17,29 @@ struct import {
     const struct snap_import_options *options;
     struct stage *stage;
     struct import_tree tree;
+    struct import_tree layout;            /* of an image, if the archive is one of that */
     struct snap_err *err;
 };
 
 static void import_done(struct import *import) {
     import_tree_done(&import->tree);
+    import_tree_done(&import->layout);
     stage_free(import->stage);
 }
 
 static void tell(void *data, const char *path, const char *text) {
     project_notice(data, SNAP_NOTICE_INFO, path, "%s", text);
+}
+
+static int begin_tree(struct import *import) {
+    struct import_tree *tree = &import->tree;
+    if (import_tree_init(tree, import->stage) < 0)
+        return err_nomem(import->err);
+    tree->limits.entries = import->options->max_entries;
+    tree->cancel = import->project->env.cancel;
+    tree->tell = tell;
+    tree->data = import->project;
+    return 0;
 }
 
 /* The number that the snapshot gets if the present of the project has to be captured first. */
@@ -33,13 +48,7 @@ static int open_stage(struct import *import) {
     int r = index_next_ids(import->project->store, &ids, import->err);
     if (r < 0 || (r = stage_open(import->project->store, ids.snapshot + 1, &import->stage, import->err)) < 0)
         return r;
-    if (import_tree_init(&import->tree, import->stage) < 0)
-        return err_nomem(import->err);
-    import->tree.limits.entries = import->options->max_entries;
-    import->tree.cancel = import->project->env.cancel;
-    import->tree.tell = tell;
-    import->tree.data = import->project;
-    return 0;
+    return begin_tree(import);
 }
 
 static struct inflow_limits limits_of(const struct import *import) {
@@ -47,11 +56,35 @@ static struct inflow_limits limits_of(const struct import *import) {
                                    .cancel = import->project->env.cancel };
 }
 
+/* The archive was one of an image's layout: the image is what counts. Its files get other numbers in the stage. */
+static int read_image_in_archive(struct import *import) {
+    import->layout = import->tree;
+    import->tree = (struct import_tree){0};
+    int r = begin_tree(import);
+    if (r < 0)
+        return r;
+    import->tree.next_number = import->layout.next_number;
+    import->tree.root->number = import->tree.next_number--;
+    struct import_oci oci = { .dir = -1, .layout = &import->layout, .into = &import->tree, .limits = limits_of(import) };
+    return import_oci_read(&oci, import->err);
+}
+
 static int read_archive(struct import *import, int fd) {
     _inflow_ struct inflow *flow = NULL;
     struct inflow_limits limits = limits_of(import);
     int r = inflow_open(fd, &limits, &flow, import->err);
-    return r < 0 ? r : import_tree_add(&import->tree, flow, false, import->err);
+    if (r < 0 || (r = import_tree_add(&import->tree, flow, false, import->err)) < 0)
+        return r;
+    return import_oci_is_layout(&import->tree) ? read_image_in_archive(import) : 0;
+}
+
+static int read_image(struct import *import, int dir) {
+    struct import_oci oci = { .dir = dir, .into = &import->tree, .limits = limits_of(import) };
+    if (faccessat(dir, "oci-layout", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+        err_set(import->err, -EISDIR, "it is a directory, and not an OCI image layout");
+        return err_hint(import->err, "a directory can be packed first: tar --xattrs -C DIR -cf - . | snapctl import -");
+    }
+    return import_oci_read(&oci, import->err);
 }
 
 static int open_file(const struct snap_project *project, const char *file, struct snap_err *err) {
@@ -68,7 +101,10 @@ static int read_input(struct import *import, const char *file) {
     _close_ int fd = open_file(import->project, file, import->err);
     if (fd < 0)
         return err_path(import->err, fd, file, "open");
-    return read_archive(import, fd);
+    struct stat stat;
+    if (fstat(fd, &stat) < 0)
+        return err_path(import->err, -errno, file, "look at");
+    return S_ISDIR(stat.st_mode) ? read_image(import, fd) : read_archive(import, fd);
 }
 
 static int put_behind(struct import *import, const struct take_request *request, struct snap_import_result *ret) {

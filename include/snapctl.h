@@ -185,8 +185,8 @@ struct snap_import_result {
     uint64_t failed;           /* paths of the project that could not be captured, each given as a notice */
     double seconds;
 };
-/* A tar archive, compressed or not, becomes a snapshot; the project stays as it is. `file` as the user typed it, relative to
- * env.dir, "-" = standard input. */
+/* A tar archive, compressed or not, or an OCI image layout (a directory, or an archive of one) becomes a snapshot; the project
+ * stays as it is. `file` as the user typed it, relative to env.dir, "-" = standard input. */
 SNAP_API int snap_import(struct snap_project *project, const char *file, const struct snap_import_options *options,
                          struct snap_import_result *ret, struct snap_err *err);
 
