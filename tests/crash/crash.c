@@ -230,7 +230,8 @@ static bool partial_snapshot_is_honest(struct world *world, const struct run *ta
 
 static bool newer_are_whole(struct world *world, const struct run *run, const int64_t *newer, const struct listing *before) {
     for (; *newer; newer++) {
-        bool good = run->code == 3 ? partial_snapshot_is_honest(world, run, *newer, before) : world_restores(world, *newer, before);
+        bool good = world_is_foreign(world, *newer) ? world_restores(world, *newer, world->kept[0].listing)
+            : run->code == 3 ? partial_snapshot_is_honest(world, run, *newer, before) : world_restores(world, *newer, before);
         if (!good)
             return false;
     }

@@ -237,6 +237,16 @@ static void metadata_changed(struct world *world) { one_snapshot(world); change_
 static void rolled_back(struct world *world) { two_snapshots(world); world_must(world, "rollback", "1", NULL); }
 static void undone(struct world *world) { rolled_back(world); world_must(world, "undo", NULL); }
 
+/* An archive of snapshot 1, beside a project that has changed since. */
+static void archive_outside(struct world *world) {
+    char path[PATH_MAX];
+    one_snapshot(world);
+    snprintf(path, sizeof(path), "%s/archive.tar.gz", world->box.out);
+    world_must(world, "export", "1", "-o", path, NULL);
+    change(world);
+    settle(world, LONG_AGO + 7000);
+}
+
 static void tree_outside(struct world *world) {
     two_snapshots(world);
     char path[PATH_MAX];
@@ -276,6 +286,7 @@ const struct scene scenes[] = {
     { "undo-restore", restored_over, { "undo" } },
     { "rollback-subvolume", subvolume_changed, { "rollback", "1" }, .undoable = true, .subvolumes = { "vol", "was" } },
     { "undo-subvolume", subvolume_rolled_back, { "undo" }, .subvolumes = { "vol", "was" } },
+    { "import", archive_outside, { "import", "OUT/archive.tar.gz" } },
     { "tag", two_snapshots, { "tag", "1", "name" }, .undoable = true, .sweeps = true },
     { .name = NULL },
 };
@@ -315,6 +326,13 @@ unsigned state_differs(const struct state *want, const struct state *have, unsig
 }
 
 /* The store. */
+
+bool world_is_foreign(struct world *world, int64_t number) {
+    char sql[80];
+    snprintf(sql, sizeof(sql), "SELECT flags & 8 FROM snapshot WHERE id = %" PRId64, number);
+    _free_ char *text = world_sql(world, sql);
+    return text && !strcmp(text, "8\n");
+}
 
 char *world_store(const struct world *world) {
     _free_ char *above = NULL;

@@ -45,6 +45,7 @@ bool world_say(struct world *world, const struct run *run, const char *format, .
 /* Nothing is left over: work/ empty, no temporary names, a layer for each snapshot and no other, a sound database, no operation
  * unfinished. Without a store: true. *ret_newer: the snapshots that are newer than those the world knows, 0-terminated. */
 bool world_store_is_tidy(struct world *world, int64_t ret_newer[KEPT_MAX]);
+bool world_is_foreign(struct world *world, int64_t number);          /* it was imported */
 char *world_store(const struct world *world);          /* its path, to be freed; NULL: none */
 bool world_restores(struct world *world, int64_t number, const struct listing *want);
 bool world_all_restore(struct world *world);
