@@ -424,9 +424,34 @@ static bool look_verify(struct model *model) {
     return run.code == 0 || model_fail(model, &run, "verify finds damage where there is none");
 }
 
+/* A snapshot that left as an archive comes back as the same tree, and nothing of the project changes. What an archive cannot
+ * hold, sockets, export names with exit code 3. */
+static bool out_and_in(struct model *model) {
+    static const char *const suffixes[] = { "tar", "tar.gz", "tar.zst" };
+    const struct kept *kept = model_any(model);
+    char number[24];
+    _free_ char *archive = NULL;
+    _run_ struct run out = {0}, in = {0};
+    _listing_ struct listing *now = model_now(model), *same = listing_copy(kept->listing);
+    if (!now || !same || asprintf(&archive, "%s/archive.%s", model->box.out, rng_pick(&model->rng, suffixes)) < 0)
+        return false;
+    model_run(model, &out, "export", number_text(kept->number, number), "-o", archive, NULL);
+    if (out.code)
+        return out.code == 3 ? unlink(archive) == 0 : model_fail(model, &out, "export fails");
+    model_run(model, &in, "--json", "import", archive, NULL);
+    int64_t imported = json_int(in.out, "number"), before = json_int(in.out, "before");
+    if (in.code || imported < 1)
+        return model_fail(model, &in, "import fails");
+    if (unlink(archive) < 0 || !model_project_is(model, now, 0, NULL, "import"))
+        return false;
+    if (!model_numbered(model, before) && !model_keep(model, before, true, TAKE_PTR(now)))
+        return false;
+    return model_keep(model, imported, true, TAKE_PTR(same)) && restore_equals(model, model_numbered(model, imported), "");
+}
+
 static bool look(struct model *model) {
     static bool (*const ways[])(struct model *) = {
-        look_restore, look_restore, look_list, look_diff, look_status, look_cat, look_verify, exports_whole, exports_difference,
+        look_restore, look_restore, look_list, look_diff, look_status, look_cat, look_verify, exports_whole, exports_difference, out_and_in,
     };
     return rng_pick(&model->rng, ways)(model);
 }
