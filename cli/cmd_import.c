@@ -10,7 +10,7 @@
 struct import_options { const char *message, *name; uint64_t max_size, max_entries, max_ratio; };
 
 #define MAX_SIZE ((uint64_t)64 << 30)
-#define MAX_ENTRIES 10000000
+#define MAX_ENTRIES 4000000
 #define MAX_RATIO 200
 
 static const struct option_row options[] = {
@@ -18,7 +18,7 @@ static const struct option_row options[] = {
     { 'n', NULL, "NAME", "a name for the snapshot", OPTION_TEXT, offsetof(struct import_options, name), NULL, OPERAND_TEXT },
     { 0, "max-size", "BYTES", "refuse more than this, decompressed (64 GiB)", OPTION_COUNT, offsetof(struct import_options, max_size), NULL,
       OPERAND_TEXT },
-    { 0, "max-entries", "N", "refuse more entries than this (10000000)", OPTION_COUNT, offsetof(struct import_options, max_entries), NULL,
+    { 0, "max-entries", "N", "refuse more entries than this (4000000)", OPTION_COUNT, offsetof(struct import_options, max_entries), NULL,
       OPERAND_TEXT },
     { 0, "max-ratio", "N", "refuse to grow by more than this when decompressed (200)", OPTION_COUNT,
       offsetof(struct import_options, max_ratio), NULL, OPERAND_TEXT },

@@ -35,7 +35,7 @@ static int begin_tree(struct import *import) {
     struct import_tree *tree = &import->tree;
     if (import_tree_init(tree, import->stage) < 0)
         return err_nomem(import->err);
-    tree->limits.entries = import->options->max_entries;
+    import_tree_limit(tree, import->options->max_entries);
     tree->cancel = import->project->env.cancel;
     tree->tell = tell;
     tree->data = import->project;

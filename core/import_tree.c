@@ -10,7 +10,8 @@
 
 #define WHITEOUT ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
-#define DEFAULT_MEMORY ((uint64_t)1 << 30)
+#define DEFAULT_MEMORY ((uint64_t)512 << 20)
+enum { BYTES_AN_ENTRY = 128 };
 
 /* Nodes. */
 
@@ -62,6 +63,7 @@ static struct import_node *node_new(struct import_tree *tree, struct import_node
     node->number = object_is_dir(inode->object) ? tree->next_number-- : 0;
     node->layer = tree->layer;
     node->parent = parent;
+    node->path_size = (parent ? parent->path_size + 1 : 0) + (unsigned)strlen(name);
     if (parent) {
         node->next = parent->first;
         if (node->next)
@@ -108,6 +110,12 @@ struct dir *import_node_stage(const struct import_tree *tree, struct import_node
 static int digest_of_nothing(struct digest *ret) {
     _close_ int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
     return nothing < 0 ? -errno : copy_digest(nothing, NULL, NULL, ret);
+}
+
+void import_tree_limit(struct import_tree *tree, uint64_t entries) {
+    tree->limits.entries = entries;
+    if (entries < UINT64_MAX / BYTES_AN_ENTRY)
+        tree->limits.memory = MAX(DEFAULT_MEMORY, entries * BYTES_AN_ENTRY);
 }
 
 int import_tree_init(struct import_tree *tree, struct stage *stage) {
@@ -207,9 +215,11 @@ static int charge(const struct placing *placing, size_t bytes) {
         err_set(placing->err, -EFBIG, "the archive holds more entries than %llu", (unsigned long long)tree->limits.entries);
         return err_hint(placing->err, "if you trust it, allow more with --max-entries");
     }
-    if (tree->memory > tree->limits.memory)
-        return err_set(placing->err, -EFBIG, "the archive holds more than %llu bytes of names and attributes",
-                       (unsigned long long)tree->limits.memory);
+    if (tree->memory > tree->limits.memory) {
+        err_set(placing->err, -EFBIG, "the archive holds more bytes of paths and attributes than %llu",
+                (unsigned long long)tree->limits.memory);
+        return err_hint(placing->err, "if you trust it, allow more with --max-entries: each allows %d", BYTES_AN_ENTRY);
+    }
     return 0;
 }
 
@@ -279,7 +289,7 @@ static int find_place(const struct placing *placing, const char *path, bool make
         struct import_node *below = import_tree_child(placing->tree, dir, name);
         if (!below && !make)
             return 0;
-        if (!below && (!(below = make_implied(placing, dir, name)) || charge(placing, strlen(name)) < 0))
+        if (!below && (!(below = make_implied(placing, dir, name)) || charge(placing, below->path_size) < 0))
             return below ? placing->err->code : err_nomem(placing->err);
         if (!import_node_is_dir(below))
             return leads_through(placing, below);
@@ -305,7 +315,7 @@ static int put_node(const struct placing *placing, struct import_node *parent, c
     if (!node)
         return no_memory(placing);
     *ret = node;
-    return charge(placing, strlen(name));
+    return charge(placing, node->path_size);
 }
 
 static int set_meta(const struct placing *placing, struct import_node *node) {

@@ -17,13 +17,14 @@ struct import_node {
     int64_t number;                       /* directories: under which their files lie in the stage, below 0; else 0 */
     struct dir *stage;                    /* directories: made on first use */
     unsigned layer;                       /* that gave it */
+    unsigned path_size;                   /* bytes of its path */
     int64_t before;                       /* object of the newest entries at this place, 0 = none */
     bool equal;                           /* that one says the same, content included */
     char name[];
 };
 struct import_limits {
     uint64_t entries;                     /* 0 = any number */
-    uint64_t memory;                      /* bytes of names, targets and attributes */
+    uint64_t memory;                      /* bytes of paths, targets and attributes, as somebody will want to list them */
 };
 struct import_tree {
     struct stage *stage;                  /* borrowed */
@@ -41,6 +42,8 @@ struct import_tree {
     bool told_absolute;
 };
 int import_tree_init(struct import_tree *tree, struct stage *stage);
+/* 0 = any number. With the entries, what they may be called grows. */
+void import_tree_limit(struct import_tree *tree, uint64_t entries);
 void import_tree_done(struct import_tree *tree);
 #define _import_tree_ _cleanup_(import_tree_done)
 
