@@ -110,8 +110,12 @@ static bool boot_again(struct world *world) {
 
 /* What is no command yet, or is one that was cut short before it could register the project. */
 static bool next_command_works(struct world *world, const struct scene *scene, bool reported) {
-    _run_ struct run run = {0};
+    _run_ struct run run = {0}, again = {0};
     run_program(&run, &world->box, "status", NULL);
+    if (run.code == 10 && scene->again && !reported) {
+        run_words(&again, &world->box, NULL, scene->words);
+        return again.code == 0 || world_say(world, &again, "it cannot be done again");
+    }
     return run.code == 0 || (run.code == 10 && scene->no_project && !reported) || world_say(world, &run, "the next command fails");
 }
 

@@ -247,6 +247,36 @@ static void archive_outside(struct world *world) {
     settle(world, LONG_AGO + 7000);
 }
 
+static void changed_since(struct world *world) {
+    rolled_back(world);
+    put_text(world, "a.txt", "alpha, by somebody else\n");
+    settle(world, LONG_AGO + 7000);
+}
+
+static void named(struct world *world) { two_snapshots(world); world_must(world, "tag", "1", "name", NULL); }
+
+/* Everything as it was, but for times of change: it is read, and nothing else comes of it than records. */
+static void touched(struct world *world) {
+    one_snapshot(world);
+    check(fchmodat(world->box.project_fd, "a.txt", 0600, 0), "chmod");
+    check(fchmodat(world->box.project_fd, "a.txt", 0644, 0), "chmod");
+}
+
+/* Another directory of the same name, in place of the project. */
+static void replaced(struct world *world) {
+    _free_ char *was = NULL;
+    one_snapshot(world);
+    if (asprintf(&was, "%s/was", world->box.base) < 0)
+        give_up("memory", NULL);
+    check(rename(world->box.project, was), "rename");
+    check(mkdir(world->box.project, 0755), "mkdir");
+    fd_close(world->box.project_fd);
+    world->box.project_fd = open(world->box.project, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    check(world->box.project_fd, "open");
+    plant(world);
+    change(world);
+}
+
 static void tree_outside(struct world *world) {
     two_snapshots(world);
     char path[PATH_MAX];
@@ -254,6 +284,15 @@ static void tree_outside(struct world *world) {
     check(mkdir(path, 0755), "mkdir");
     snprintf(path, sizeof(path), "%s/dest/mine", world->box.out);
     _close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    check((int)write(fd, "mine\n", 5), "write");
+    settle(world, LONG_AGO + 9000);
+}
+
+static void file_outside(struct world *world) {
+    char path[PATH_MAX];
+    two_snapshots(world);
+    snprintf(path, sizeof(path), "%s/file", world->box.out);
+    _close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
     check((int)write(fd, "mine\n", 5), "write");
     settle(world, LONG_AGO + 9000);
 }
@@ -266,28 +305,42 @@ static void restored_over(struct world *world) {
     settle(world, LONG_AGO + 10000);
 }
 
+static void restore_undone(struct world *world) {
+    restored_over(world);
+    world_must(world, "undo", NULL);
+    settle(world, LONG_AGO + 11000);
+}
+
 const struct scene scenes[] = {
     { "init", before_first, { "init" }, .no_project = true, .sweeps = true },
+    { "init-adopt", replaced, { "init", "--adopt" }, .no_project = true, .again = true, .sweeps = true },
     { "first-take", before_first, { "take", "-m", "first" }, .no_project = true, .sweeps = true },
     { "take", one_and_changes, { "take", "-m", "second" }, .sweeps = true },
     { "take-no-sync", one_and_changes, { "take", "--no-sync" }, .sweeps = true },
     { "take-unchanged", one_snapshot, { "take" } },
+    { "take-if-changed", touched, { "take", "--if-changed" } },
     { "rollback", two_snapshots, { "rollback", "1" }, .undoable = true, .sweeps = true },
     { "rollback-dirty", one_and_changes, { "rollback", "1" }, .undoable = true, .sweeps = true },
     { "rollback-metadata", metadata_changed, { "rollback" }, .undoable = true },
     { "rollback-part", two_snapshots, { "rollback", "1", "--", "sub", "b.bin", "moved" }, .undoable = true },
     { "undo", rolled_back, { "undo" }, .sweeps = true },
-    { "redo", undone, { "redo" }, .undoable = true },
+    { "undo-forced", changed_since, { "undo", "--force" } },
+    { "undo-tag", named, { "undo" } },
+    { "redo", undone, { "redo" }, .undoable = true, .sweeps = true },
     { "restore-out", two_snapshots, { "restore", "1:", "OUT/dest" }, .undoable = true, .sweeps = true },
     { "restore-over", tree_outside, { "restore", "--overwrite", "1:sub", "OUT/dest" }, .undoable = true, .sweeps = true },
     { "restore-inside", two_snapshots, { "restore", "1:sub/deep", "again" }, .undoable = true, .touches_root = true },
     { "restore-inside-over", two_snapshots, { "restore", "--overwrite", "1:sub/deep", "newdir" }, .undoable = true,
       .sweeps = true, .touches_root = true },
-    { "undo-restore", restored_over, { "undo" } },
+    { "restore-file", two_snapshots, { "restore", "1:sub/c.txt", "OUT/file" }, .undoable = true },
+    { "restore-file-over", file_outside, { "restore", "--overwrite", "1:sub/c.txt", "OUT/file" }, .undoable = true },
+    { "undo-restore", restored_over, { "undo" }, .sweeps = true },
+    { "redo-restore", restore_undone, { "redo" }, .undoable = true },
     { "rollback-subvolume", subvolume_changed, { "rollback", "1" }, .undoable = true, .subvolumes = { "vol", "was" } },
     { "undo-subvolume", subvolume_rolled_back, { "undo" }, .subvolumes = { "vol", "was" } },
     { "import", archive_outside, { "import", "OUT/archive.tar.gz" } },
     { "tag", two_snapshots, { "tag", "1", "name" }, .undoable = true, .sweeps = true },
+    { "tag-away", named, { "tag", "1", "" }, .undoable = true },
     { .name = NULL },
 };
 

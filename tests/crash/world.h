@@ -20,6 +20,7 @@ struct scene {
     void (*prepare)(struct world *world);
     const char *words[WORDS_MAX];      /* the command; OUT/ at the start of a word is the sandbox's `out` */
     bool no_project;           /* none before the command */
+    bool again;                /* cut short, it has to be run again before others can work */
     bool undoable;             /* undo leads back to the state before */
     bool sweeps;               /* also of interest to the test of power loss */
     const char *subvolumes[2]; /* of btrfs: the scene needs that, and their times may be the clock's, since work is done in them */
