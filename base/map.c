@@ -9,8 +9,7 @@
 /* Short keys, as inode numbers and digests are, stand in the slot itself. */
 struct slot {
     void *value;               /* NULL: the slot is free */
-    uint64_t hash;
-    size_t key_size;
+    uint32_t hash, key_size;
     union { unsigned char here[16]; void *there; } key;
 };
 
@@ -35,8 +34,12 @@ static size_t next(const struct map *map, size_t at) {
     return (at + 1) & (map->room - 1);
 }
 
+static uint32_t hash_of(const void *key, size_t size) {
+    return (uint32_t)XXH3_64bits(key, size);
+}
+
 /* Where the key stands or, if absent, the free slot where it would go. There always is a free one. */
-static struct slot *find(const struct map *map, uint64_t hash, const void *key, size_t size) {
+static struct slot *find(const struct map *map, uint32_t hash, const void *key, size_t size) {
     for (size_t at = hash & (map->room - 1);; at = next(map, at)) {
         struct slot *slot = &map->slots[at];
         if (!slot->value)
@@ -88,7 +91,7 @@ struct map *map_free(struct map *map, void (*free_value)(void *value)) {
 }
 
 void *map_get(const struct map *map, const void *key, size_t size) {
-    return find(map, XXH3_64bits(key, size), key, size)->value;
+    return find(map, hash_of(key, size), key, size)->value;
 }
 
 static int copy_key(struct slot *slot, const void *key, size_t size) {
@@ -105,8 +108,8 @@ static int copy_key(struct slot *slot, const void *key, size_t size) {
 }
 
 int map_put(struct map *map, const void *key, size_t size, void *value, void **ret_old) {
-    assert(value);
-    uint64_t hash = XXH3_64bits(key, size);
+    assert(value && size <= UINT32_MAX);
+    uint32_t hash = hash_of(key, size);
     struct slot *slot = find(map, hash, key, size);
     if (slot->value) {
         if (ret_old)
@@ -115,14 +118,14 @@ int map_put(struct map *map, const void *key, size_t size, void *value, void **r
         return 1;
     }
     if (map->count + 1 > map->room / 4 * 3) {
-        if (grow(map) < 0)
+        if (map->room > UINT32_MAX / 2 || grow(map) < 0)
             return -ENOMEM;
         slot = find(map, hash, key, size);
     }
     if (copy_key(slot, key, size) < 0)
         return -ENOMEM;
     slot->hash = hash;
-    slot->key_size = size;
+    slot->key_size = (uint32_t)size;
     slot->value = value;
     map->count++;
     return 0;
@@ -142,7 +145,7 @@ static void shift_back(struct map *map, size_t hole) {
 }
 
 void *map_remove(struct map *map, const void *key, size_t size) {
-    struct slot *slot = find(map, XXH3_64bits(key, size), key, size);
+    struct slot *slot = find(map, hash_of(key, size), key, size);
     void *value = slot->value;
     if (!value)
         return NULL;
