@@ -93,19 +93,9 @@ static int note_path(struct map *set, const char *path) {
     return map_put(set, path, strlen(path), set, NULL) < 0 ? -ENOMEM : 0;
 }
 
-static int note_left(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err) {
-    const struct entry_row *row = &comparison->rows[index];
-    const struct object *dir = directory_left(row);
-    _free_ char *path = NULL;
-    if (!dir)
-        return 0;
-    int r = side_path(&comparison->from, row->dir, row->name, &path, err);
-    if (r < 0)
-        return r;
-    if (note_path(moves->old_paths, path) < 0
-        || map_put(moves->were, &dir->dir, sizeof(dir->dir), (void *)(uintptr_t)(index + 1), NULL) < 0)
-        return err_nomem(err);
-    return 0;
+static int note_left(struct comparison *comparison, struct moves *moves, size_t index) {
+    const struct object *dir = directory_left(&comparison->rows[index]);
+    return dir ? MIN(map_put(moves->were, &dir->dir, sizeof(dir->dir), (void *)(uintptr_t)(index + 1), NULL), 0) : 0;
 }
 
 static int add_move(struct moves *moves, struct move move, struct snap_err *err) {
@@ -118,19 +108,14 @@ static int add_move(struct moves *moves, struct move move, struct snap_err *err)
 static int note_came(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err) {
     const struct entry_row *row = &comparison->rows[index];
     const struct object *dir = directory_came(row);
+    uintptr_t was = dir ? (uintptr_t)map_get(moves->were, &dir->dir, sizeof(dir->dir)) : 0;
     _free_ char *old_path = NULL, *new_path = NULL;
-    if (!dir)
-        return 0;
-    int r = side_path(&comparison->to, row->dir, row->name, &new_path, err);
-    if (r < 0)
-        return r;
-    if (note_path(moves->new_paths, new_path) < 0)
-        return err_nomem(err);
-    uintptr_t was = (uintptr_t)map_get(moves->were, &dir->dir, sizeof(dir->dir));
     if (!was)
         return 0;
     const struct entry_row *left = &comparison->rows[was - 1];
-    r = side_path(&comparison->from, left->dir, left->name, &old_path, err);
+    int r = side_path(&comparison->to, row->dir, row->name, &new_path, err);
+    if (r >= 0)
+        r = side_path(&comparison->from, left->dir, left->name, &old_path, err);
     if (r < 0 || strcmp(old_path, new_path) == 0)
         return r;
     r = add_move(moves, (struct move){ dir->dir, was - 1, index, old_path, new_path }, err);
@@ -139,15 +124,32 @@ static int note_came(struct comparison *comparison, struct moves *moves, size_t 
     return r;
 }
 
+static int note_paths(struct comparison *comparison, struct moves *moves, size_t index, struct snap_err *err) {
+    const struct entry_row *row = &comparison->rows[index];
+    _free_ char *old_path = NULL, *new_path = NULL;
+    int r = directory_left(row) ? side_path(&comparison->from, row->dir, row->name, &old_path, err) : 0;
+    if (r >= 0 && directory_came(row))
+        r = side_path(&comparison->to, row->dir, row->name, &new_path, err);
+    if (r < 0)
+        return r;
+    if ((old_path && note_path(moves->old_paths, old_path) < 0) || (new_path && note_path(moves->new_paths, new_path) < 0))
+        return err_nomem(err);
+    return 0;
+}
+
+/* The paths of all that left or came are asked for where something moved, and only there: of a deep tree they are long. */
 static int find_moves(struct comparison *comparison, struct moves *moves, struct snap_err *err) {
     *moves = (struct moves){ .were = map_new(), .old_paths = map_new(), .new_paths = map_new() };
     if (!moves->were || !moves->old_paths || !moves->new_paths)
         return err_nomem(err);
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < comparison->count; i++)
-        r = note_left(comparison, moves, i, err);
+    for (size_t i = 0; i < comparison->count; i++)
+        if (note_left(comparison, moves, i) < 0)
+            return err_nomem(err);
     for (size_t i = 0; r >= 0 && i < comparison->count; i++)
         r = note_came(comparison, moves, i, err);
+    for (size_t i = 0; r >= 0 && moves->count && i < comparison->count; i++)
+        r = note_paths(comparison, moves, i, err);
     return r;
 }
 
@@ -198,8 +200,8 @@ static int add_row(struct building *building, struct change_row row, struct snap
     return 0;
 }
 
-static int add_half(struct building *building, struct entry_row *entry, char **path, bool after, struct snap_err *err) {
-    struct change_row row = { .dir = entry->dir, .name = strdup(entry->name), .path = TAKE_PTR(*path) };
+static int add_half(struct building *building, struct entry_row *entry, char **path, bool after, bool last, struct snap_err *err) {
+    struct change_row row = { .dir = entry->dir, .name = last ? TAKE_PTR(entry->name) : strdup(entry->name), .path = TAKE_PTR(*path) };
     if (after)
         row.after = TAKE_PTR(entry->after);
     else
@@ -216,12 +218,12 @@ static int add_entry(struct building *building, struct entry_row *entry, struct 
     if (r < 0)
         return r;
     if (old_path && new_path && (!entry->split || strcmp(old_path, new_path) == 0))
-        return add_row(building, (struct change_row){ .dir = entry->dir, .name = strdup(entry->name), .path = TAKE_PTR(new_path),
+        return add_row(building, (struct change_row){ .dir = entry->dir, .name = TAKE_PTR(entry->name), .path = TAKE_PTR(new_path),
                        .before = TAKE_PTR(entry->before), .after = TAKE_PTR(entry->after) }, err);
     if (old_path)
-        r = add_half(building, entry, &old_path, false, err);
+        r = add_half(building, entry, &old_path, false, !new_path, err);
     if (r >= 0 && new_path)
-        r = add_half(building, entry, &new_path, true, err);
+        r = add_half(building, entry, &new_path, true, true, err);
     return r;
 }
 
@@ -246,6 +248,13 @@ static int add_rows(struct building *building, struct moves *moves, bool expande
 
 /* A directory that was made anew in another's place: what has the same path on both sides is compared. */
 static int join_paths(struct changes *changes, struct snap_err *err) {
+    bool any_gone = false, any_new = false;
+    for (size_t i = 0; i < changes->count; i++) {
+        any_gone |= !changes->rows[i].after;
+        any_new |= !changes->rows[i].before;
+    }
+    if (!any_gone || !any_new)
+        return 0;
     struct map *gone = map_new();
     int r = gone ? 0 : -ENOMEM;
     for (size_t i = 0; r >= 0 && i < changes->count; i++) {
@@ -379,6 +388,7 @@ static int build(struct building *building, const char *const *paths, unsigned f
         return r;
     bool expanded = must_expand(&moves, paths, flags);
     r = expanded ? expand_moves(comparison, &moves, err) : 0;
+    comparison_close(comparison);
     if (r >= 0)
         r = add_rows(building, &moves, expanded, err);
     if (r >= 0)

@@ -19,6 +19,7 @@ struct comparison {
 int comparison_init(struct comparison *comparison, struct snap_project *project, struct point from, struct point to,
                     const struct scan *scan, struct snap_err *err);
 void comparison_done(struct comparison *comparison);
+void comparison_close(struct comparison *comparison);         /* no more rows come, and none is looked for by its key */
 
 /* Fills rows with all entries that are another object on the other side. */
 int gather_entries(struct comparison *comparison, struct snap_err *err);

@@ -26,6 +26,10 @@ void comparison_done(struct comparison *comparison) {
     side_done(&comparison->to);
 }
 
+void comparison_close(struct comparison *comparison) {
+    comparison->by_key = map_free(comparison->by_key, NULL);
+}
+
 /* Rows by key. */
 
 static struct entry_row *find_row(struct comparison *comparison, int64_t dir, const char *name) {
@@ -111,6 +115,11 @@ static int lay_over(struct comparison *comparison, const struct delta_entry *ent
     }
     if (is_gone(comparison->to.scan, row->after, entry->after) && worklist_add(gone, row->after->dir) < 0)
         return err_nomem(err);
+    if (row->before && entry->after && row->before->id == entry->after->id) {      /* it went back: no difference */
+        row->before = object_free(row->before);
+        row->after = object_free(row->after);
+        return 0;
+    }
     return set_copy(&row->after, entry->after) < 0 ? err_nomem(err) : 0;
 }
 

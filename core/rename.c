@@ -106,8 +106,11 @@ static int list_add(struct list *list, struct change_row *row) {
     return 0;
 }
 
-static int group_add(struct map *groups, const struct buf *key, struct change_row *row) {
+/* `more`: a key that no group has yet makes one. */
+static int group_add(struct map *groups, const struct buf *key, struct change_row *row, bool more) {
     struct group *group = map_get(groups, key->data, key->size);
+    if (!group && !more)
+        return 0;
     if (!group) {
         group = calloc(1, sizeof(*group));
         if (!group || map_put(groups, key->data, key->size, group, NULL) < 0) {
@@ -118,19 +121,35 @@ static int group_add(struct map *groups, const struct buf *key, struct change_ro
     return list_add(row->before ? &group->old : &group->new, row);
 }
 
-static int group_rows(struct changes *changes, key_fn key_of, struct map *groups) {
+typedef bool (*side_fn)(const struct change_row *row);
+
+static size_t count_rows(const struct changes *changes, side_fn wanted) {
+    size_t count = 0;
+    for (size_t i = 0; i < changes->count; i++)
+        count += wanted(&changes->rows[i]);
+    return count;
+}
+
+static int group_side(struct changes *changes, side_fn wanted, key_fn key_of, struct map *groups, bool more) {
     _buf_ struct buf key = {0};
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];
-        if (!deleted(row) && !added(row))
+        if (!wanted(row))
             continue;
         buf_clear(&key);
-        bool wanted = key_of(row, row->before ? row->before : row->after, &key);
-        int r = key.failed ? key.failed : wanted ? group_add(groups, &key, row) : 0;
+        bool has_key = key_of(row, row->before ? row->before : row->after, &key);
+        int r = key.failed ? key.failed : has_key ? group_add(groups, &key, row, more) : 0;
         if (r < 0)
             return r;
     }
     return 0;
+}
+
+/* The smaller side makes the groups, so that a tree that only came or only went makes none. */
+static int group_rows(struct changes *changes, key_fn key_of, struct map *groups) {
+    bool old_first = count_rows(changes, deleted) < count_rows(changes, added);
+    int r = group_side(changes, old_first ? deleted : added, key_of, groups, true);
+    return r < 0 ? r : group_side(changes, old_first ? added : deleted, key_of, groups, false);
 }
 
 /* By base name, then by path: with both sides in this order, equal names meet by a merge. */
@@ -224,7 +243,7 @@ static void search_done(struct search *search) {
     free(search->scores);
 }
 
-static int gather(struct changes *changes, bool (*wanted)(const struct change_row *row), struct candidate **ret, size_t *ret_count) {
+static int gather(struct changes *changes, side_fn wanted, struct candidate **ret, size_t *ret_count) {
     _cleanup_(list_done) struct list list = {0};
     for (size_t i = 0; i < changes->count; i++) {
         struct change_row *row = &changes->rows[i];

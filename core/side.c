@@ -7,6 +7,7 @@
 #include "fs.h"
 #include "tree.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 struct place { int64_t parent; char name[]; };
@@ -83,8 +84,8 @@ static int chain_add(struct chain *chain, struct place *place, struct snap_err *
     return 0;
 }
 
-/* Climbs to something known, then comes back down with the names. */
-static int build_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err) {
+/* Climbs to something known, then comes back down with the names: so many bytes, *ret_built. */
+static int build_path(struct side *side, int64_t dir, struct buf *ret, size_t *ret_built, struct snap_err *err) {
     _cleanup_(chain_done) struct chain chain = {0};
     int r;
     while ((r = known_path(side, dir, ret, err)) == 0) {
@@ -99,44 +100,45 @@ static int build_path(struct side *side, int64_t dir, struct buf *ret, struct sn
     }
     if (r < 0)
         return r;
+    size_t known = ret->size;
     while (chain.count) {
         if (ret->size)
             buf_char(ret, '/');
         buf_str(ret, chain.places[--chain.count]->name);
     }
+    *ret_built = ret->size - known;
     return ret->failed ? err_nomem(err) : 1;
 }
 
-/* The path of a directory: 0 not there, 1 found; borrowed until side_done. */
-static int directory_path(struct side *side, int64_t dir, const char **ret, struct snap_err *err) {
-    _buf_ struct buf path = {0};
-    if (dir == INDEX_ROOT) {
-        *ret = "";
+static int keep_path(struct side *side, int64_t dir, const struct buf *path, struct snap_err *err) {
+    char *copy = strndup(path->data ? path->data : "", path->size);
+    if (copy && map_put(side->paths, &dir, sizeof(dir), copy, NULL) == 0)
         return 1;
-    }
+    free(copy);
+    return err_nomem(err);
+}
+
+/* The path of a directory: 0 not there, 1 found. Of long paths only some are kept: all those of a deep tree would fill the memory. */
+static int directory_path(struct side *side, int64_t dir, struct buf *ret, struct snap_err *err) {
+    size_t built = 0;
+    if (dir == INDEX_ROOT)
+        return 1;
     if (make_map(&side->paths, err) < 0 || make_map(&side->places, err) < 0)
         return -ENOMEM;
-    if ((*ret = map_get(side->paths, &dir, sizeof(dir))))
-        return 1;
-    int r = build_path(side, dir, &path, err);
-    if (r <= 0)
+    int r = build_path(side, dir, ret, &built, err);
+    if (r <= 0 || map_get(side->paths, &dir, sizeof(dir)))
         return r;
-    _free_ char *made = buf_take(&path);
-    if (!made || map_put(side->paths, &dir, sizeof(dir), made, NULL) < 0)
-        return err_nomem(err);
-    *ret = TAKE_PTR(made);
-    return 1;
+    return ret->size <= PATH_MAX || built > PATH_MAX ? keep_path(side, dir, ret, err) : 1;
 }
 
 int side_path(struct side *side, int64_t dir, const char *name, char **ret, struct snap_err *err) {
-    _buf_ struct buf path = {0};
-    const char *above = "";
+    _buf_ struct buf path = {0}, above = {0};
     int r = dir ? directory_path(side, dir, &above, err) : 1;
     if (r < 0)
         return r;
     if (r == 0)
         return err_damage(err, "the index is damaged: directory %lld has entries and no place", (long long)dir);
-    tree_join(&path, above, name);
+    tree_join(&path, above.data ? above.data : "", name);
     char *made = buf_take(&path);
     if (!made)
         return err_nomem(err);
