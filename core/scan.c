@@ -424,32 +424,47 @@ int scan_new(struct snap_project *project, struct stage *stage, struct scan **re
     return 0;
 }
 
+static void object_drop(void *object) {
+    object_free(object);
+}
+
+/* What the rounds needed, and nobody after them. */
+void scan_end(struct scan *scan) {
+    scan->groups = map_free(scan->groups, group_free);
+    scan->claimed = map_free(scan->claimed, NULL);
+    scan->moved_dirs = map_free(scan->moved_dirs, free);
+    scan->moved_files = map_free(scan->moved_files, free);
+    scan->moved_links = map_free(scan->moved_links, free);
+}
+
+/* Who only looked writes no records. */
+static void forget_records(struct scan *scan) {
+    for (struct map_iter i = {0}; map_next(scan->dirs, &i);)
+        ((struct scan_dir *)i.value)->known = NULL;
+    scan->records = map_free(scan->records, free);
+    scan->live = live_free(scan->live);
+}
+
 int scan_look(struct snap_project *project, struct scan **ret, struct snap_err *err) {
     _scan_ struct scan *scan = NULL;
     int r = scan_new(project, NULL, &scan, err);
     if (r < 0 || (r = scan_round(scan, err)) < 0)
         return r;
+    scan_end(scan);
+    forget_records(scan);
     *ret = TAKE_PTR(scan);
     return 0;
-}
-
-static void object_drop(void *object) {
-    object_free(object);
 }
 
 struct scan *scan_free(struct scan *scan) {
     if (!scan)
         return NULL;
     forget_unread(scan);
+    scan_end(scan);
+    map_free(scan->delta, delta_row_free);
+    map_free(scan->objects, object_drop);
     map_free(scan->dirs, scan_dir_free);
     map_free(scan->records, free);
-    map_free(scan->delta, delta_row_free);
-    map_free(scan->groups, group_free);
-    map_free(scan->claimed, NULL);
-    map_free(scan->moved_dirs, free);
-    map_free(scan->moved_files, free);
-    map_free(scan->moved_links, free);
-    map_free(scan->objects, object_drop);
     map_free(scan->doubts, NULL);
     watching_free(scan->watching);
     dirs_close(scan->tree);

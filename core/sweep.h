@@ -117,6 +117,7 @@ void scan_dir_free(void *dir);
 void scan_doubt(struct scan *scan, const struct scan_dir *dir);       /* notes which of its children nobody can vouch for */
 int scan_records(struct scan *scan, int64_t dir, const struct live_dir **ret);   /* as the last round left them; NULL: none */
 void scan_dir_forget(struct scan_dir *dir);                           /* its children */
+void scan_end(struct scan *scan);                                     /* no more rounds */
 struct delta_row *scan_row(const struct scan *scan, int64_t dir, const char *name);
 
 /* sparse.c: rounds that look at nothing but what a watcher told. */

@@ -222,7 +222,10 @@ static int take(struct snap_project *project, const struct take_request *request
     _seal_ struct seal *seal = NULL;
     _snapshot_ struct snapshot *snapshot = NULL;
     if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0 || (r = scan_new(project, stage, &scan, err)) < 0
-        || (r = capture(scan, err)) < 0 || (r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
+        || (r = capture(scan, err)) < 0)
+        return r;
+    scan_end(scan);
+    if ((r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
         return r;
     if (request->options.if_changed && (r = nothing_changed(project, request, seal, err)) != 0)
         return r < 0 ? r : refresh(scan, seal, err);
