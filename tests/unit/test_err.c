@@ -53,7 +53,7 @@ static void damage_says_what_to_do_and_is_a_failure_of_its_own(void **state) {
     assert_int_equal(err.code, -EUCLEAN);
     assert_int_equal(err.failure, SNAP_FAILURE_DAMAGE);
     assert_string_equal(err.message, "layer 3 is damaged");
-    assert_non_null(strstr(err.hint, "copy the whole store"));
+    assert_non_null(strstr(err.hint, "snapctl verify"));
     assert_int_equal(err_damage(NULL, "x"), -EUCLEAN);
 }
 
