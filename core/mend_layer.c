@@ -365,12 +365,22 @@ static int mend_tree(struct layer_mend *at) {
     return r < 0 ? r : finish_dirs(at);
 }
 
+/* Without a manifest nobody knows what belongs there; what the index misses there is lost. */
+static int give_up(struct mend *mend, int64_t layer, struct snap_err *err) {
+    for (size_t i = 0; i < mend->verify->findings.count; i++) {
+        const struct finding *finding = mend->verify->findings.all[i];
+        if (finding->layer == layer && finding->content && note(&mend->lost, finding->content) < 0)
+            return err_nomem(err);
+    }
+    return 0;
+}
+
 int mend_layer(struct mend *mend, int64_t layer, struct snap_err *err) {
     struct layer_mend at = { .mend = mend, .err = err };
     struct snap_err why = {0};
     int r = sheet_read(mend->store, layer, &at.sheet, &why);
     if (r < 0)
-        return 0;                            /* without a manifest nobody knows what belongs there */
+        return give_up(mend, layer, err);
     (void)facts_read(mend->store, layer, &at.sheet->facts, &why);
     r = mend_tree(&at);
     if (r < 0 && err->code != r)

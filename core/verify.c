@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "verify.h"
 
+#include "facts.h"
 #include "mend.h"
 #include "pool.h"
 #include "rebuild.h"
@@ -232,9 +233,10 @@ static int know_lost(struct verify *verify, struct snap_err *err) {
         bool copy = finding->kind == DAMAGE_CONTENT || finding->kind == DAMAGE_MISSING || finding->kind == DAMAGE_TYPE;
         struct snap_err ignored = {0};
         _object_ struct object *object = NULL;
-        if (!copy || !finding->object || index_object(verify->project->store, finding->object, &object, &ignored) < 0)
-            continue;
-        if (!(object->flags & OBJECT_LOST))
+        bool lost = copy && finding->content && facts_is_lost(verify->project->store, finding->content, &ignored) > 0;
+        if (copy && !lost && finding->object && index_object(verify->project->store, finding->object, &object, &ignored) == 0)
+            lost = object->flags & OBJECT_LOST;
+        if (!lost)
             continue;
         if (finding_set_lost(finding) < 0)
             return err_nomem(err);

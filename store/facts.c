@@ -217,3 +217,12 @@ int facts_lose(struct store *store, int64_t id, bool lost, struct snap_err *err)
         result = store_set_fact(store, "lost", "1", err);
     return result < 0 ? result : facts_remember(store, content.layer, err);
 }
+
+int facts_is_lost(struct store *store, int64_t content, struct snap_err *err) {
+    _free_ char *any = NULL;
+    _statement_ struct db_statement row = {0};
+    int result = store_fact(store, "lost", &any, err);
+    if (result > 0)
+        result = db_bind(&row, store, err, "SELECT 1 FROM object WHERE content = ? AND flags & ? LIMIT 1", "ii", content, (int64_t)OBJECT_LOST);
+    return result < 0 || !row.at ? result : db_step(&row, err);
+}

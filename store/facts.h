@@ -26,6 +26,7 @@ int facts_read(struct store *store, int64_t layer, struct facts *ret, struct sna
 /* In the transaction that changes what the facts of a layer say. */
 int facts_remember(struct store *store, int64_t layer, struct snap_err *err);
 /* A content is lost, or found again: its objects, and the facts of its layer. In a transaction. */
+int facts_is_lost(struct store *store, int64_t content, struct snap_err *err);       /* 1, 0; reads all objects if any is lost */
 int facts_lose(struct store *store, int64_t content, bool lost, struct snap_err *err);
 /* Writes the files that were remembered; outside of a transaction, under the lock. */
 int facts_write(struct store *store, struct snap_err *err);

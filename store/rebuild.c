@@ -19,6 +19,7 @@ struct apply {
     const struct sheet *sheet;
     struct pending gone;
     int64_t in;                /* the directory being emptied */
+    bool incomplete;           /* an earlier manifest is damaged */
     struct snap_err *err;
 };
 
@@ -75,8 +76,11 @@ static int add_object(struct apply *apply, const struct sheet_entry *entry) {
     return r < 0 ? r : index_add_object(apply->into, &object, apply->err);
 }
 
-/* A directory that only leads to what changed is known already, unless the manifest that had it is damaged. */
+/* A directory that only leads to what changed is known already, unless the manifest that had it is damaged. Of a snapshot that
+ * was freed nobody needs to know it. */
 static int is_known(struct apply *apply, const struct sheet_entry *entry) {
+    if (!apply->incomplete || apply->sheet->snapshot->flags & SNAPSHOT_GONE)
+        return 1;
     int64_t id = index_lookup_id(apply->into, index_newest(line_of(apply)), entry->in, entry->name, apply->err);
     return id < 0 ? (int)id : id == entry->object.id;
 }
@@ -157,7 +161,7 @@ static int add_line(struct store *into, int64_t line, struct snap_err *err) {
 }
 
 static int apply_sheet(struct store *into, const struct sheet *sheet, struct rebuilt *rebuilt, struct snap_err *err) {
-    struct apply apply = { .into = into, .sheet = sheet, .err = err };
+    struct apply apply = { .into = into, .sheet = sheet, .err = err, .incomplete = rebuilt->skipped };
     int r = add_line(into, sheet->snapshot->line, err);
     for (size_t i = 0; i < sheet->count && r >= 0; i++)
         r = apply_entry(&apply, sheet->entries[i]);
