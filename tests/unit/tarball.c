@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BLOCK = 512 };
 
@@ -32,8 +33,8 @@ void ball_add(struct buf *out, const struct ball *member) {
     size_t size = member->size ? member->size : member->data ? strlen(member->data) : 0;
     memcpy(header, member->path, strnlen(member->path, 100));
     put_octal(header + 100, 8, member->mode ? member->mode : 0644);
-    put_octal(header + 108, 8, 1000);
-    put_octal(header + 116, 8, 1000);
+    put_octal(header + 108, 8, geteuid());      /* whoever goes there may make it so */
+    put_octal(header + 116, 8, getegid());
     put_octal(header + 124, 12, member->claimed ? member->claimed : size);
     put_octal(header + 136, 12, 1000000000);
     if (member->mtime)
