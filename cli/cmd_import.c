@@ -29,9 +29,13 @@ static void show_hint(struct call *call, int64_t number) {
     _buf_ struct buf line = {0};
     char rest[40];
     (void)snprintf(rest, sizeof(rest), "rollback %" PRId64, number);
+    buf_str(&line, "go there with: ");
+    add_snapctl(&line, call, rest);
+    (void)snprintf(rest, sizeof(rest), "rm %" PRId64, number);
+    buf_str(&line, "; take it away with: ");
     add_snapctl(&line, call, rest);
     if (!line.failed)
-        out_text(&call->out, "go there with: %s\n", line.data);
+        out_text(&call->out, "%s\n", line.data);
 }
 
 static void show(struct call *call, const struct import_options *given, const struct snap_import_result *result) {

@@ -269,7 +269,8 @@ static int leads_through(const struct placing *placing, const struct import_node
 
 /* Where a path lies: its directory, made if need be (`make`), and its last name, "" for the root. 1 found, 0 the directory is
  * not there. */
-static int find_place(const struct placing *placing, const char *path, bool make, struct import_node **ret, char name[static NAME_MAX + 1]) {
+static int find_place(const struct placing *placing, const char *path, bool make, struct import_node **ret,
+                      char name[static NAME_MAX + 1]) {
     struct import_node *dir = placing->tree->root;
     const char *at = path;
     int r = next_name(placing, &at, name);

@@ -286,7 +286,8 @@ static size_t read_record(const char *at, const char *end, struct record *ret) {
 }
 
 int pax_parse(struct pax *pax, const char *text, size_t size, const char **ret_why) {
-    static const char *const wrong[] = { "has an extended header that is damaged", "has an extended header of which a value makes no sense" };
+    static const char *const wrong[] = { "has an extended header that is damaged",
+                                         "has an extended header of which a value makes no sense" };
     const char *end = text + size;
     for (const char *at = text; at < end;) {
         struct record record;

@@ -2,6 +2,7 @@
  * Refuses what does not add up, by the member's name; extended headers are archive_read_pax.c's.
  * Sources: POSIX.1-2017, pax, "ustar Interchange Format"; GNU tar's manual, "Basic Tar Format" and "Storing Sparse Files".
  * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "archive_read_field.h"
 #include "archive_read_pax.h"
 #include "fs.h"
 #include "quote.h"
@@ -12,9 +13,10 @@
 #include <unistd.h>
 
 /* Fields of a header: where, and how long. */
-enum { NAME = 0, MODE = 100, UID = 108, GID = 116, SIZE = 124, MTIME = 136, CHECKSUM = 148, TYPE = 156, LINK = 157, MAGIC = 257,
+enum { NAME = 0, MODE = 100, UID = 108, GID = 116, SIZE = 124, MTIME = 136, TYPE = 156, LINK = 157, MAGIC = 257,
        MAJOR = 329, MINOR = 337, PREFIX = 345, SPARSE = 386, EXTENDED = 482, REALSIZE = 483, STAR = 508,
-       NAME_SIZE = 100, PREFIX_SIZE = 155, STAR_PREFIX_SIZE = 131, ID_SIZE = 8, LONG_SIZE = 12, SPARSE_IN_HEADER = 4, SPARSE_IN_BLOCK = 21 };
+       NAME_SIZE = 100, PREFIX_SIZE = 155, STAR_PREFIX_SIZE = 131, ID_SIZE = 8, LONG_SIZE = 12, SPARSE_IN_HEADER = 4,
+       SPARSE_IN_BLOCK = 21 };
 
 struct untar {
     struct inflow *flow;
@@ -44,74 +46,12 @@ int untar_refuse(struct snap_err *err, int code, const char *path, const char *w
     return r;
 }
 
-/* Numbers. */
-
-/* Octal between spaces, ended by a space, a NUL or the field. */
-static int octal(const uint8_t *at, size_t size, uint64_t *ret) {
-    uint64_t value = 0;
-    size_t i = 0;
-    while (i < size && at[i] == ' ')
-        i++;
-    for (; i < size && at[i] >= '0' && at[i] <= '7'; i++) {
-        if (value >> 61)
-            return -EINVAL;
-        value = value << 3 | (uint64_t)(at[i] - '0');
-    }
-    for (; i < size; i++)
-        if (at[i] != ' ' && at[i] != '\0')
-            return -EINVAL;
-    *ret = value;
-    return 0;
-}
-
-/* GNU's way of large numbers: a set top bit, then two's complement, the highest byte first. */
-static int binary(const uint8_t *at, size_t size, int64_t *ret) {
-    bool negative = at[0] & 0x40;
-    uint64_t value = negative ? UINT64_MAX : 0;
-    for (size_t i = 0; i < size; i++) {
-        uint8_t byte = i ? at[i] : (uint8_t)((at[0] & 0x3f) | (negative ? 0xc0 : 0));
-        if (size - i > 8 && byte != (negative ? 0xff : 0))
-            return -EINVAL;
-        value = value << 8 | byte;
-    }
-    *ret = (int64_t)value;
-    return (*ret < 0) == negative ? 0 : -EINVAL;
-}
-
 static int signed_field(const struct untar *tar, size_t field, size_t size, int64_t *ret) {
-    const uint8_t *at = tar->block + field;
-    uint64_t value;
-    if (*at & 0x80)
-        return binary(at, size, ret);
-    if (octal(at, size, &value) < 0 || value > INT64_MAX)
-        return -EINVAL;
-    *ret = (int64_t)value;
-    return 0;
+    return field_signed(tar->block + field, size, ret);
 }
 
 static int number_field(const struct untar *tar, size_t field, size_t size, uint64_t *ret) {
-    int64_t value;
-    if (signed_field(tar, field, size, &value) < 0 || value < 0)
-        return -EINVAL;
-    *ret = (uint64_t)value;
-    return 0;
-}
-
-/* The checksum is the sum of all bytes with its own field as spaces; old writers summed signed ones. */
-bool untar_is_header(const void *block) {
-    const uint8_t *at = block;
-    uint64_t said;
-    int64_t sum = 0, signed_sum = 0;
-    for (size_t i = 0; i < UNTAR_BLOCK; i++) {
-        uint8_t byte = i >= CHECKSUM && i < CHECKSUM + 8 ? ' ' : at[i];
-        sum += byte;
-        signed_sum += (int8_t)byte;
-    }
-    return at[CHECKSUM] && octal(at + CHECKSUM, 8, &said) == 0 && ((int64_t)said == sum || (int64_t)said == signed_sum);
-}
-
-static bool is_zero(const uint8_t *block, size_t size) {
-    return block[0] == 0 && memcmp(block, block + 1, size - 1) == 0;
+    return field_number(tar->block + field, size, ret);
 }
 
 /* Opening and closing. */
@@ -515,7 +455,7 @@ static int read_to_end(struct untar *tar, struct snap_err *err) {
 /* Two blocks of zeros; some write one. */
 static int end(struct untar *tar, struct snap_err *err) {
     int r = inflow_read(tar->flow, tar->block, UNTAR_BLOCK, err);
-    if (r > 0 && !is_zero(tar->block, UNTAR_BLOCK))
+    if (r > 0 && !field_is_zero(tar->block, UNTAR_BLOCK))
         return err_set(err, -EINVAL, "the archive is damaged: there are zeros in its middle");
     if (r > 0)
         r = read_to_end(tar, err);
@@ -539,7 +479,7 @@ static int read_header(struct untar *tar, struct snap_err *err) {
     if (r == 0)
         return tar->begun ? err_set(err, -ENODATA, "the archive is cut short: its end is missing")
             : err_set(err, -ENODATA, "the archive is empty");
-    if (is_zero(tar->block, UNTAR_BLOCK))
+    if (field_is_zero(tar->block, UNTAR_BLOCK))
         return end(tar, err);
     if (!untar_is_header(tar->block))
         return no_header(tar, err);
