@@ -38,7 +38,7 @@ struct between { int64_t first, last, *numbers; size_t count, room; };
 static int note_between(void *data, const struct snapshot *snapshot) {
     struct between *between = data;
     int64_t number = snapshot->public.number;
-    if (number <= between->first || number >= between->last || snapshot->flags & SNAPSHOT_AUTO)
+    if (number <= between->first || number >= between->last || snapshot->flags & (SNAPSHOT_AUTO | SNAPSHOT_FOREIGN))
         return number <= between->first;
     if (MAKE_ROOM(between->numbers, between->count, between->room) < 0)
         return -ENOMEM;
@@ -46,7 +46,7 @@ static int note_between(void *data, const struct snapshot *snapshot) {
     return 0;
 }
 
-/* Each between the two is a layer of its own. */
+/* Each between the two that the user took is a layer of its own. */
 static int fill_between(struct exporting *exporting, struct snap_project *project, struct snap_err *err) {
     struct snapshot *last = exporting->snapshots[1];
     struct between between = { .first = exporting->snapshots[0]->public.number, .last = last->public.number };

@@ -154,6 +154,8 @@ static int add_opaque_whiteout(struct exporter *exporter, const char *path) {
 int export_whiteout(struct exporter *exporter, const char *path) {
     _buf_ struct buf name = {0};
     const char *base = base_of(path);
+    if (exporter->dialect == DIALECT_OCI && strncmp(base, WHITEOUT, strlen(WHITEOUT)) == 0)
+        return 0;              /* it was in no layer */
     buf_add(&name, path, (size_t)(base - path));
     buf_fmt(&name, "%s%s", exporter->dialect == DIALECT_OCI ? WHITEOUT : "", base);
     if (name.failed)

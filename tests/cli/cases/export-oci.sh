@@ -35,3 +35,9 @@ run export 3 --since 2 -o ../y.tar
 run export 3 -o ../z.tar
 tar -tf ../z.tar
 ls ..
+say "what was imported between is no layer"
+rm .wh.a
+touch -d @1000000000 .
+snapctl -q import ../z.tar
+snapctl -q take
+run export latest --since 1 -o ../w.oci | sed 's/ [0-9.]* KiB written/ N written/'
