@@ -370,7 +370,7 @@ static bool has_mapping(int process, const struct sought *file) {
     return false;
 }
 
-static void add_process(int process, const char *pid, struct buf *out) {
+void fs_name_process(int process, const char *pid, struct buf *out) {
     _buf_ struct buf command = {0};
     if (fs_read_file(process, "comm", 256, &command) < 0 || !command.size)
         buf_str(&command, "?\n");
@@ -394,6 +394,6 @@ void fs_who_writes(const struct stat *file, struct buf *out) {
             buf_str(out, "others");
             break;
         }
-        add_process(process, entry->d_name, out);
+        fs_name_process(process, entry->d_name, out);
     }
 }

@@ -31,3 +31,4 @@ int fs_now(int dirfd, struct timespec *ret);
 int fs_has_fine_timestamps(int dirfd);
 /* The pids that hold this file open for writing or mapped, as far as /proc shows them to us: "1234 (postgres)", "" = none seen. */
 void fs_who_writes(const struct stat *file, struct buf *out);
+void fs_name_process(int process, const char *pid, struct buf *out);         /* adds "1234 (bash)"; `process`: a descriptor of /proc/1234 */

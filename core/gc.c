@@ -3,6 +3,7 @@
 #include "gc.h"
 #include "pin.h"
 #include "project.h"
+#include "workspace.h"
 #include <inttypes.h>
 #include <time.h>
 
@@ -101,8 +102,10 @@ static int free_in_transaction(struct choice *choice) {
     struct snap_gc_result *result = &choice->result;
     struct dooming dooming = { .store = store, .err = choice->err };
     struct gc_freed freed = {0};
-    uint64_t restores = 0, others = 0;
+    uint64_t restores = 0, workspaces = 0, others = 0;
     int r = op_expire_restores(store, choice->operations, choice->since, doom, &dooming, &restores, choice->err);
+    if (r == 0)
+        r = workspace_expire(store, choice->operations, choice->since, doom, &dooming, &workspaces, choice->err);
     if (r < 0 || (!choice->freed_count && !dooming.count))
         return r;
     if ((r = gc_free(store, choice->freed, choice->freed_count, &freed, choice->err)) < 0
@@ -113,7 +116,7 @@ static int free_in_transaction(struct choice *choice) {
     result->bytes = freed.bytes;
     result->layers = freed.layers;
     result->files = freed.files + dooming.count;
-    result->ended = restores + others;
+    result->ended = restores + workspaces + others;
     return log_operation(choice);
 }
 

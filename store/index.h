@@ -21,7 +21,10 @@ static inline size_t entry_key(char key[static ENTRY_KEY_MAX], int64_t dir, cons
     return sizeof(dir) + size;
 }
 
-struct point { int64_t line, snap; };     /* the tree of a snapshot; snap 0 = the empty tree */
+/* A line stands on nothing, as the project's does, or on a snapshot of another line: where it has no row of its own for a
+ * place, the place is what it is there. What it has not although its base has it is a row too: an entry of object 0, and of
+ * a directory that is nowhere a row of `dir` without a parent. */
+struct point { int64_t line, snap; };     /* the tree of a snapshot; snap 0 = the empty tree of the project's line */
 static inline struct point index_newest(int64_t line) { return (struct point){ .line = line, .snap = INDEX_NEWEST }; }
 
 enum snapshot_flags {
@@ -109,6 +112,9 @@ static inline const char *index_row_name(const struct index_listing *listing, co
 int index_read_dir(struct store *store, struct point at, int64_t dir, struct index_listing *ret, struct snap_err *err);
 /* Where a directory lies: parent and name. 0 absent, 1 found. The root: parent 0, name "". The caller frees *ret_name. */
 int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *ret_parent, char **ret_name, struct snap_err *err);
+/* All directories of a tree, in no order; fn must not query. */
+typedef int (*dir_fn)(void *data, int64_t id, int64_t parent, const char *name);
+int index_dirs(struct store *store, struct point at, dir_fn fn, void *data, struct snap_err *err);
 /* "" for the root; 0 absent, 1 found. */
 int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err);
 

@@ -5,33 +5,71 @@
 
 #include <string.h>
 
+/* A line may stand on a snapshot of another one: where it has no row of its own for a place, the place is what it is
+ * there. ?1 line, ?2 snapshot. Level 0 is the line's own; a row of one level hides those of the levels below it, also the
+ * row of object 0, which says that nothing is there. */
+#define LEVELS "WITH RECURSIVE level(depth, line, snap) AS (SELECT 0, ?1, ?2 UNION ALL SELECT v.depth + 1, l.base_line, l.base_snapshot" \
+    " FROM level v JOIN line l ON l.id = v.line WHERE l.base_line IS NOT NULL AND v.depth < 1000) "
+#define SHOWN(row) row ".line = v.line AND " row ".born <= v.snap AND " row ".died > v.snap"
+#define NOT_HIDDEN(row) "NOT EXISTS (SELECT 1 FROM level u CROSS JOIN entry h ON h.line = u.line AND h.dir = " row ".dir" \
+    " AND h.name = " row ".name AND h.born <= u.snap AND h.died > u.snap WHERE u.depth < v.depth)"
+
+/* The project's line stands on nothing, and its questions are asked without levels. */
+static bool is_alone(struct point at) {
+    return at.line == INDEX_PROJECT_LINE;
+}
+
 /* The object at a place: > 0, 0 absent, negative errno. */
 static int64_t entry_at(struct store *store, struct point at, int64_t dir, const char *name, size_t size, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT died, object FROM entry WHERE line = ? AND dir = ? AND name = ? AND born <= ?"
-                    " ORDER BY born DESC LIMIT 1", "iibi", at.line, dir, name, size, at.snap);
+    int r = is_alone(at)
+        ? db_bind(&row, store, err, "SELECT died, object FROM entry WHERE line = ? AND born <= ? AND dir = ? AND name = ?"
+                  " ORDER BY born DESC LIMIT 1", "iiib", at.line, at.snap, dir, name, size)
+        : db_bind(&row, store, err, LEVELS "SELECT " NEVER_SQL ", e.object FROM level v CROSS JOIN entry e ON " SHOWN("e")
+                  " AND e.dir = ?3 AND e.name = ?4 ORDER BY v.depth LIMIT 1", "iiib", at.line, at.snap, dir, name, size);
     if (r == 0)
         r = db_step(&row, err);
     if (r <= 0 || db_int(&row, 0) <= at.snap)
         return r < 0 ? r : 0;
     int64_t object = db_int(&row, 1);
-    return object > 0 ? object : err_damage(err, "the index is damaged: an entry has no object");
+    if (object > 0 || (object == 0 && !is_alone(at)))
+        return object;
+    return err_damage(err, "the index is damaged: an entry has no object");
 }
 
-/* A directory's entries by name; columns: name, then OBJECT_COLUMNS. */
-static int entries_at(struct db_statement *ret, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
-    return db_bind(ret, store, err, "SELECT e.name, " OBJECT_COLUMNS " FROM entry e LEFT JOIN object o ON o.id = e.object"
-                   " WHERE e.line = ? AND e.dir = ? AND e.born <= ?3 AND e.died > ?3 ORDER BY e.name", "iii",
-                   at.line, dir, at.snap);
+#define LINKS_ALONE "(SELECT max(count(*), 1) FROM link k WHERE k.object = o.id AND k.line = ?1 AND k.born <= ?2 AND k.died > ?2)"
+#define LINKS_OF_LEVELS "(SELECT max(count(*), 1) FROM level v CROSS JOIN link k ON k.object = o.id AND " SHOWN("k") " WHERE " NOT_HIDDEN("k") ")"
+#define ENTRIES_ALONE " FROM entry e LEFT JOIN object o ON o.id = e.object" \
+    " WHERE e.line = ?1 AND e.dir = ?3 AND e.born <= ?2 AND e.died > ?2 ORDER BY e.name"
+#define ENTRIES_OF_LEVELS " FROM level v CROSS JOIN entry e ON " SHOWN("e") " AND e.dir = ?3 LEFT JOIN object o ON o.id = e.object" \
+    " WHERE e.object <> 0 AND " NOT_HIDDEN("e") " ORDER BY e.name"
+#define LINKED_SQL(count) ", CASE WHEN o.flags & 2 THEN " count " ELSE 1 END"       /* OBJECT_LINKED */
+
+/* A directory's entries by name; columns: name, then OBJECT_COLUMNS, then, if asked for, how many names the object has. */
+static int entries_at(struct db_statement *ret, struct store *store, struct point at, int64_t dir, bool links, struct snap_err *err) {
+    if (is_alone(at))
+        return links
+            ? db_bind(ret, store, err, "SELECT e.name, " OBJECT_COLUMNS LINKED_SQL(LINKS_ALONE) ENTRIES_ALONE, "iii", at.line, at.snap, dir)
+            : db_bind(ret, store, err, "SELECT e.name, " OBJECT_COLUMNS ENTRIES_ALONE, "iii", at.line, at.snap, dir);
+    return links
+        ? db_bind(ret, store, err, LEVELS "SELECT e.name, " OBJECT_COLUMNS LINKED_SQL(LINKS_OF_LEVELS) ENTRIES_OF_LEVELS, "iii",
+                  at.line, at.snap, dir)
+        : db_bind(ret, store, err, LEVELS "SELECT e.name, " OBJECT_COLUMNS ENTRIES_OF_LEVELS, "iii", at.line, at.snap, dir);
 }
 
-/* A directory's place: 1 and the row's columns parent, name; 0 absent. */
+/* A directory's place: 1 and the row's columns parent, name; 0 absent. On a line that stands on another, a row with no
+ * parent says that it is nowhere. */
 static int dir_at(struct db_statement *ret, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
-    int r = db_bind(ret, store, err, "SELECT parent, name, died FROM dir WHERE line = ? AND id = ? AND born <= ?"
-                    " ORDER BY born DESC LIMIT 1", "iii", at.line, dir, at.snap);
+    int r = is_alone(at)
+        ? db_bind(ret, store, err, "SELECT parent, name, died FROM dir WHERE line = ? AND born <= ? AND id = ?"
+                  " ORDER BY born DESC LIMIT 1", "iii", at.line, at.snap, dir)
+        : db_bind(ret, store, err, LEVELS "SELECT d.parent, d.name, " NEVER_SQL " FROM level v CROSS JOIN dir d ON " SHOWN("d")
+                  " AND d.id = ?3 ORDER BY v.depth LIMIT 1", "iii", at.line, at.snap, dir);
     if (r == 0)
         r = db_step(ret, err);
-    return r > 0 && db_int(ret, 2) <= at.snap ? 0 : r;
+    if (r > 0 && (db_int(ret, 2) <= at.snap || (!db_int(ret, 0) && dir != INDEX_ROOT)))
+        return 0;
+    return r;
 }
 
 int64_t index_lookup_id(struct store *store, struct point at, int64_t dir, const char *name, struct snap_err *err) {
@@ -172,7 +210,7 @@ int index_list(struct store *store, struct point at, int64_t dir, entry_fn fn, v
     int r;
     {
         _statement_ struct db_statement row = {0};
-        r = entries_at(&row, store, at, dir, err);
+        r = entries_at(&row, store, at, dir, false, err);
         if (r == 0)
             r = read_listing(&listing, &row, dir, 0, err);
     }
@@ -185,10 +223,7 @@ int index_read_dir(struct store *store, struct point at, int64_t dir, struct ind
     enum { LINKS = 15 };       /* after the name and OBJECT_COLUMNS */
     _cleanup_(index_listing_done) struct index_listing listing = {0};
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT e.name, " OBJECT_COLUMNS ", CASE WHEN o.flags & 2 THEN (SELECT max(count(*), 1) FROM link l"
-                    " WHERE l.object = o.id AND l.line = ?1 AND l.born <= ?3 AND l.died > ?3) ELSE 1 END"
-                    " FROM entry e LEFT JOIN object o ON o.id = e.object"
-                    " WHERE e.line = ?1 AND e.dir = ?2 AND e.born <= ?3 AND e.died > ?3 ORDER BY e.name", "iii", at.line, dir, at.snap);
+    int r = entries_at(&row, store, at, dir, true, err);
     if (r == 0)
         r = read_listing(&listing, &row, dir, LINKS, err);
     if (r < 0)
@@ -200,11 +235,14 @@ int index_read_dir(struct store *store, struct point at, int64_t dir, struct ind
 
 /* Hard links. */
 
-#define LINKS_AT " FROM link WHERE object = ?1 AND line = ?2 AND born <= ?3 AND died > ?3"
+#define NAMES_ALONE " FROM link k WHERE k.object = ?3 AND k.line = ?1 AND k.born <= ?2 AND k.died > ?2"
+#define NAMES_OF_LEVELS " FROM level v CROSS JOIN link k ON k.object = ?3 AND " SHOWN("k") " WHERE " NOT_HIDDEN("k")
 
 int64_t index_links(struct store *store, struct point at, int64_t object, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT max(count(*), 1)" LINKS_AT, "iii", object, at.line, at.snap);
+    int r = is_alone(at)
+        ? db_bind(&row, store, err, "SELECT max(count(*), 1)" NAMES_ALONE, "iii", at.line, at.snap, object)
+        : db_bind(&row, store, err, LEVELS "SELECT max(count(*), 1)" NAMES_OF_LEVELS, "iii", at.line, at.snap, object);
     if (r == 0)
         r = db_step(&row, err);
     return r > 0 ? db_int(&row, 0) : r;
@@ -225,7 +263,9 @@ static int give_names(struct db_statement *row, name_fn fn, void *data, struct s
 
 int index_names(struct store *store, struct point at, int64_t object, name_fn fn, void *data, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT dir, name" LINKS_AT " ORDER BY dir, name", "iii", object, at.line, at.snap);
+    int r = is_alone(at)
+        ? db_bind(&row, store, err, "SELECT k.dir, k.name" NAMES_ALONE " ORDER BY 1, 2", "iii", at.line, at.snap, object)
+        : db_bind(&row, store, err, LEVELS "SELECT k.dir, k.name" NAMES_OF_LEVELS " ORDER BY 1, 2", "iii", at.line, at.snap, object);
     return r < 0 ? r : give_names(&row, fn, data, err);
 }
 
@@ -233,8 +273,11 @@ int index_places(struct store *store, struct point at, const struct object *obje
     if (object->flags & OBJECT_LINKED)
         return index_names(store, at, object->id, fn, data, err);
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, store, err, "SELECT dir, name FROM entry WHERE line = ?2 AND object = ?1 AND born <= ?3 AND died > ?3"
-                    " ORDER BY dir, name", "iii", object->id, at.line, at.snap);
+    int r = is_alone(at)
+        ? db_bind(&row, store, err, "SELECT dir, name FROM entry WHERE line = ?1 AND object = ?3 AND born <= ?2 AND died > ?2"
+                  " ORDER BY dir, name", "iii", at.line, at.snap, object->id)
+        : db_bind(&row, store, err, LEVELS "SELECT e.dir, e.name FROM level v CROSS JOIN entry e ON " SHOWN("e") " AND e.object = ?3"
+                  " WHERE " NOT_HIDDEN("e") " ORDER BY 1, 2", "iii", at.line, at.snap, object->id);
     return r < 0 ? r : give_names(&row, fn, data, err);
 }
 
@@ -254,6 +297,25 @@ int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *
     *ret_parent = parent;
     *ret_name = buf_take(&name);
     return 1;
+}
+
+#define DIR_NOT_HIDDEN "NOT EXISTS (SELECT 1 FROM level u CROSS JOIN dir h ON h.line = u.line AND h.id = d.id AND h.born <= u.snap" \
+    " AND h.died > u.snap WHERE u.depth < v.depth)"
+
+int index_dirs(struct store *store, struct point at, dir_fn fn, void *data, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = is_alone(at)
+        ? db_bind(&row, store, err, "SELECT id, parent, name FROM dir WHERE line = ? AND born <= ?2 AND died > ?2", "ii", at.line, at.snap)
+        : db_bind(&row, store, err, LEVELS "SELECT d.id, d.parent, d.name FROM level v CROSS JOIN dir d ON " SHOWN("d")
+                  " WHERE (d.parent <> 0 OR d.id = 1) AND " DIR_NOT_HIDDEN, "ii", at.line, at.snap);
+    while (r == 0 && (r = db_step(&row, err)) > 0) {
+        _buf_ struct buf name = {0};
+        size_t start;
+        r = name_row(&row, 2, db_int(&row, 1), &name, &start, err);
+        if (r == 0)
+            r = fn(data, db_int(&row, 0), db_int(&row, 1), name.data);
+    }
+    return MIN(r, 0);
 }
 
 enum { LEVELS_MAX = 1 << 20 };             /* more is a circle */

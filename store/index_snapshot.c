@@ -90,15 +90,21 @@ int64_t index_next_shown(struct store *store, int64_t line, int64_t number, stru
     return r > 0 ? db_int(&row, 0) : r;
 }
 
-/* -EEXIST: another snapshot has it. */
+/* -EEXIST: another snapshot, or a workspace, has it. */
 static int check_name_free(struct store *store, const char *name, int64_t number, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT id FROM snapshot WHERE name = ? AND id <> ?", "si", name, number);
     if (r == 0)
         r = db_step(&row, err);
-    if (r <= 0)
+    if (r < 0)
         return r;
-    return err_set(err, -EEXIST, "snapshot %lld already has this name", (long long)db_int(&row, 0));
+    if (r > 0)
+        return err_set(err, -EEXIST, "snapshot %lld already has this name", (long long)db_int(&row, 0));
+    _statement_ struct db_statement workspace = {0};
+    r = db_bind(&workspace, store, err, "SELECT id FROM workspace WHERE name = ?", "s", name);
+    if (r == 0)
+        r = db_step(&workspace, err);
+    return r > 0 ? err_set(err, -EEXIST, "a workspace already has this name") : r;
 }
 
 static const char *name_or_null(const char *name) {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COLUMNS "o.id, o.kind, o.state, o.created_sec, o.created_nsec, o.command, o.before, o.after, o.target, o.old_text, o.new_text"
-#define UNDOABLE "('rollback', 'restore', 'tag', 'rm', 'prune')"
+#define UNDOABLE "('rollback', 'restore', 'tag', 'rm', 'prune', 'apply', 'workspace remove')"
 
 struct op *op_free(struct op *op) {
     if (!op)

@@ -5,13 +5,13 @@
 
 struct op {
     int64_t id;
-    char *kind;                /* init take import tag rollback restore rm prune gc undo redo */
+    char *kind;                /* init take import tag rollback restore apply rm prune gc undo redo, workspace add, workspace remove */
     char *state;               /* begun done undone failed freed */
     struct timespec created;
     char *command;             /* what the user typed */
     int64_t before, after;     /* snapshots: the state it started from, the one it made; 0 = none */
-    int64_t target;            /* undo, redo: the operation meant; tag: the snapshot */
-    char *old_text, *new_text; /* tag: names; restore: where the displaced tree is kept, the destination; else NULL */
+    int64_t target;            /* undo, redo: the operation meant; tag: the snapshot; else the workspace */
+    char *old_text, *new_text; /* tag, workspace: names; restore: where the displaced tree is kept, the destination; else NULL */
 };
 struct op *op_free(struct op *op);
 DEFINE_CLEANUP(struct op *, op_free)

@@ -25,6 +25,12 @@
 /* What a watcher needs (schema 2): paths that it cannot vouch for. */
 #define WATCHING_TABLES "CREATE TABLE doubt(path BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
 
+/* Workspaces (schema 2). A removed one has no name. */
+#define WORKSPACE_TABLE \
+    "CREATE TABLE workspace(id INTEGER PRIMARY KEY AUTOINCREMENT, line INTEGER NOT NULL REFERENCES line, name TEXT UNIQUE," \
+    " follow INTEGER NOT NULL, dir BLOB NOT NULL, created_sec INTEGER NOT NULL, created_nsec INTEGER NOT NULL," \
+    " flags INTEGER NOT NULL) STRICT;"
+
 const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
     "CREATE TABLE line(id INTEGER PRIMARY KEY, base_line INTEGER REFERENCES line, base_snapshot INTEGER) STRICT;"
@@ -58,7 +64,7 @@ const char schema_sql[] =
     "CREATE TABLE operation_path(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
     "CREATE INDEX operation_path_of ON operation_path(operation);"
     "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
-    REMOVAL_TABLES WATCHING_TABLES;
+    REMOVAL_TABLES WATCHING_TABLES WORKSPACE_TABLE;
 
 /* From 1 to 2: of the rows of one object, the first made stands for it. */
 static const char to_2[] =
@@ -66,7 +72,7 @@ static const char to_2[] =
     "UPDATE entry SET again = 1 FROM (SELECT line, dir, name, born, row_number() OVER (PARTITION BY object"
     " ORDER BY born, line, dir, name) AS place FROM entry) AS e WHERE e.place > 1 AND entry.line = e.line AND entry.dir = e.dir"
     " AND entry.name = e.name AND entry.born = e.born;"
-    REMOVAL_TABLES WATCHING_TABLES;
+    REMOVAL_TABLES WATCHING_TABLES WORKSPACE_TABLE;
 
 /* steps[N]: from schema N to N + 1; NULL: no released version wrote N. */
 static const char *const steps[SCHEMA_VERSION] = { NULL, to_2 };
