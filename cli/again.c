@@ -51,7 +51,7 @@ static void show(struct call *call, bool undone, const struct snap_rollback_resu
     if (strcmp(kind, "rm") == 0 || strcmp(kind, "prune") == 0)
         out_text(out, ": %" PRIu64 " %s %s\n", result->restored + result->removed, plural(result->restored + result->removed, "snapshot", "snapshots"),
                  undone ? "shown again" : "removed");
-    else if (strcmp(kind, "tag") == 0)
+    else if (strcmp(kind, "tag") == 0 || strcmp(kind, "workspace remove") == 0)
         out_text(out, "\n");              /* no file was touched */
     else
         show_restored(out, result);

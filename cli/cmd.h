@@ -41,7 +41,7 @@ struct option_row {
 
 struct globals {               /* the options of every command */
     const char *dir, *store;   /* NULL = not given */
-    bool json, quiet, verbose, wait, help, version;
+    bool json, quiet, verbose, wait, project, help, version;
     unsigned color;            /* enum out_color */
 };
 extern const struct option_row global_rows[];
@@ -99,3 +99,4 @@ extern const struct cmd cmd_init, cmd_take, cmd_import, cmd_status, cmd_log, cmd
 extern const struct cmd cmd_verify;
 extern const struct cmd cmd_rm, cmd_gc;
 extern const struct cmd cmd_watch_start, cmd_watch_stop, cmd_watch_status, cmd_watch_run;
+extern const struct cmd cmd_apply, cmd_mount, cmd_umount, cmd_workspace_add, cmd_workspace_list, cmd_workspace_remove;

@@ -69,5 +69,5 @@ const struct cmd cmd_diff = {
     .name = "diff", .summary = "Show what differs: from A (the newest snapshot) to B (the project)", .usage = "[A [B]] [-- PATH...]",
     .group = "Look", .manual = "snapctl-diff", .options = options, .options_size = sizeof(struct diff_options),
     .words_max = 2, .takes_paths = true, .operand = OPERAND_SNAPSHOT,
-    .needs_project = true, .open = SNAP_OPEN_READ, .paged = true, .run = run,
+    .needs_project = true, .open = SNAP_OPEN_READ | SNAP_OPEN_WORKSPACE, .paged = true, .run = run,
 };

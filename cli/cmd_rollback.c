@@ -84,5 +84,5 @@ const struct cmd cmd_rollback = {
     .name = "rollback", .summary = "Make the project, or paths of it, equal to a snapshot", .usage = "[SNAP] [-- PATH...]",
     .group = "Go back", .manual = "snapctl-rollback", .options = options, .options_size = sizeof(struct rollback_options),
     .words_max = 1, .takes_paths = true, .operand = OPERAND_SNAPSHOT,
-    .needs_project = true, .open = SNAP_OPEN_WRITE, .run = run,
+    .needs_project = true, .open = SNAP_OPEN_WRITE | SNAP_OPEN_WORKSPACE, .run = run,
 };

@@ -32,6 +32,12 @@ static int show_header(struct call *call, struct snap_err *err) {
         out_text(&call->out, "no snapshot yet\n");
         return 0;
     }
+    const char *workspace = snap_project_info(call->project)->workspace;
+    if (workspace) {
+        out_text(&call->out, "workspace \"");
+        out_path(&call->out, workspace);
+        out_text(&call->out, "\" ");
+    }
     char time[FORMAT_SIZE];
     _buf_ struct buf title = {0};
     add_snapshot(&title, newest->number, newest->name);
@@ -77,5 +83,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_status = {
     .name = "status", .summary = "Show what changed since the newest snapshot", .usage = "", .group = "Capture",
     .manual = "snapctl-status", .options = options, .options_size = sizeof(struct status_options),
-    .needs_project = true, .open = SNAP_OPEN_READ, .run = run,
+    .needs_project = true, .open = SNAP_OPEN_READ | SNAP_OPEN_WORKSPACE, .run = run,
 };

@@ -66,5 +66,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_take = {
     .name = "take", .summary = "Capture the project as a new snapshot", .usage = "", .group = "Capture", .manual = "snapctl-take",
     .options = options, .options_size = sizeof(struct take_options),
-    .needs_project = true, .open = SNAP_OPEN_WRITE | SNAP_OPEN_CREATE, .run = run,
+    .needs_project = true, .open = SNAP_OPEN_WRITE | SNAP_OPEN_CREATE | SNAP_OPEN_WORKSPACE, .run = run,
 };

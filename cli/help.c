@@ -82,7 +82,7 @@ void help_command(struct out *out, const struct cmd *cmd) {
 void help_family(struct out *out, const char *word) {
     for (size_t i = 0; commands[i]; i++)
         if (command_begins_with(commands[i], word))
-            out_text(out, "snapctl %-12s  %s\n", commands[i]->name, commands[i]->summary);
+            out_text(out, "snapctl %-16s  %s\n", commands[i]->name, commands[i]->summary);
 }
 
 void help_overview(struct out *out) {
@@ -92,7 +92,7 @@ void help_overview(struct out *out) {
         if (strcmp(group, commands[i]->group) != 0)
             out_text(out, "\n%s\n", commands[i]->group);
         group = commands[i]->group;
-        out_text(out, "  %-12s  %s\n", commands[i]->name, commands[i]->summary);
+        out_text(out, "  %-16s  %s\n", commands[i]->name, commands[i]->summary);
     }
     out_text(out, "\nSNAP is a number, a name, latest, or latest~N.\n"
                   "More: snapctl help COMMAND, man snapctl\n");

@@ -92,7 +92,7 @@ static int run_command(struct call *call, const char *typed, struct snap_err *er
         return r;
     fill_env(call, typed);
     if (call->cmd->needs_project)
-        r = project_open(call, call->cmd->open, err);
+        r = project_open(call, call->cmd->open & ~(call->globals.project ? (unsigned)SNAP_OPEN_WORKSPACE : 0), err);
     if (r == 0)
         r = call->cmd->run(call, err);
     call->project = snap_project_close(call->project);

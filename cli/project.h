@@ -17,7 +17,7 @@ DEFINE_CLEANUP(struct snap_snapshot *, snap_snapshot_free)
 
 /* The word names a snapshot; if not, and it is a path, the hint says how a path is given. */
 int project_check_snapshot(struct call *call, const char *word, struct snap_err *err);
-/* The newest snapshot that is neither automatic nor imported; *ret NULL if there is none. */
+/* The newest snapshot that is neither automatic nor imported, or what the workspace stands on; *ret NULL if there is none. */
 int project_newest(struct call *call, struct snap_snapshot **ret, struct snap_err *err);
 
 /* `snapctl [-C DIR] [--store DIR] REST`, as the user would type it now. */

@@ -7,6 +7,7 @@
 #include "op.h"
 #include "pin.h"
 #include "quote.h"
+#include "workspace.h"
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -360,10 +361,17 @@ static int rename_snapshot(struct snap_project *project, const struct snapshot *
     return r;
 }
 
-static int refuse_taken(struct snap_project *project, const struct snapshot *snapshot, const char *name, struct snap_err *err) {
+int catalog_check_free(struct snap_project *project, const char *name, int64_t but, struct snap_err *err) {
     _snapshot_ struct snapshot *other = NULL;
-    int r = *name ? index_snapshot_named(project->store, name, &other, err) : 0;
-    if (r <= 0 || other->public.number == snapshot->public.number)
+    _workspace_ struct workspace *workspace = NULL;
+    int r = workspace_named(project->store, name, &workspace, err);
+    if (r > 0) {
+        err_set(err, -EEXIST, "a workspace is called '%s' already", name);
+        return err_hint(err, "choose another name");
+    }
+    if (r == 0)
+        r = index_snapshot_named(project->store, name, &other, err);
+    if (r <= 0 || other->public.number == but)
         return MIN(r, 0);
     err_set(err, -EEXIST, "snapshot %lld is called '%s' already", (long long)other->public.number, name);
     return err_hint(err, "choose another name, or take this one away first: 'snapctl tag %lld \"\"'", (long long)other->public.number);
@@ -376,7 +384,7 @@ int snap_tag(struct snap_project *project, const char *spec, const char *name, c
     if (r >= 0)
         r = catalog_find(project, spec, &snapshot, err);
     if (r >= 0)
-        r = refuse_taken(project, snapshot, name, err);
+        r = *name ? catalog_check_free(project, name, snapshot->public.number, err) : 0;
     if (r < 0)
         return r;
     const char *before = snapshot->public.name ? snapshot->public.name : "";

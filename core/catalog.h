@@ -5,6 +5,8 @@
 
 /* Number, name, `latest`, `latest~N`. -ENOENT with a hint if there is none. */
 int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err);
+/* -EEXIST with a hint: another snapshot than `but` (0 = any), or a workspace, is called so. */
+int catalog_check_free(struct snap_project *project, const char *name, int64_t but, struct snap_err *err);
 /* Its tree. */
 static inline struct point snapshot_point(const struct snapshot *snapshot) {
     return (struct point){ .line = snapshot->line, .snap = snapshot->public.number };

@@ -2,6 +2,7 @@
  * Decides nothing about what changed (changes.c) or how a patch looks (patch.c). SPDX-License-Identifier: GPL-2.0-or-later */
 #include "catalog.h"
 #include "changes.h"
+#include "current.h"
 #include "patch.h"
 #include "tree.h"
 #include <string.h>
@@ -89,10 +90,12 @@ static unsigned flags_of(const struct snap_diff_options *options) {
         | (options->times ? CHANGES_TIMES : 0);
 }
 
-/* Without a name: the newest snapshot; before there is one, the empty tree. */
+/* Without a name: the newest snapshot, or what the workspace stands on; before there is one, the empty tree. */
 static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    int r = spec ? catalog_find(project, spec, &snapshot, err) : index_latest(project->store, INDEX_PROJECT_LINE, 0, &snapshot, err);
+    int r = spec ? catalog_find(project, spec, &snapshot, err)
+        : project->workspace ? index_snapshot(project->store, project->workspace->base, &snapshot, err)
+        : index_latest(project->store, INDEX_PROJECT_LINE, 0, &snapshot, err);
     if (r < 0)
         return r;
     *ret = snapshot ? snapshot_point(snapshot) : (struct point){ .line = INDEX_PROJECT_LINE };
@@ -101,11 +104,14 @@ static int find_from(struct snap_project *project, const char *spec, struct poin
 
 static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct scan **ret_scan, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
+    int r;
     if (!spec) {
-        *ret = index_newest(INDEX_PROJECT_LINE);
-        return scan_look(project, ret_scan, err);
+        r = project->workspace ? current_look(project, project->workspace, project->root, 0, ret_scan, err) : scan_look(project, ret_scan, err);
+        if (r == 0)
+            *ret = scan_ground(*ret_scan);
+        return r;
     }
-    int r = catalog_find(project, spec, &snapshot, err);
+    r = catalog_find(project, spec, &snapshot, err);
     if (r < 0)
         return r;
     *ret = snapshot_point(snapshot);

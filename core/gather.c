@@ -10,7 +10,7 @@ int comparison_init(struct comparison *comparison, struct snap_project *project,
                     const struct scan *scan, struct snap_err *err) {
     *comparison = (struct comparison){ .project = project, .by_key = map_new() };
     side_init(&comparison->from, project, from, NULL);
-    side_init(&comparison->to, project, scan ? index_newest(INDEX_PROJECT_LINE) : to, scan);
+    side_init(&comparison->to, project, scan ? scan_ground(scan) : to, scan);
     return comparison->by_key ? 0 : err_nomem(err);
 }
 

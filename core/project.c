@@ -4,6 +4,7 @@
 #include "project.h"
 
 #include "fs.h"
+#include "here.h"
 #include "identity.h"
 #include "pin.h"
 #include "search.h"
@@ -36,6 +37,7 @@ struct snap_project *snap_project_close(struct snap_project *project) {
     free_string(project->info.root);
     free_string(project->info.store);
     free_string(project->info.inside);
+    workspace_free(project->workspace);
     free(project->left_out);
     free(project);
     return NULL;
@@ -252,8 +254,7 @@ static void tell_made(struct snap_project *project) {
 /* Codes are read from it, so there is one. */
 #define ERR_OR_SPACE(err) ((err) ? (err) : &(struct snap_err){0})
 
-int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *error) {
-    struct snap_err *err = ERR_OR_SPACE(error);
+static int open_by_dir(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *err) {
     _search_ struct search search = {0};
     _located_ struct located found = {0};
     bool create = (flags & SNAP_OPEN_WRITE) && (flags & SNAP_OPEN_CREATE);
@@ -276,6 +277,30 @@ int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_pr
     if (result == 0 && made)
         tell_made(*ret);
     return result;
+}
+
+/* In a mount of ours the record of the mount says which project it is. */
+static int open_from_mount(const struct snap_env *env, const struct here *here, unsigned flags, struct snap_project **ret, struct snap_err *err) {
+    _project_ struct snap_project *project = NULL;
+    struct snap_env there = *env;
+    there.dir = here->project;
+    there.store = here->store;
+    int result = open_by_dir(&there, flags & ~(unsigned)SNAP_OPEN_CREATE, &project, err);
+    if (result == 0)
+        result = here_enter(project, here, flags & SNAP_OPEN_WORKSPACE, err);
+    if (result < 0)
+        return result;
+    *ret = TAKE_PTR(project);
+    return 0;
+}
+
+int snap_project_open(const struct snap_env *env, unsigned flags, struct snap_project **ret, struct snap_err *error) {
+    struct snap_err *err = ERR_OR_SPACE(error);
+    _here_ struct here here = {0};
+    int result = here_find(env, &here, err);
+    if (result < 0)
+        return result;
+    return result ? open_from_mount(env, &here, flags, ret, err) : open_by_dir(env, flags, ret, err);
 }
 
 /* 1 = taken over, 0 = nothing to take over, it is a project already. */

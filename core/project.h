@@ -4,6 +4,7 @@
 #include "layer.h"
 #include "op.h"
 #include "store.h"
+#include "workspace.h"
 #include <pthread.h>
 
 struct snap_project {
@@ -12,6 +13,7 @@ struct snap_project {
     unsigned flags;                       /* enum snap_open */
     int root;                             /* O_RDONLY|O_DIRECTORY descriptor of the project's root */
     uint64_t device, mount;               /* of the root: st_dev and STATX_MNT_ID */
+    struct workspace *workspace;          /* opened as this workspace: root, info.root and paths are its; NULL = the project itself */
     char *left_out;                       /* what project_store_inside returns */
     struct store *store;
     struct layers *layers;                /* opened on first use by project_layers */

@@ -1,6 +1,7 @@
 /* `rollback`: the verb. Captures the present, then hands the work to the transition.
  * Touches no file of the project itself. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "changes.h"
+#include "here.h"
 #include "take.h"
 #include "transition.h"
 #include "tree.h"
@@ -119,7 +120,10 @@ int snap_rollback(struct snap_project *project, const struct snap_rollback_optio
     _snapshot_ struct snapshot *target = NULL;
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
-    int r = find_target(project, options->to, &target, err);
+    int r = here_refuse(project, "roll back", err);
+    if (r < 0)
+        return r;
+    r = find_target(project, options->to, &target, err);
     if (r < 0 || (r = check_line(target, err)) < 0)
         return r;
     if (options->dry_run) {

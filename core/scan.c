@@ -386,37 +386,51 @@ static bool tells_lists(int fd) {
     }
 }
 
-static int scan_open(struct scan *scan, struct snap_err *err) {
-    struct snap_project *project = scan->project;
-    int r = read_clock(scan);
-    if (r < 0)
-        return err_errno(err, r, "cannot read the file system's clock");
+static int open_tree(struct scan *scan, int root, struct snap_err *err) {
     struct index_ids ids;
-    if ((r = sparse_begin(scan, err)) < 0 || (r = ignore_load(project->root, &scan->ignore, err)) < 0
-        || (r = index_next_ids(scan->store, &ids, err)) < 0)
+    int r = index_next_ids(scan->store, &ids, err);
+    if (r < 0)
         return r;
     scan->first_object = ids.object;
     scan->next_object = ids.object;
-    scan->trusts_lists = tells_lists(project->root);
     fs_raise_descriptor_limit();
-    r = dirs_open(project->root, OPEN_DIRECTORIES, &scan->tree);
+    r = dirs_open(root, OPEN_DIRECTORIES, &scan->tree);
     if (r < 0)
-        return err_path(err, r, project->info.root, "open");
+        return err_path(err, r, scan->project->info.root, "open");
     scan->records = map_new();
     scan->delta = map_new();
     scan->objects = map_new();
     return scan->records && scan->delta && scan->objects ? 0 : err_nomem(err);
 }
 
-int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
-    _scan_ struct scan *scan = calloc(1, sizeof(*scan));
+static int scan_open(struct scan *scan, struct snap_err *err) {
+    int root = scan->project->root;
+    int r = read_clock(scan);
+    if (r < 0)
+        return err_errno(err, r, "cannot read the file system's clock");
+    if ((r = sparse_begin(scan, err)) < 0 || (r = ignore_load(root, &scan->ignore, err)) < 0)
+        return r;
+    scan->trusts_lists = tells_lists(root);
+    return open_tree(scan, root, err);
+}
+
+static struct scan *new_scan(struct snap_project *project, struct point ground) {
+    struct scan *scan = calloc(1, sizeof(*scan));
     if (!scan)
-        return err_nomem(err);
+        return NULL;
     scan->project = project;
     scan->store = project->store;
-    scan->stage = stage;
+    scan->ground = ground;
     pthread_mutex_init(&scan->lock, NULL);
     pthread_mutex_init(&scan->query, NULL);
+    return scan;
+}
+
+int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
+    _scan_ struct scan *scan = new_scan(project, index_newest(INDEX_PROJECT_LINE));
+    if (!scan)
+        return err_nomem(err);
+    scan->stage = stage;
     int r = scan_open(scan, err);
     if (r < 0)
         return r;
@@ -443,6 +457,23 @@ static void forget_records(struct scan *scan) {
         ((struct scan_dir *)i.value)->known = NULL;
     scan->records = map_free(scan->records, free);
     scan->live = live_free(scan->live);
+}
+
+int scan_empty(struct snap_project *project, struct point ground, int root, struct scan **ret, struct snap_err *err) {
+    _scan_ struct scan *scan = new_scan(project, ground);
+    if (!scan)
+        return err_nomem(err);
+    int r = open_tree(scan, root, err);
+    if (r == 0 && !(scan->dirs = map_new()))
+        r = err_nomem(err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(scan);
+    return 0;
+}
+
+struct point scan_ground(const struct scan *scan) {
+    return scan->ground;
 }
 
 int scan_look(struct snap_project *project, struct scan **ret, struct snap_err *err) {

@@ -20,6 +20,7 @@ struct scan *scan_free(struct scan *scan);
 DEFINE_CLEANUP(struct scan *, scan_free)
 #define _scan_ _cleanup_(scan_freep)
 const struct delta_entry *scan_find(const struct scan *scan, int64_t dir, const char *name);     /* NULL: as in the newest entries */
+struct point scan_ground(const struct scan *scan);                   /* the tree over which the delta lies */
 /* for (struct scan_iter i = {0}; scan_next(scan, &i);) ... i.entry */
 struct scan_iter { size_t at; const struct delta_entry *entry; };
 int scan_next(const struct scan *scan, struct scan_iter *iter);

@@ -78,6 +78,7 @@ struct scan {
     atomic_bool needs_all;                /* what was told is not enough: an inode has names elsewhere */
     struct dirs *tree;                    /* the project */
     struct ignore *ignore;
+    struct point ground;                  /* what the delta lies over */
     int64_t first_object;                 /* objects from here on are new */
     _Atomic int64_t next_object;
     struct timespec started;              /* the file system's clock before anything was read */
@@ -107,6 +108,9 @@ struct scan {
 
 /* scan.c */
 int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err);
+/* One whose delta somebody else fills, over this tree; paths lead from `root`, duplicated, -1 = nowhere. */
+int scan_empty(struct snap_project *project, struct point ground, int root, struct scan **ret, struct snap_err *err);
+int scan_place(struct scan *scan, struct snap_err *err);              /* fills `dirs` by what is below and the delta */
 int scan_round(struct scan *scan, struct snap_err *err);              /* one pass over the whole project */
 int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how);   /* how may be NULL */
 int scan_own(struct scan *scan, struct object *object);               /* takes it, also on failure */

@@ -3,7 +3,9 @@
  * is; killed anywhere before the commit, what was built is litter that the next command removes.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "take.h"
+#include "catalog.h"
 #include "changes.h"
+#include "here.h"
 #include "hook.h"
 #include "seal.h"
 #include <inttypes.h>
@@ -13,17 +15,10 @@
 #define ROUNDS 3       /* a live tree is not one point in time: what changed meanwhile is captured again */
 
 int take_check_name(struct snap_project *project, const char *name, struct snap_err *err) {
-    _snapshot_ struct snapshot *other = NULL;
     if (!name)
         return 0;
     int r = snap_name_check(name, err);
-    if (r == 0)
-        r = index_snapshot_named(project->store, name, &other, err);
-    if (r > 0) {
-        err_set(err, -EEXIST, "snapshot %" PRId64 " is called '%s' already", other->public.number, name);
-        return err_hint(err, "choose another name, or give that one another: snapctl tag %" PRId64 " OTHER", other->public.number);
-    }
-    return r;
+    return r < 0 ? r : catalog_check_free(project, name, 0, err);
 }
 
 static void tell_unsettled(struct scan *scan) {
@@ -263,5 +258,6 @@ int take_safety(struct snap_project *project, const char *message, int64_t *ret,
 }
 
 int snap_take(struct snap_project *project, const struct snap_take_options *options, struct snap_take_result *ret, struct snap_err *err) {
-    return take_run(project, &(struct take_request){ .options = *options }, ret, err);
+    int r = here_refuse(project, "take a snapshot", err);
+    return r < 0 ? r : take_run(project, &(struct take_request){ .options = *options }, ret, err);
 }

@@ -690,7 +690,7 @@ static int recover(struct snap_project *project, struct op *op, struct snap_err 
     if (r < 0)
         return r;
     const char *kind = target ? target->kind : op->kind;
-    if (!strcmp(kind, "rollback"))
+    if (!strcmp(kind, "rollback") || !strcmp(kind, "apply"))
         return finish(project, op, err);
     if (!strcmp(kind, "restore"))
         return restore_recover(project, op, err);

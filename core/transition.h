@@ -5,7 +5,7 @@
 #include "project.h"
 
 struct transition_request {
-    const char *kind;                     /* rollback, undo, redo */
+    const char *kind;                     /* rollback, apply, undo, redo */
     int64_t before, after;                /* snapshots of the project's line: what the project equals where they differ, and what it shall */
     const char *const *paths;             /* NULL-terminated, NULL = all */
     int64_t target;                       /* undo, redo: the operation meant; else 0 */

@@ -7,12 +7,13 @@
 #include "transition.h"
 #include "facts.h"
 #include "index.h"
+#include "workspaces.h"
 #include <inttypes.h>
 #include <string.h>
 
 static bool can_be_undone(const struct op *op) {
     return !strcmp(op->state, "done") && (!strcmp(op->kind, "rollback") || !strcmp(op->kind, "restore") || !strcmp(op->kind, "tag")
-                                          || removal_is(op));
+                                          || removal_is(op) || !strcmp(op->kind, "apply") || workspaces_removed_by(op));
 }
 
 static bool is_of_another(const struct op *op) {
@@ -162,13 +163,15 @@ static int carry_out(struct snap_project *project, const struct op *meant, bool 
         return change_name(project, meant, undo, force, ret, err);
     if (removal_is(meant))
         return removal_again(project, meant, undo, ret, err);
+    if (workspaces_removed_by(meant))
+        return workspaces_again(project, meant, undo, ret, err);
     if (!strcmp(meant->kind, "restore"))
         return undo ? restore_undo(project, meant, force, ret, err) : restore_redo(project, meant, force, ret, err);
     return change_files(project, meant, undo, force, ret, err);
 }
 
 static const char *static_kind(const struct op *op) {
-    static const char *const kinds[] = { "tag", "restore", "rm", "prune" };
+    static const char *const kinds[] = { "tag", "restore", "rm", "prune", "apply", "workspace remove" };
     for (size_t i = 0; i < ELEMENTS(kinds); i++)
         if (!strcmp(op->kind, kinds[i]))
             return kinds[i];

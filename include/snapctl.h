@@ -83,6 +83,7 @@ enum snap_open {
     SNAP_OPEN_READ = 0,        /* never waits for writers; repairs an interrupted command if nobody holds the lock */
     SNAP_OPEN_WRITE = 1,       /* holds the store's lock until close */
     SNAP_OPEN_CREATE = 2,      /* with WRITE: register the directory if no project is found */
+    SNAP_OPEN_WORKSPACE = 8,   /* in a workspace's mount: that workspace; else the project that it stands on */
     SNAP_OPEN_DAMAGED = 4,     /* also a store whose database is damaged or missing: for snap_verify alone */
 };
 
@@ -94,6 +95,8 @@ enum snap_init {
 struct snap_project_info {
     const char *root;          /* absolute path of the project */
     const char *store;         /* absolute path of the store */
+    const char *workspace;     /* name of the workspace that was opened, whose mount `root` is then; NULL = the project itself */
+    int64_t base;              /* the snapshot that it stands on; 0 = the project */
     const char *inside;        /* env.dir relative to root, "" for the root itself */
     bool store_inside;         /* the store lies in the project (nothing else was possible) and is left out of it */
     bool same_file_system;     /* of store and project: reflink and rename are possible */
@@ -349,6 +352,70 @@ struct snap_export_result {
  * when it is whole and flushed. The same snapshot gives the same bytes. -EPIPE: whoever was to read it has gone. */
 SNAP_API int snap_export(struct snap_project *project, const struct snap_export_options *options,
                          struct snap_export_result *ret, struct snap_err *err);
+/* Mounts. */
+
+enum snap_mount_kind {
+    SNAP_MOUNT_VIEW = 1,       /* a snapshot, read-only */
+    SNAP_MOUNT_FROZEN,         /* a workspace that stands on a snapshot */
+    SNAP_MOUNT_FOLLOW,         /* a workspace that stands on the project as it is */
+};
+enum snap_mount_state {
+    SNAP_MOUNT_SERVED = 1,     /* it answers */
+    SNAP_MOUNT_DEAD,           /* its process ended; it is still in the way until it is unmounted */
+    SNAP_MOUNT_NONE,           /* a workspace that is not mounted */
+};
+struct snap_mount {
+    enum snap_mount_kind kind;
+    enum snap_mount_state state;
+    const char *workspace;     /* its name; NULL = a view */
+    const char *dir;           /* absolute: where it is mounted, or a workspace was last */
+    int64_t snapshot;          /* that it shows or stands on; 0 = the project as it is */
+    const char *name;          /* of that snapshot, "" = none */
+    int64_t pid;               /* of the process that serves it, or did; 0 = not mounted */
+    struct timespec since;     /* when it was mounted; of a workspace that is not, when it was made */
+};
+typedef int (*snap_mount_fn)(void *data, const struct snap_mount *mount);
+
+struct snap_mount_options {
+    const char *what;          /* SNAP, or the name of a workspace */
+    const char *dir;           /* a directory, as typed, relative to env.dir */
+    const char *options;       /* as after -o of mount(8); NULL = none */
+    bool foreground;           /* serve it here, and return when it is unmounted; else by a process of its own */
+};
+/* `fn` is called once the mount answers. Call it while the caller has no other thread. */
+SNAP_API int snap_mount(const struct snap_env *env, const struct snap_mount_options *options, snap_mount_fn fn, void *data,
+                        struct snap_err *err);
+/* All mounts, then the workspaces that are not mounted. */
+SNAP_API int snap_mounts(struct snap_project *project, snap_mount_fn fn, void *data, struct snap_err *err);
+/* Of a mount of any project, dead or not; returns when its process has ended. `dir` as above. */
+SNAP_API int snap_unmount(const struct snap_env *env, const char *dir, struct snap_err *err);
+
+/* Workspaces: writable mounts. What is changed in one goes into its current layer; the project and the snapshot that it
+ * stands on stay as they are. */
+
+struct snap_workspace_options {
+    const char *name, *dir;    /* `dir` as in struct snap_mount_options */
+    const char *from;          /* the snapshot to stand on; NULL = one is taken */
+    bool follow;               /* stand on the project as it is */
+    const char *options;       /* as after -o of mount(8); NULL = none */
+};
+/* Makes it and mounts it. `fn` as for snap_mount; *ret_taken: the snapshot that was taken, number 0 = none. If it cannot be
+ * mounted there is none. */
+SNAP_API int snap_workspace_add(const struct snap_env *env, const struct snap_workspace_options *options, struct snap_take_result *ret_taken,
+                                snap_mount_fn fn, void *data, struct snap_err *err);
+SNAP_API int snap_workspaces(struct snap_project *project, snap_mount_fn fn, void *data, struct snap_err *err);     /* by name */
+enum snap_apply_side { SNAP_APPLY_NEITHER = 0, SNAP_APPLY_OURS, SNAP_APPLY_THEIRS };
+struct snap_apply_options {
+    const char *workspace;     /* its name; it stands on a snapshot */
+    const char *const *paths;  /* NULL-terminated, NULL = all */
+    enum snap_apply_side prefer;   /* who wins where both changed something: the project, the workspace, neither */
+    bool dry_run, force;       /* as for rollback */
+};
+/* Three-way against what it stands on. A conflict (SNAP_FAILURE_CONFLICT) is given as a notice, and nothing is written. */
+SNAP_API int snap_apply(struct snap_project *project, const struct snap_apply_options *options, snap_change_fn fn, void *data,
+                        struct snap_rollback_result *ret, struct snap_err *err);
+/* It may not be mounted. Can be undone until gc frees it. */
+SNAP_API int snap_workspace_remove(struct snap_project *project, const char *name, int64_t *ret_operation, struct snap_err *err);
 
 /* The watcher of a project: a process that knows what changed, so that take and status look at nothing else. */
 

@@ -256,7 +256,7 @@ static struct lower_dir *ref(struct lower_dir *dir) {
 
 static void unref(struct lower *lower, struct lower_dir *dir) {
     (void)lower;
-    if (atomic_fetch_sub(&dir->references, 1) > 1)
+    if (!dir || atomic_fetch_sub(&dir->references, 1) > 1)
         return;
     object_done(&dir->object);
     free(dir);

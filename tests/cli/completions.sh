@@ -39,7 +39,7 @@ offers() {
 
 check "commands" "take tag" "$(offers snapctl ta)"
 check "second words" "log" "$(offers snapctl op '')"
-check "options" "--porcelain --patch" "$(offers snapctl -C / diff --p | tr ' ' '\n' | sort -r | xargs)"
+check "options" "--project --porcelain --patch" "$(offers snapctl -C / diff --p | tr ' ' '\n' | sort -r | xargs)"
 check "options of every command" "--json" "$(offers snapctl take --j)"
 check "no options of another command" "" "$(offers snapctl take --patch)"
 check "values" "auto always" "$(offers snapctl --color a)"

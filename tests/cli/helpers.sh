@@ -95,6 +95,31 @@ mount_new() {
     mount_it -o loop "$dir.image" "$dir"
 }
 
+# Mounts of FUSE, by whoever runs the case. What is left mounted below $HERE is unmounted however the case ends.
+need_fuse() {
+    [ -r /dev/fuse ] && [ -w /dev/fuse ] || skip "/dev/fuse may not be used here"
+    [ "$(id -u)" -eq 0 ] || command -v fusermount3 >/dev/null || skip "there is no fusermount3"
+    trap unmount_ours EXIT
+}
+
+unmount_ours() {
+    cd /
+    local at
+    for at in $(awk -v here="$HERE/" 'index($5, here) == 1 { print $5 }' /proc/self/mountinfo); do
+        fusermount3 -u -z "$at" 2>/dev/null || umount -l "$at"
+    done
+}
+
+# The process that serves what is mounted there.
+served_by() {
+    snapctl --json mount | sed -n "s#.*\"dir\":\"$1\".*\"pid\":\([0-9]*\).*#\1#p"
+}
+
+# Until a process that is no child of ours has ended.
+await_end() {
+    timeout 30 tail --pid="$1" -f /dev/null || echo "process $1 does not end"
+}
+
 # A project with two files and a directory.
 make_project() {
     mkdir -p src

@@ -40,7 +40,8 @@ normalise() {
         -e 's/"reflinked":([0-9]+),"copied":0/"stored":\1/' \
         -e "s/\"uid\":$(id -u),\"gid\":$(id -g)/\"uid\":U,\"gid\":G/g" \
         -e "s/ $(id -un) +$(id -gn) +/ USER GROUP /" \
-        -e 's/\b(pid|process) [0-9]+/\1 N/g'
+        -e 's/\b(pid|process) [0-9]+/\1 N/g' \
+        -e 's/"pid":[0-9]+/"pid":N/g'
 }
 
 run_case() {

@@ -1,0 +1,324 @@
+/* apply: what was changed in a workspace, done to the project.
+ *
+ * The present is captured, so that the newest entries are the project. The decision is a list of entries that the project
+ * shall get (merge.c); from it a snapshot is made behind the newest one, whose content comes from the current layer; then
+ * the project goes there as it would go back (transition.c). So it is one operation, undone and finished after a crash as
+ * any other. On a conflict nothing is made. Touches no file of the project itself. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "changes.h"
+#include "current.h"
+#include "fs.h"
+#include "merge.h"
+#include "seal.h"
+#include "take.h"
+#include "transition.h"
+#include "tree.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct applying {
+    struct snap_project *project;
+    const struct snap_apply_options *options;
+    struct workspace *workspace;
+    struct workspace_dirs dirs;
+    struct scan *theirs;
+    struct merge merge;
+    struct map *staged;        /* object id -> struct spot: where its bytes lie in the layer being built */
+    snap_change_fn fn;
+    void *data;
+    struct snap_err *err;
+};
+struct spot { int64_t dir; char name[]; };
+
+static void applying_done(struct applying *applying) {
+    map_free(applying->staged, free);
+    merge_done(&applying->merge);
+    scan_free(applying->theirs);
+    workspace_close(&applying->dirs);
+    workspace_free(applying->workspace);
+}
+
+static int open_workspace(struct applying *applying) {
+    struct store *store = applying->project->store;
+    int r = workspace_named(store, applying->options->workspace, &applying->workspace, applying->err);
+    if (r == 0) {
+        err_set(applying->err, -ENOENT, "there is no workspace '%s'", applying->options->workspace);
+        return err_hint(applying->err, "'snapctl workspace list' lists them");
+    }
+    return r < 0 ? r : workspace_open(store, applying->workspace->id, &applying->dirs, applying->err);
+}
+
+/* Deciding. */
+
+static int tell_conflicts(struct applying *applying) {
+    const struct merge *merge = &applying->merge;
+    for (size_t i = 0; i < merge->conflicts_count; i++) {
+        const struct merge_conflict *conflict = &merge->conflicts[i];
+        const char *text = !strcmp(conflict->kind, "UU") ? "changed in both" : !strcmp(conflict->kind, "AA") ? "added in both"
+            : !strcmp(conflict->kind, "DU") ? "deleted in the project, changed in the workspace" : "deleted in the workspace, changed in the project";
+        project_notice(applying->project, SNAP_NOTICE_CONFLICT, conflict->path, "%s %s", conflict->kind, text);
+    }
+    if (!merge->conflicts_count)
+        return 0;
+    err_set(applying->err, -EBUSY, "%zu %s in conflict; nothing was written", merge->conflicts_count,
+            merge->conflicts_count == 1 ? "path is" : "paths are");
+    err_hint(applying->err, "--ours keeps the project's, --theirs takes the workspace's, -- PATH... applies others first");
+    return err_failure(applying->err, SNAP_FAILURE_CONFLICT);
+}
+
+static int decide(struct applying *applying, const struct scan *ours) {
+    int r = current_look(applying->project, applying->workspace, applying->dirs.upper, ours ? ours->next_object : 0,
+                         &applying->theirs, applying->err);
+    if (r == 0)
+        r = merge_decide(applying->project, applying->theirs, ours, applying->options->paths, (enum merge_side)applying->options->prefer,
+                         &applying->merge, applying->err);
+    return r < 0 ? r : tell_conflicts(applying);
+}
+
+/* The result, as a scan over the newest entries. */
+
+static int own_copy(struct scan *scan, const struct object *object, struct object **ret) {
+    *ret = map_get(scan->objects, &object->id, sizeof(object->id));
+    if (*ret)
+        return 0;
+    struct object *copy = tree_object_copy(object);
+    if (!copy || scan_own(scan, copy) < 0)
+        return -ENOMEM;
+    *ret = copy;
+    return 0;
+}
+
+static int open_theirs(struct applying *applying, const struct merge_row *row) {
+    int fd = fs_open_beneath(applying->dirs.upper, row->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    return fd < 0 ? err_path(applying->err, fd, row->path, "read in the workspace") : fd;
+}
+
+static int copy_theirs(struct applying *applying, struct scan *scan, const struct merge_row *row, struct dir *stage, enum copy_how *ret_how) {
+    const struct object *object = row->theirs->after;
+    struct copy_options options = { .want_digest = true, .cancel = applying->project->env.cancel };
+    struct digest digest;
+    _close_ int from = open_theirs(applying, row);
+    if (from < 0)
+        return from;
+    _close_ int to = stage_create(scan->stage, stage, row->name, object->meta.mode);
+    int r = to < 0 ? to : copy_content(from, to, &options, NULL, &digest);
+    if (r == -ECANCELED)
+        return project_cancelled_error(applying->err);
+    if (r < 0)
+        return err_path(applying->err, r, row->path, "copy from the workspace");
+    *ret_how = (enum copy_how)r;
+    if (!digest_equal(&digest, &object->digest)) {
+        err_path(applying->err, -EBUSY, row->path, "apply: it was changed while the command ran:");
+        return err_failure(applying->err, SNAP_FAILURE_CONFLICT);
+    }
+    r = stage_apply_open(scan->stage, to, &object->meta);
+    return r < 0 ? err_path(applying->err, r, row->path, "store") : 0;
+}
+
+static int remember_staged(struct applying *applying, const struct merge_row *row) {
+    struct spot *spot = malloc(sizeof(*spot) + strlen(row->name) + 1);
+    if (!spot)
+        return err_nomem(applying->err);
+    spot->dir = row->dir;
+    strcpy(spot->name, row->name);
+    if (map_put(applying->staged, &row->theirs->after->id, sizeof(int64_t), spot, NULL) == 0)
+        return 0;
+    free(spot);
+    return err_nomem(applying->err);
+}
+
+/* The second name of a file is a hard link of the first. */
+static int stage_row(struct applying *applying, struct scan *scan, const struct merge_row *row, enum copy_how *ret_how) {
+    const struct object *object = row->theirs->after;
+    const struct spot *spot = map_get(applying->staged, &object->id, sizeof(object->id));
+    _dir_ struct dir *stage = stage_dir(scan->stage, row->dir);
+    _dir_ struct dir *first = spot ? stage_dir(scan->stage, spot->dir) : NULL;
+    if (!stage || (spot && !first))
+        return err_nomem(applying->err);
+    if (!spot) {
+        int r = copy_theirs(applying, scan, row, stage, ret_how);
+        return r < 0 ? r : remember_staged(applying, row);
+    }
+    *ret_how = COPY_COPIED;
+    int r = stage_link(scan->stage, first, spot->name, stage, row->name);
+    return r < 0 ? err_path(applying->err, r, row->path, "store") : 0;
+}
+
+static int add_row(struct applying *applying, struct scan *scan, const struct merge_row *row) {
+    const struct object *theirs = row->theirs->after;
+    struct object *object = NULL;
+    struct delta_row how = {0};
+    int r = theirs ? own_copy(scan, theirs, &object) : 0;
+    if (r < 0)
+        return err_nomem(applying->err);
+    if (theirs && S_ISREG(theirs->meta.mode) && theirs->meta.size) {
+        if ((r = stage_row(applying, scan, row, &how.how)) < 0)
+            return r;
+        how.staged = true;
+    }
+    return scan_differ(scan, row->dir, row->name, object, &how) < 0 ? err_nomem(applying->err) : 0;
+}
+
+static int make_scan(struct applying *applying, struct stage *stage, struct scan **ret) {
+    _scan_ struct scan *scan = NULL;
+    int r = scan_new(applying->project, stage, &scan, applying->err);
+    if (r < 0)
+        return r;
+    if (scan->first_object != applying->theirs->first_object)
+        return err_set(applying->err, -EBUSY, "another command wrote meanwhile");
+    scan->foreign = true;
+    scan->next_object = applying->theirs->next_object;
+    scan->dirs = map_new();
+    applying->staged = map_free(applying->staged, free);
+    applying->staged = map_new();
+    if (!scan->dirs || !applying->staged)
+        return err_nomem(applying->err);
+    for (size_t i = 0; i < applying->merge.count && r == 0; i++)
+        r = add_row(applying, scan, &applying->merge.rows[i]);
+    if (r == 0)
+        r = scan_place(scan, applying->err);
+    if (r < 0)
+        return r;
+    *ret = TAKE_PTR(scan);
+    return 0;
+}
+
+/* And as a snapshot; *ret 0: nothing would change. */
+static int make_snapshot(struct applying *applying, int64_t *ret) {
+    struct snap_project *project = applying->project;
+    char message[300];
+    (void)snprintf(message, sizeof(message), "what applying workspace '%.255s' makes", applying->workspace->name);
+    struct take_request request = { .automatic = true, .options = { .message = message } };
+    struct index_ids ids;
+    _cleanup_(stage_freep) struct stage *stage = NULL;
+    _scan_ struct scan *scan = NULL;
+    _seal_ struct seal *seal = NULL;
+    _snapshot_ struct snapshot *snapshot = NULL;
+    struct sealed sealed = {0};
+    int r = index_next_ids(project->store, &ids, applying->err);
+    if (r < 0 || (r = stage_open(project->store, ids.snapshot, &stage, applying->err)) < 0 || (r = make_scan(applying, stage, &scan)) < 0
+        || (r = seal_plan(scan, ids.snapshot, &seal, applying->err)) < 0)
+        return r;
+    *ret = 0;
+    if (!seal_count(seal))
+        return 0;
+    if ((r = take_describe(project, &request, ids.snapshot, &snapshot, applying->err)) < 0 || (r = seal_layer(seal, applying->err)) < 0
+        || (r = stage_publish(stage, applying->err)) < 0
+        || (r = take_commit(project, &request, seal, scan, snapshot, &sealed, applying->err)) < 0)
+        return r;
+    stage_keep(stage);
+    *ret = snapshot->public.number;
+    return 0;
+}
+
+/* Telling. */
+
+static int tell_changes(struct applying *applying, struct point from, struct point to) {
+    _changes_ struct changes changes = {0};
+    int r = applying->fn ? changes_between(applying->project, from, to, NULL, NULL, CHANGES_TIMES, &changes, applying->err) : 0;
+    for (size_t i = 0; i < changes.count && r >= 0; i++) {
+        struct public_change public;
+        change_publish(&changes.rows[i], &public);
+        r = applying->fn(applying->data, &public.change);
+    }
+    return MIN(r, 0);
+}
+
+static char letter_of(const struct object *before, const struct object *after, unsigned what) {
+    if (!before || !after)
+        return after ? 'A' : 'D';
+    if ((before->meta.mode ^ after->meta.mode) & S_IFMT)
+        return 'T';
+    if (what & (SNAP_WHAT_CONTENT | SNAP_WHAT_TARGET | SNAP_WHAT_DEVICE))
+        return 'M';
+    return what & ~(unsigned)SNAP_WHAT_TIME ? 'm' : 't';
+}
+
+static unsigned what_differs(const struct object *before, const struct object *after) {
+    if (!before || !after)
+        return 0;
+    unsigned what = meta_differs(&before->meta, &after->meta);
+    bool files = S_ISREG(before->meta.mode) && S_ISREG(after->meta.mode);
+    return files && !digest_equal(&before->digest, &after->digest) ? what | SNAP_WHAT_CONTENT : what;
+}
+
+/* As it would be told: a directory that moved is one row, and so is one that goes, with all that is in it. */
+static int preview_row(struct applying *applying, const struct merge_row *row, struct snap_rollback_result *ret) {
+    const struct object *after = row->theirs->after;
+    _buf_ struct buf old_path = {0};
+    _object_ struct object *moved = NULL;
+    bool came = after && object_is_dir(after) && !(row->ours && row->ours->dir == after->dir);
+    if (!after && row->base && object_is_dir(row->base) && scan_has_dir(applying->theirs, row->base->dir))
+        return 0;
+    int r = came && after->dir < applying->theirs->first_object
+        ? index_dir_path(applying->project->store, scan_ground(applying->theirs), after->dir, &old_path, applying->err) : 0;
+    if (r < 0)
+        return r;
+    struct snap_entry before_entry, after_entry;
+    struct snap_change change = { .path = row->path, .what = what_differs(row->ours, after), .old_path = r > 0 ? old_path.data : NULL,
+                                  .similarity = r > 0 ? 100 : 0 };
+    change.letter = r > 0 ? 'R' : letter_of(row->ours, after, change.what);
+    if (change.letter == 't' && object_is_dir(after))
+        return 0;
+    if (r > 0 && (r = index_resolve(applying->project->store, scan_ground(applying->theirs), old_path.data, NULL, NULL, &moved, applying->err)) < 0)
+        return r;
+    if (moved || row->ours) {
+        tree_entry(moved ? moved : row->ours, &before_entry);
+        change.before = &before_entry;
+    }
+    if (after) {
+        tree_entry(after, &after_entry);
+        change.after = &after_entry;
+    }
+    *(after ? &ret->restored : &ret->removed) += change.letter != 't';
+    return applying->fn ? applying->fn(applying->data, &change) : 0;
+}
+
+/* The verb. */
+
+static int dry_run(struct applying *applying, struct snap_rollback_result *ret) {
+    _scan_ struct scan *ours = NULL;
+    int r = scan_look(applying->project, &ours, applying->err);
+    if (r == 0)
+        r = decide(applying, ours);
+    for (size_t i = 0; r == 0 && i < applying->merge.count; i++)
+        r = MIN(preview_row(applying, &applying->merge.rows[i], ret), 0);
+    return r;
+}
+
+static int carry_out(struct applying *applying, struct snap_rollback_result *ret) {
+    int64_t newest, after;
+    int r = take_safety(applying->project, "before apply", &newest, applying->err);
+    if (r < 0 || (r = decide(applying, NULL)) < 0 || (r = make_snapshot(applying, &after)) < 0 || after == 0)
+        return r;
+    struct transition_request request = { .kind = "apply", .before = newest, .after = after, .force = applying->options->force };
+    struct point from = { INDEX_PROJECT_LINE, newest }, to = { INDEX_PROJECT_LINE, after };
+    if ((r = transition_run(applying->project, &request, ret, applying->err)) < 0)
+        return r;
+    ret->safety = newest;
+    return tell_changes(applying, from, to);
+}
+
+int snap_apply(struct snap_project *project, const struct snap_apply_options *options, snap_change_fn fn, void *data,
+               struct snap_rollback_result *ret, struct snap_err *error) {
+    struct snap_err *err = error ? error : &(struct snap_err){0};
+    double start = project_seconds();
+    struct snap_rollback_result result = {0};
+    uint64_t failed = project->failed;
+    _cleanup_(applying_done) struct applying applying = { .project = project, .options = options, .dirs = { -1, -1, -1 },
+                                                          .fn = fn, .data = data, .err = err };
+    int r = options->dry_run ? 0 : project_need_lock(project, err);
+    if (r == 0)
+        r = open_workspace(&applying);
+    if (r >= 0)
+        r = options->dry_run ? dry_run(&applying, &result) : carry_out(&applying, &result);
+    if (r < 0)
+        return err_wrap(err, "cannot apply workspace '%s'", options->workspace);
+    result.failed = project->failed - failed;
+    result.operation_kind = "apply";
+    result.seconds = project_seconds() - start;
+    *ret = result;
+    return 0;
+}

@@ -1,0 +1,118 @@
+/* Commands in a mount of ours: which store serves it, which project and workspace that is.
+ * Asks the kernel and the record of the mount, never the process that serves it. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "here.h"
+
+#include "fs.h"
+#include "mounted.h"
+#include "mountinfo.h"
+#include "search.h"
+#include "workspace.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+void here_done(struct here *here) {
+    free(here->dir);
+    free(here->point);
+    free(here->store);
+    free(here->project);
+    *here = (struct here){0};
+}
+
+static int find_mount(const struct snap_env *env, struct here *here, struct mountinfo *info) {
+    struct statx stat;
+    here->dir = realpath(env->dir ? env->dir : ".", NULL);
+    int r = here->dir ? fs_statx(AT_FDCWD, here->dir, &stat) : -errno;
+    if (r < 0)
+        return r;
+    r = mountinfo_by_id(stat.stx_mnt_id, info);
+    return r > 0 && strcmp(info->type, "fuse.snapctl") != 0 ? 0 : r;
+}
+
+static int read_project(struct here *here, struct snap_err *err) {
+    _cleanup_(store_closep) struct store *store = NULL;
+    int r = store_open(here->store, &store, err);
+    if (r == 0)
+        r = store_fact(store, "project.path", &here->project, err);
+    if (r == 0)
+        return err_damage(err, "the store '%s' does not know its project", here->store);
+    return MIN(r, 0);
+}
+
+/* A record of another user's store, or none: then it is no mount of ours. */
+static int read_record(struct here *here, const char *source) {
+    _mounted_ struct mounted mounted = {0};
+    int r = mounted_find(source, &mounted, &here->store);
+    if (r <= 0)
+        return r == -EACCES || r == -EPERM ? 0 : r;
+    here->workspace = mounted.workspace;
+    return 1;
+}
+
+int here_find(const struct snap_env *env, struct here *ret, struct snap_err *err) {
+    _here_ struct here here = {0};
+    _mountinfo_ struct mountinfo info = {0};
+    struct statfs fs;
+    if (statfs(env->dir ? env->dir : ".", &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
+        return 0;
+    int r = find_mount(env, &here, &info);
+    if (r > 0)
+        r = read_record(&here, info.source);
+    if (r < 0)
+        return err_path(err, r, env->dir ? env->dir : ".", "find out what is mounted on");
+    if (r == 0)
+        return 0;
+    here.point = TAKE_PTR(info.dir);
+    r = read_project(&here, err);
+    if (r < 0)
+        return r;
+    *ret = here;
+    here = (struct here){0};
+    return 1;
+}
+
+static int replace(const char **where, const char *text, struct snap_err *err) {
+    char *copy = strdup(text);
+    if (!copy)
+        return err_nomem(err);
+    free((char *)(uintptr_t)*where);
+    *where = copy;
+    return 0;
+}
+
+static int enter_workspace(struct snap_project *project, const struct here *here, struct snap_err *err) {
+    const char *inside = "";
+    struct workspace *workspace = NULL;
+    int r = workspace_get(project->store, here->workspace, &workspace, err);
+    if (r == 0)
+        return err_damage(err, "the store's database is damaged: workspace %lld is mounted and missing", (long long)here->workspace);
+    if (r < 0)
+        return r;
+    project->workspace = workspace;
+    project->info.workspace = workspace->name;
+    project->info.base = workspace->base;
+    int root = open(here->point, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (root < 0)
+        return err_path(err, -errno, here->point, "open");
+    fd_close(project->root);
+    project->root = root;
+    (void)search_below(here->point, here->dir, &inside);
+    r = replace(&project->info.root, here->point, err);
+    return r < 0 ? r : replace(&project->info.inside, inside, err);
+}
+
+int here_enter(struct snap_project *project, const struct here *here, bool workspace, struct snap_err *err) {
+    int r = replace(&project->env.dir, here->dir, err);
+    if (r == 0)
+        r = workspace && here->workspace ? enter_workspace(project, here, err) : replace(&project->info.inside, "", err);
+    return r;
+}
+
+int here_refuse(const struct snap_project *project, const char *doing, struct snap_err *err) {
+    if (!project->workspace)
+        return 0;
+    err_set(err, -EOPNOTSUPP, "cannot %s in a workspace", doing);
+    return err_hint(err, "--project means the project that it stands on");
+}

@@ -1,0 +1,22 @@
+/* Whether a directory lies in a mount of ours, and what that means for a command that runs there.
+ * SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+#include "project.h"
+
+struct here {
+    char *dir;                 /* the directory, absolute */
+    char *point;               /* the mount point above it */
+    char *store;               /* path of the store that serves it */
+    char *project;             /* path of the project */
+    int64_t workspace;         /* 0 = a view */
+};
+void here_done(struct here *here);
+#define _here_ _cleanup_(here_done)
+
+/* 1 = `env->dir` lies in a mount of ours, 0 = not. One system call where it does not. */
+int here_find(const struct snap_env *env, struct here *ret, struct snap_err *err);
+/* The project was opened; what is typed stands relative to the directory in the mount. With `workspace` its paths mean the
+ * workspace's. */
+int here_enter(struct snap_project *project, const struct here *here, bool workspace, struct snap_err *err);
+/* A verb that has no meaning for a workspace: -EOPNOTSUPP if the project was opened as one. */
+int here_refuse(const struct snap_project *project, const char *doing, struct snap_err *err);
