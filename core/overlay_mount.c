@@ -36,7 +36,7 @@ static int open_directory(const char *path, const char *what, int *ret, struct s
     return 0;
 }
 
-/* Two programs that write into one layer would destroy each other's work. */
+/* Two programs that write into one layer would destroy each other's work. The overlay sees to its work directory. */
 static int open_upper(struct stack *stack, struct snap_err *err) {
     const struct snap_overlay_options *options = stack->options;
     if (!options->upper)
@@ -46,10 +46,10 @@ static int open_upper(struct stack *stack, struct snap_err *err) {
         r = open_directory(options->work, "workdir", &stack->work, err);
     if (r < 0)
         return r;
-    if (flock(stack->upper, LOCK_EX | LOCK_NB) < 0 || flock(stack->work, LOCK_EX | LOCK_NB) < 0) {
+    if (flock(stack->upper, LOCK_EX | LOCK_NB) < 0) {
         r = errno == EWOULDBLOCK ? -EBUSY : -errno;
         err_path(err, r, options->upper, "use as upperdir");
-        return r == -EBUSY ? err_hint(err, "another mount uses it or its workdir") : r;
+        return r == -EBUSY ? err_hint(err, "another mount uses it") : r;
     }
     return 0;
 }

@@ -222,8 +222,11 @@ static int run(struct mount *mount, const struct ends *ends, enum mount_end *ret
     return r;
 }
 
+/* libfuse unmounts by path, whatever lies there: only once there is nothing left to unmount. */
 static void mount_done(struct mount *mount) {
     mount->files = open_files_free(mount->files);
+    if (mount->device_fd >= 0 && is_over(mount, 0))
+        fuse_session_unmount(mount->session);
     if (mount->session)
         fuse_session_destroy(mount->session);
     free(mount->point);
@@ -232,7 +235,7 @@ static void mount_done(struct mount *mount) {
 static void mount_init(struct mount *mount, const struct mount_options *options) {
     bool read_only = options->flags & MOUNT_READ_ONLY;
     *mount = (struct mount){
-        .options = options, .overlay = options->overlay, .device_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER,
+        .options = options, .overlay = options->overlay, .device_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .call = PTHREAD_COND_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
         .worker_limit = options->threads ? options->threads : WORKERS_MOST,
         .immutable = read_only && (options->flags & MOUNT_IMMUTABLE), .frozen = options->flags & MOUNT_FROZEN,
     };

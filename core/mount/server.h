@@ -35,10 +35,18 @@ struct mount {
 
     pthread_mutex_t lock;          /* what follows. A leaf */
     struct worker *workers;
-    unsigned worker_count, idle, worker_limit;
+    unsigned worker_count, worker_limit;
+    unsigned parked, promoted;     /* threads that wait to be needed; how many of them were called */
+    pthread_cond_t call;           /* somebody is */
+    atomic_uint reading;           /* threads that wait for a request */
+    atomic_uint wanted;            /* as many of them are enough */
+    atomic_uint done;              /* requests answered; it may wrap */
+    pthread_t watch;
+    pthread_cond_t wake;
+    atomic_bool watch_sleeps;
     int end_event;                 /* eventfd: a worker saw the end, or somebody asks for it */
     int failure;                   /* why the loop ended, negative errno */
-    bool stop;
+    bool stop, watched;
 };
 
 enum { REPLY_ROOM = 1 << 20, KEEP_FOR_EVER = 1000000000 };
