@@ -207,9 +207,15 @@ int facts_remember(struct store *store, int64_t layer, struct snap_err *err) {
 
 int facts_lose(struct store *store, int64_t id, bool lost, struct snap_err *err) {
     struct content content;
-    int result = index_content(store, id, &content, err);
-    if (result < 0)
+    struct snap_err why = {0};
+    int result = index_content(store, id, &content, &why);
+    if (result == -EUCLEAN)
+        return 0;                            /* of an index that is no more: nothing shows it */
+    if (result < 0) {
+        if (err)
+            *err = why;
         return result;
+    }
     free(content.name);
     result = db_run(store, err, lost ? "UPDATE object SET flags = flags | ?2 WHERE content = ?1" : "UPDATE object SET flags = flags & ~?2 WHERE content = ?1",
                     "ii", id, (int64_t)(OBJECT_UNREAD | OBJECT_LOST));

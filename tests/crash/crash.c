@@ -169,7 +169,10 @@ static bool message_is_good(struct world *world, const struct run *run) {
 
 static bool repaired(struct world *world, const struct scene *scene) {
     _run_ struct run run = {0}, again = {0};
-    run_program(&run, &world->box, "status", NULL);
+    if (scene->repairs)
+        run_program(&run, &world->box, "verify", "--repair", NULL);
+    else
+        run_program(&run, &world->box, "status", NULL);
     if (run.code == 10 && scene->again) {
         run_words(&again, &world->box, NULL, scene->words);
         return again.code == 0 || world_say(world, &again, "it cannot be done again");

@@ -311,6 +311,24 @@ static void restore_undone(struct world *world) {
     settle(world, LONG_AGO + 11000);
 }
 
+/* A row that the layers know is gone from the index. */
+static void index_damaged(struct world *world) {
+    two_snapshots(world);
+    _free_ char *said = world_sql(world, "DELETE FROM dir WHERE id = (SELECT max(id) FROM dir)");
+    if (!said)
+        give_up("damage", NULL);
+}
+
+/* What the index knows is gone from a layer, and so is what the project still has. */
+static void layer_damaged(struct world *world) {
+    one_snapshot(world);
+    _free_ char *store = world_store(world), *manifest = NULL, *tree = NULL;
+    if (!store || asprintf(&manifest, "%s/layers/1/manifest", store) < 0 || asprintf(&tree, "%s/layers/1/tree", store) < 0)
+        give_up("damage", NULL);
+    check(unlink(manifest), "unlink");
+    check(remove_tree(AT_FDCWD, tree), "remove");
+}
+
 const struct scene scenes[] = {
     { "init", before_first, { "init" }, .no_project = true, .sweeps = true },
     { "init-adopt", replaced, { "init", "--adopt" }, .no_project = true, .again = true, .sweeps = true },
@@ -341,6 +359,8 @@ const struct scene scenes[] = {
     { "import", archive_outside, { "import", "OUT/archive.tar.gz" } },
     { "tag", two_snapshots, { "tag", "1", "name" }, .undoable = true, .sweeps = true },
     { "tag-away", named, { "tag", "1", "" }, .undoable = true },
+    { "repair-index", index_damaged, { "verify", "--repair" }, .repairs = true },
+    { "repair-layer", layer_damaged, { "verify", "--repair" }, .repairs = true },
     { .name = NULL },
 };
 
