@@ -310,7 +310,8 @@ static int finish_dirs(const struct layer_mend *at) {
     for (size_t i = at->sheet->dirs_count; i-- > 0;) {
         const struct sheet_dir *dir = at->sheet->dirs[i];
         _pinned_ struct dir_pinned pinned = dir_pinned(dir->node);
-        int r = pinned.fd < 0 ? pinned.fd : layer_restore_dir(pinned.fd, &dir->self->object.meta, dir->self->flags & MANIFEST_OPAQUE, dir->self->redirect);
+        bool opaque = dir->self->flags & MANIFEST_OPAQUE;
+        int r = pinned.fd < 0 ? pinned.fd : layer_restore_dir(pinned.fd, &dir->self->object.meta, opaque, dir->self->redirect);
         if (r < 0)
             return failed(at, r, dir_name(dir->node));
     }

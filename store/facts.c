@@ -217,8 +217,8 @@ int facts_lose(struct store *store, int64_t id, bool lost, struct snap_err *err)
         return result;
     }
     free(content.name);
-    result = db_run(store, err, lost ? "UPDATE object SET flags = flags | ?2 WHERE content = ?1" : "UPDATE object SET flags = flags & ~?2 WHERE content = ?1",
-                    "ii", id, (int64_t)(OBJECT_UNREAD | OBJECT_LOST));
+    result = db_run(store, err, lost ? "UPDATE object SET flags = flags | ?2 WHERE content = ?1"
+                    : "UPDATE object SET flags = flags & ~?2 WHERE content = ?1", "ii", id, (int64_t)(OBJECT_UNREAD | OBJECT_LOST));
     if (result == 0)
         result = store_set_fact(store, "lost", "1", err);
     return result < 0 ? result : facts_remember(store, content.layer, err);
