@@ -191,22 +191,29 @@ static int note(struct lost *lost, int64_t content) {
     return 0;
 }
 
-/* The same file as in the layer that the object came with, where metadata is equal. */
-static int link_to_origin(const struct layer_mend *at, const struct sheet_entry *entry, int dirfd) {
+/* 1 = it is the content's file now, 0 = that is not whole, or cannot be linked. */
+static int link_content(const struct layer_mend *at, const struct content *content, const struct sheet_entry *entry, int dirfd) {
     struct layers *layers = NULL;
-    struct content content;
     struct snap_err ignored = {0};
     int work = store_work_fd(at->mend->store);
-    if (!entry->content_layer || index_content(at->mend->store, entry->object.content, &content, &ignored) < 0)
-        return 0;
-    _free_ char *name = content.name;
     if (project_layers(at->mend->project, &layers, &ignored) < 0)
         return 0;
-    _close_ int fd = layers_open_content(layers, &content, &ignored);
-    if (!is_whole(fd, &entry->object) || fs_remove_tree(work, NEW_NAME) < 0 || layers_link_content(layers, &content, work, NEW_NAME, &ignored) < 0)
+    _close_ int fd = layers_open_content(layers, content, &ignored);
+    if (!is_whole(fd, &entry->object) || fs_remove_tree(work, NEW_NAME) < 0 || layers_link_content(layers, content, work, NEW_NAME, &ignored) < 0)
         return 0;
     int r = put_in_place(at, dirfd, entry->name);
     return r < 0 ? r : 1;
+}
+
+/* The same file as in the layer that the object came with, where metadata is equal. */
+static int link_to_origin(const struct layer_mend *at, const struct sheet_entry *entry, int dirfd) {
+    struct content content;
+    struct snap_err ignored = {0};
+    if (!entry->content_layer || index_content(at->mend->store, entry->object.content, &content, &ignored) < 0)
+        return 0;
+    int r = link_content(at, &content, entry, dirfd);
+    free(content.name);
+    return r;
 }
 
 static int mend_regular(const struct layer_mend *at, const struct finding *finding, const struct sheet_entry *entry, int dirfd) {

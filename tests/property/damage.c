@@ -284,8 +284,8 @@ static bool change_rows(struct victim *victim, char said[static 1200]) {
         "DELETE FROM dir WHERE id IN (SELECT id FROM dir ORDER BY id LIMIT 1 OFFSET @ % (SELECT count(*) FROM dir))",
         "UPDATE entry SET died = born + 1 WHERE object IN (SELECT object FROM entry WHERE died > born + 1 ORDER BY object LIMIT 1 OFFSET @)",
         "UPDATE object SET mtime_sec = mtime_sec + 1 WHERE id IN (SELECT id FROM object ORDER BY id LIMIT 1 OFFSET @)",
-        "UPDATE content SET name = CAST('elsewhere' AS BLOB) WHERE id IN (SELECT id FROM content ORDER BY id LIMIT 1"
-        " OFFSET @ % (SELECT count(*) FROM content))",
+        ("UPDATE content SET name = CAST('elsewhere' AS BLOB) WHERE id IN (SELECT id FROM content ORDER BY id LIMIT 1"
+         " OFFSET @ % (SELECT count(*) FROM content))"),
         "UPDATE snapshot SET parent = 0, message = 'another' WHERE id = 1 + @ % 5",
         "INSERT INTO link SELECT object, line, dir, CAST('nowhere' AS BLOB), born, died FROM entry LIMIT 1 OFFSET @",
     };
