@@ -14,9 +14,19 @@
 
 struct pending { int64_t *dirs; size_t count, room; };     /* directories that may be gone */
 
+/* Directories that a layer of a freed snapshot has only because something in them is still needed. Where they went later is
+ * no longer said: from the next snapshot on they are gone unless it, or what came between, has them somewhere. */
+struct adrift { int64_t line, dir; };
+struct adrifts { struct adrift *at; size_t count, room; };
+
+static void adrifts_done(struct adrifts *adrift) {
+    free(adrift->at);
+}
+
 struct apply {
     struct store *into;
     const struct sheet *sheet;
+    struct adrifts *adrift;
     struct pending gone;
     int64_t in;                /* the directory being emptied */
     bool incomplete;           /* an earlier manifest is damaged */
@@ -99,10 +109,18 @@ static int apply_entry(struct apply *apply, const struct sheet_entry *entry) {
     return index_born(apply->into, line_of(apply), number_of(apply), entry->in, entry->name, &entry->object, apply->err);
 }
 
+/* Unless it is somewhere else by now. */
+static int sink(struct apply *apply, int64_t dir) {
+    int64_t parent;
+    _free_ char *name = NULL;
+    int r = index_dir_place(apply->into, index_newest(line_of(apply)), dir, &parent, &name, apply->err);
+    return r != 0 ? MIN(r, 0) : may_be_gone(apply, dir);
+}
+
 static int empty_entry(void *data, const char *name, const struct object *object) {
     struct apply *apply = data;
     int r = index_died(apply->into, line_of(apply), number_of(apply), apply->in, name, apply->err);
-    return r < 0 || !object_is_dir(object) ? r : may_be_gone(apply, object->dir);
+    return r < 0 || !object_is_dir(object) ? r : sink(apply, object->dir);
 }
 
 static int empty_dirs(struct apply *apply) {
@@ -128,6 +146,9 @@ static int place_dir(struct apply *apply, const struct sheet_dir *dir) {
         r = index_dir_place(apply->into, at, id, &parent, &name, apply->err);
     if (r != 0)
         return MIN(r, 0);
+    if (MAKE_ROOM(apply->adrift->at, apply->adrift->count, apply->adrift->room) < 0)
+        return err_nomem(apply->err);
+    apply->adrift->at[apply->adrift->count++] = (struct adrift){ at.line, id };
     return db_run(apply->into, apply->err, "INSERT INTO dir(line, id, born, died, parent, name) VALUES (?, ?, ?, ?, ?, ?)", "iiiiin",
                   at.line, id, at.snap, at.snap + 1, dir->self->in, dir->self->name);
 }
@@ -137,6 +158,19 @@ static int place_dirs(struct apply *apply) {
     for (size_t i = 0; i < apply->sheet->dirs_count && r == 0; i++)
         r = place_dir(apply, apply->sheet->dirs[i]);
     return r;
+}
+
+static int sink_adrift(struct apply *apply) {
+    size_t left = 0;
+    int r = 0;
+    for (size_t i = 0; i < apply->adrift->count && r == 0; i++) {
+        if (apply->adrift->at[i].line == line_of(apply))
+            r = sink(apply, apply->adrift->at[i].dir);
+        else
+            apply->adrift->at[left++] = apply->adrift->at[i];
+    }
+    apply->adrift->count = left;
+    return r < 0 ? r : empty_dirs(apply);
 }
 
 /* The snapshot's row: the manifest's, with what changed since. */
@@ -160,16 +194,16 @@ static int add_line(struct store *into, int64_t line, struct snap_err *err) {
     return db_run(into, err, "INSERT OR IGNORE INTO line(id) VALUES (?)", "i", line);
 }
 
-static int apply_sheet(struct store *into, const struct sheet *sheet, struct rebuilt *rebuilt, struct snap_err *err) {
-    struct apply apply = { .into = into, .sheet = sheet, .err = err, .incomplete = rebuilt->skipped };
+static int apply_sheet(struct store *into, const struct sheet *sheet, struct adrifts *adrift, struct rebuilt *rebuilt, struct snap_err *err) {
+    struct apply apply = { .into = into, .sheet = sheet, .adrift = adrift, .err = err, .incomplete = rebuilt->skipped };
     int r = add_line(into, sheet->snapshot->line, err);
     for (size_t i = 0; i < sheet->count && r >= 0; i++)
         r = apply_entry(&apply, sheet->entries[i]);
     if (r >= 0)
         r = empty_dirs(&apply);
     bool gone = sheet->snapshot->flags & SNAPSHOT_GONE;
-    if (r >= 0 && gone)
-        r = place_dirs(&apply);
+    if (r >= 0)
+        r = gone ? place_dirs(&apply) : sink_adrift(&apply);
     free(apply.gone.dirs);
     return r < 0 || gone ? r : add_snapshot(into, sheet, rebuilt, err);
 }
@@ -183,7 +217,8 @@ static int read_facts(struct store *store, struct sheet *sheet, struct snap_err 
     return r == -EUCLEAN ? 0 : MIN(r, 0);
 }
 
-static int apply_layer(struct store *store, struct store *into, int64_t layer, struct rebuilt *rebuilt, struct snap_err *err) {
+static int apply_layer(struct store *store, struct store *into, int64_t layer, struct adrifts *adrift, struct rebuilt *rebuilt,
+                       struct snap_err *err) {
     struct snap_err why = {0};
     _sheet_ struct sheet *sheet = NULL;
     int r = sheet_read(store, layer, &sheet, &why);
@@ -199,7 +234,7 @@ static int apply_layer(struct store *store, struct store *into, int64_t layer, s
     rebuilt->layers++;
     if ((r = read_facts(store, sheet, err)) < 0)
         return r;
-    return apply_sheet(into, sheet, rebuilt, err);
+    return apply_sheet(into, sheet, adrift, rebuilt, err);
 }
 
 /* Numbers are never given twice, also those of snapshots that are gone. */
@@ -213,6 +248,7 @@ static int set_next(struct store *into, int64_t highest, struct snap_err *err) {
 static int apply_all(struct store *store, struct store *into, int64_t last, const volatile sig_atomic_t *cancel, struct rebuilt *ret,
                      struct snap_err *err) {
     _free_ int64_t *layers = NULL;
+    _cleanup_(adrifts_done) struct adrifts adrift = {0};
     size_t count = 0;
     int r = check_layers(store, &layers, &count, err);
     for (size_t i = 0; i < count && r >= 0 && layers[i] <= last; i++) {
@@ -221,7 +257,7 @@ static int apply_all(struct store *store, struct store *into, int64_t last, cons
             return err ? err_failure(err, SNAP_FAILURE_INTERRUPTED) : -ECANCELED;
         }
         ret->highest = layers[i];
-        r = apply_layer(store, into, layers[i], ret, err);
+        r = apply_layer(store, into, layers[i], &adrift, ret, err);
     }
     return r < 0 ? r : set_next(into, ret->highest, err);
 }
