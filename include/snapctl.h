@@ -200,6 +200,20 @@ struct snap_remove_result { int64_t operation; uint64_t removed; };    /* operat
 SNAP_API int snap_remove(struct snap_project *project, const char *const *specs, snap_snapshot_fn fn, void *data,
                          struct snap_remove_result *ret, struct snap_err *err);
 
+struct snap_prune_options {   /* what any of these keeps, is kept; automatic snapshots are none of its business */
+    uint64_t last;             /* the newest so many */
+    uint64_t hourly, daily, weekly, monthly, yearly;   /* the newest of each of the last so many local hours... that have any */
+    uint64_t size;             /* the newest, as long as they show no more bytes of content than this together */
+    int64_t within;            /* those not older than the newest by more than these seconds */
+    bool tagged;               /* those that have a name */
+    bool dry_run;
+};
+struct snap_prune_result { int64_t operation; uint64_t kept, removed; };
+/* Newest first; reason: last hourly daily weekly monthly yearly oldest within size tag, NULL = removed. */
+typedef int (*snap_prune_fn)(void *data, const struct snap_snapshot *snapshot, const char *reason);
+SNAP_API int snap_prune(struct snap_project *project, const struct snap_prune_options *options, snap_prune_fn fn, void *data,
+                        struct snap_prune_result *ret, struct snap_err *err);
+
 struct snap_gc_result {
     int64_t operation;         /* 0 = nothing was freed */
     uint64_t snapshots;        /* freed */

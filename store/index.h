@@ -51,6 +51,9 @@ typedef int (*snapshot_fn)(void *data, const struct snapshot *snapshot);       /
 int index_snapshots(struct store *store, int64_t line, snapshot_fn fn, void *data, struct snap_err *err);       /* newest first, hidden left out */
 /* The automatic and the hidden ones of all lines, ascending. */
 int index_disposable(struct store *store, snapshot_fn fn, void *data, struct snap_err *err);
+/* Of each content of the line, its size and the end of the last row that shows it; in no order. Reads the whole line. */
+typedef int (*last_shown_fn)(void *data, int64_t until, uint64_t size);
+int index_last_shown(struct store *store, int64_t line, last_shown_fn fn, void *data, struct snap_err *err);
 /* The line of a layer, also of one whose snapshot gc freed; 0 = neither, or a negative errno. */
 int64_t index_line_of_layer(struct store *store, int64_t layer, struct snap_err *err);
 /* 1 = a line stands on it. */

@@ -67,6 +67,16 @@ int index_disposable(struct store *store, snapshot_fn fn, void *data, struct sna
     return r < 0 ? r : give_all(&row, fn, data, err);
 }
 
+int index_last_shown(struct store *store, int64_t line, last_shown_fn fn, void *data, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT max(e.died), o.size FROM entry e CROSS JOIN object o ON o.id = e.object"
+                    " WHERE e.line = ? AND o.content IS NOT NULL GROUP BY o.content", "i", line);
+    while (r >= 0 && (r = db_step(&row, err)) > 0)
+        if ((r = fn(data, db_int(&row, 0), (uint64_t)db_int(&row, 1))) < 0)
+            return r;
+    return r;
+}
+
 int64_t index_line_of_layer(struct store *store, int64_t layer, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT line FROM snapshot WHERE id = ?1 UNION ALL SELECT line FROM gone WHERE layer = ?1", "i", layer);
