@@ -55,11 +55,15 @@ int check_database(struct store *store, bool quick, damage_fn fn, void *data, st
 #define CONTENT_ROW "a.id, 0, 0, NULL, 0, 0, 0, a.id"
 #define SNAPSHOT_ROW "a.id, a.line, 0, NULL, a.id, a.id + 1, 0, 0"
 
-/* Among snapshots that were freed there may be several numbers for the same end. */
-#define SAME_END "(b.died = a.died OR (max(a.died, b.died) < " NEVER_SQL " AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.line = a.line" \
-    " AND s.id >= min(a.died, b.died) AND s.id < max(a.died, b.died))))"
-#define SAME_ENTRY "b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.born = a.born AND b.object = a.object AND " SAME_END
-#define SAME_DIR "b.line = a.line AND b.id = a.id AND b.born = a.born AND b.parent = a.parent AND b.name = a.name AND " SAME_END
+#define SAME_ENTRY "b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.born = a.born AND b.died = a.died AND b.object = a.object"
+#define SAME_DIR "b.line = a.line AND b.id = a.id AND b.born = a.born AND b.died = a.died AND b.parent = a.parent AND b.name = a.name"
+/* Where snapshots were freed, different rows may say the same of those that are left, and of the newest state; directories' places
+ * also of what a layer still has. Whether they do is asked of rows that are not the same. */
+#define SHOWS_ENTRY "b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.object = a.object AND b.born <= p.id AND b.died > p.id"
+#define SHOWS_DIR "b.line = a.line AND b.id = a.id AND b.parent = a.parent AND b.name = a.name AND b.born <= p.id AND b.died > p.id"
+#define POINTS "SELECT s.id FROM snapshot s WHERE s.line = a.line AND s.id >= a.born AND s.id < a.died" \
+    " UNION ALL SELECT 9223372036854775806 WHERE a.died = " NEVER_SQL
+#define DIR_POINTS POINTS " UNION ALL SELECT g.layer FROM gone_dir g WHERE g.dir = a.id AND g.layer >= a.born AND g.layer < a.died"
 #define SAME_OBJECT "b.id = a.id AND b.dir = a.dir AND b.mode = a.mode AND b.uid = a.uid AND b.gid = a.gid AND b.size = a.size" \
     " AND b.mtime_sec = a.mtime_sec AND b.mtime_nsec = a.mtime_nsec AND b.rdev = a.rdev AND b.flags = a.flags" \
     " AND b.content IS a.content AND b.target IS a.target AND b.xattrs IS a.xattrs AND b.xxh128 IS a.xxh128"
@@ -75,13 +79,21 @@ int check_database(struct store *store, bool quick, damage_fn fn, void *data, st
     { "SELECT " columns " FROM main." table " a WHERE NOT EXISTS (SELECT 1 FROM stored." table " b WHERE " same ")", missing }, \
     { "SELECT " columns " FROM stored." table " a WHERE NOT EXISTS (SELECT 1 FROM main." table " b WHERE " same ")", foreign }
 
+#define COMPARE_SHOWN(table, columns, same, points, shows, missing, foreign) \
+    { "SELECT " columns " FROM main." table " a WHERE NOT EXISTS (SELECT 1 FROM stored." table " b WHERE " same ") AND EXISTS (SELECT 1 FROM" \
+      " (" points ") p WHERE NOT EXISTS (SELECT 1 FROM stored." table " b WHERE " shows "))", missing }, \
+    { "SELECT " columns " FROM stored." table " a WHERE NOT EXISTS (SELECT 1 FROM main." table " b WHERE " same ") AND EXISTS (SELECT 1 FROM" \
+      " (" points ") p WHERE NOT EXISTS (SELECT 1 FROM main." table " b WHERE " shows "))", foreign }
+
 static const struct question { const char *sql, *text; } comparisons[] = {
     COMPARE("snapshot", SNAPSHOT_ROW, SAME_SNAPSHOT, "a snapshot of the layers is not in the index as it is there",
             "a snapshot of the index is not in the layers as it is there"),
-    COMPARE("entry", ENTRY_COLUMNS, SAME_ENTRY, "an entry of the layers is not in the index", "an entry of the index is not in the layers"),
-    COMPARE("dir", DIR_COLUMNS, SAME_DIR, "a directory's place in the layers is not in the index",
+    COMPARE_SHOWN("entry", ENTRY_COLUMNS, SAME_ENTRY, POINTS, SHOWS_ENTRY, "an entry of the layers is not in the index",
+                  "an entry of the index is not in the layers"),
+    COMPARE_SHOWN("dir", DIR_COLUMNS, SAME_DIR, DIR_POINTS, SHOWS_DIR, "a directory's place in the layers is not in the index",
             "a directory's place in the index is not in the layers"),
-    COMPARE("link", ENTRY_COLUMNS, SAME_ENTRY, "a hard link of the layers is not in the index", "a hard link of the index is not in the layers"),
+    COMPARE_SHOWN("link", ENTRY_COLUMNS, SAME_ENTRY, POINTS, SHOWS_ENTRY, "a hard link of the layers is not in the index",
+                  "a hard link of the index is not in the layers"),
     COMPARE("object", OBJECT_ROW, SAME_OBJECT, "an object of the layers is not in the index as it is there",
             "an object of the index is not in the layers as it is there"),
     COMPARE("gone", GONE_ROW, "b.layer = a.layer AND b.line = a.line", "a layer of a freed snapshot is not in the index",

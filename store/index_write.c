@@ -163,7 +163,7 @@ int index_born(struct store *store, int64_t line, int64_t born, int64_t dir, con
     int r = read_latest(&place, &row, err);
     if (r > 0 && row.died == NEVER) {
         if (row.object == object->id)
-            return 0;
+            return object->dir ? enter_dir(&place, object->dir, err) : 0;
         r = end(&place, &row, object->dir, err);
         if (r == 0)
             r = read_latest(&place, &row, err);
