@@ -101,3 +101,4 @@ extern const struct cmd cmd_rm, cmd_gc;
 extern const struct cmd cmd_watch_start, cmd_watch_stop, cmd_watch_status, cmd_watch_run;
 extern const struct cmd cmd_apply, cmd_mount, cmd_umount, cmd_workspace_add, cmd_workspace_list, cmd_workspace_remove;
 extern const struct cmd cmd_rm, cmd_prune, cmd_gc;
+extern const struct cmd cmd_rm, cmd_prune, cmd_gc, cmd_du;

@@ -8,7 +8,7 @@ const struct cmd *const commands[] = {
     &cmd_rollback, &cmd_restore, &cmd_undo, &cmd_redo, &cmd_op_log,
     &cmd_mount, &cmd_umount, &cmd_workspace_add, &cmd_workspace_list, &cmd_workspace_remove, &cmd_apply,
     &cmd_export, &cmd_import,
-    &cmd_rm, &cmd_prune, &cmd_gc,
+    &cmd_rm, &cmd_prune, &cmd_gc, &cmd_du,
     &cmd_verify,
     &cmd_tag, &cmd_doctor, &cmd_help,
     NULL,

@@ -228,6 +228,16 @@ struct snap_gc_result {
  * with `now` all of them. */
 SNAP_API int snap_gc(struct snap_project *project, bool now, struct snap_gc_result *ret, struct snap_err *err);
 
+struct snap_usage {
+    uint64_t snapshots, automatic, removed;            /* how many */
+    uint64_t shown_bytes;      /* of content that snapshots show, each once */
+    uint64_t automatic_bytes, removed_bytes;           /* that only automatic, or only removed ones show */
+    uint64_t layers_allocated, database_allocated, held_allocated, work_allocated;   /* on disk; reflinked blocks count as often as they are referred to */
+};
+typedef int (*snap_usage_fn)(void *data, const struct snap_snapshot *snapshot, uint64_t own_bytes, bool removed, bool pinned);
+/* Newest first, all of them; own_bytes: of content that only this one shows; pinned: somebody reads it or stands on it. */
+SNAP_API int snap_usage(struct snap_project *project, snap_usage_fn fn, void *data, struct snap_usage *ret, struct snap_err *err);
+
 /* Trees. */
 
 struct snap_entry {

@@ -56,6 +56,10 @@ typedef int (*last_shown_fn)(void *data, int64_t until, uint64_t size);
 int index_last_shown(struct store *store, int64_t line, last_shown_fn fn, void *data, struct snap_err *err);
 /* The line of a layer, also of one whose snapshot gc freed; 0 = neither, or a negative errno. */
 int64_t index_line_of_layer(struct store *store, int64_t layer, struct snap_err *err);
+int index_snapshots_with(struct store *store, snapshot_fn fn, void *data, struct snap_err *err);       /* all of all lines, in no order */
+/* All rows that show content; reads everything. */
+typedef int (*content_shown_fn)(void *data, int64_t line, int64_t born, int64_t died, int64_t content, uint64_t size);
+int index_contents_shown(struct store *store, content_shown_fn fn, void *data, struct snap_err *err);
 /* 1 = a line stands on it. */
 int index_is_base(struct store *store, int64_t number, struct snap_err *err);
 /* The lowest number from this on whose snapshot is there and not hidden; 0 = none, or a negative errno. */

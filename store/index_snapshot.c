@@ -67,6 +67,22 @@ int index_disposable(struct store *store, snapshot_fn fn, void *data, struct sna
     return r < 0 ? r : give_all(&row, fn, data, err);
 }
 
+int index_snapshots_with(struct store *store, snapshot_fn fn, void *data, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT " SNAPSHOT_COLUMNS " FROM snapshot", "");
+    return r < 0 ? r : give_all(&row, fn, data, err);
+}
+
+int index_contents_shown(struct store *store, content_shown_fn fn, void *data, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT e.line, e.born, e.died, o.content, o.size FROM entry e CROSS JOIN object o ON o.id = e.object"
+                    " WHERE o.content IS NOT NULL", "");
+    while (r >= 0 && (r = db_step(&row, err)) > 0)
+        if ((r = fn(data, db_int(&row, 0), db_int(&row, 1), db_int(&row, 2), db_int(&row, 3), (uint64_t)db_int(&row, 4))) < 0)
+            return r;
+    return r;
+}
+
 int index_last_shown(struct store *store, int64_t line, last_shown_fn fn, void *data, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int r = db_bind(&row, store, err, "SELECT max(e.died), o.size FROM entry e CROSS JOIN object o ON o.id = e.object"
