@@ -277,6 +277,29 @@ static void replaced(struct world *world) {
     change(world);
 }
 
+/* The world need not keep this one any more. */
+static void forget(struct world *world, int64_t number) {
+    for (size_t i = 0; i < world->count; i++) {
+        if (world->kept[i].number != number)
+            continue;
+        listing_free(world->kept[i].listing);
+        memmove(&world->kept[i], &world->kept[i + 1], (--world->count - i) * sizeof(*world->kept));
+    }
+}
+
+static void three_snapshots(struct world *world) {
+    two_snapshots(world);
+    put_text(world, "a.txt", "alpha, changed again\n");
+    check(unlinkat(world->box.project_fd, "new.txt", 0), "unlink");
+    check(renameat(world->box.project_fd, "moved", world->box.project_fd, "newdir/moved"), "rename");
+    settle(world, LONG_AGO + 7000);
+    world_take(world, NULL);
+}
+
+static void middle_of_three(struct world *world) { three_snapshots(world); forget(world, 2); }
+static void middle_removed(struct world *world) { middle_of_three(world); world_must(world, "rm", "2", NULL); }
+static void last_removed(struct world *world) { three_snapshots(world); forget(world, 3); world_must(world, "rm", "3", NULL); }
+
 static void tree_outside(struct world *world) {
     two_snapshots(world);
     char path[PATH_MAX];
@@ -361,6 +384,13 @@ const struct scene scenes[] = {
     { "tag-away", named, { "tag", "1", "" }, .undoable = true },
     { "repair-index", index_damaged, { "verify", "--repair" }, .repairs = true },
     { "repair-layer", layer_damaged, { "verify", "--repair" }, .repairs = true },
+    { "rm", middle_of_three, { "rm", "2" } },
+    { "undo-rm", middle_removed, { "undo" } },
+    { "prune", middle_of_three, { "prune", "--keep-last", "1", "--keep-yearly", "2" }, .sweeps = true },
+    { "gc-middle", middle_removed, { "gc", "--now" }, .sweeps = true },
+    { "gc-last", last_removed, { "gc", "--now" }, .sweeps = true },
+    { "gc-safety", rolled_back, { "gc", "--now" } },
+    { "gc-restored", restored_over, { "gc", "--now" } },
     { .name = NULL },
 };
 
@@ -488,7 +518,7 @@ static int number_order(const struct dirent **a, const struct dirent **b) {
 }
 
 static bool layers_match(struct world *world, const char *store) {
-    _free_ char *path = NULL, *want = world_sql(world, "SELECT DISTINCT layer FROM snapshot WHERE layer > 0 ORDER BY layer"), *have = NULL;
+    _free_ char *path = NULL, *want = world_sql(world, "SELECT layer FROM snapshot WHERE layer > 0 UNION SELECT layer FROM gone ORDER BY layer"), *have = NULL;
     size_t size;
     struct dirent **names = NULL;
     if (!want || asprintf(&path, "%s/layers", store) < 0)
@@ -507,7 +537,7 @@ static bool layers_match(struct world *world, const char *store) {
 static bool list_newer(struct world *world, int64_t ret_newer[KEPT_MAX]) {
     int64_t known = world->count ? world->kept[world->count - 1].number : 0;
     char sql[100];
-    snprintf(sql, sizeof(sql), "SELECT id FROM snapshot WHERE id > %" PRId64 " ORDER BY id", known);
+    snprintf(sql, sizeof(sql), "SELECT id FROM snapshot WHERE id > %" PRId64 " AND flags & 4 = 0 ORDER BY id", known);
     _free_ char *text = world_sql(world, sql);
     size_t count = 0;
     char *rest = text;
@@ -531,6 +561,7 @@ bool world_store_is_tidy(struct world *world, int64_t ret_newer[KEPT_MAX]) {
         return false;
     return sql_gives(world, "PRAGMA integrity_check", "ok\n") && sql_gives(world, "PRAGMA foreign_key_check", "")
         && sql_gives(world, "SELECT count(*) FROM operation WHERE state = 'begun'", "0\n")
+        && sql_gives(world, "SELECT (SELECT count(*) FROM doomed) + (SELECT count(*) FROM stale)", "0\n")
         && directory_is_empty(world, work) && layers_match(world, store) && list_newer(world, ret_newer);
 }
 
