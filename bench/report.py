@@ -42,7 +42,8 @@ PEAK_TARGET = 200 * 1024        # KiB, every run of snapctl
 HISTORY = {
     'diff': 'diff of the newest two', 'diff-old': 'diff of two old ones', 'ls': 'ls of a directory, newest',
     'ls-old': 'ls of a directory, an old one', 'cat': 'cat of a file', 'log': 'log of a path that changed once',
-    'status': 'status', 'take': 'take of 10 changes, --no-sync', 'rollback': 'rollback of 10 files',
+    'status': 'status', 'take': 'take of 10 changes, --no-sync', 'gc': 'gc of the middle one',
+    'rollback': 'rollback of 10 files',
 }
 HISTORY_TARGET = 1.3            # "the same", with the noise of such short runs
 

@@ -211,8 +211,18 @@ history_rows() {
     measure "$name-log" snapctl "$runs" '' "$program -C $tree log ${files[3]}"
     measure "$name-status" snapctl "$runs" '' "$program -C $tree status"
     measure "$name-take" snapctl "$runs" change_ten "$program -C $tree take --no-sync"
+    "$program" -q -C "$tree" gc --now
+    measure "$name-gc" snapctl "$runs" remove_middle "$program -C $tree gc --now"
     measure "$name-rollback" snapctl "$runs" change_ten "$program -C $tree rollback"
 }
+
+# The middle one of those that are still there.
+remove_middle() {
+    local numbers
+    mapfile -t numbers < <("$snapctl" --json -C "$tree" log | sed -n 's/.*"message_type":"snapshot","number":\([0-9]*\).*/\1/p')
+    "$snapctl" -q -C "$tree" rm "${numbers[${#numbers[@]} / 2]}"
+}
+export -f remove_middle
 
 many_snapshots() {
     kind=ext4
