@@ -93,21 +93,55 @@ static void forget_all(const struct mount *mount, struct listing *listing) {
     }
 }
 
-static int read_names(const struct mount *mount, uint64_t node, struct overlay_handle *given, off_t offset, struct listing *listing) {
-    struct overlay_handle *handle = given;
-    int r = given ? 0 : overlay_open_dir(mount->overlay, node, &handle);
+/* OPENDIR is never asked for where nothing changes, so any listing of a directory will do: whole ones are made once, not for each part. */
+static struct overlay_handle *take_kept(struct mount *mount, uint64_t node) {
+    struct overlay_handle *handle = NULL;
+    pthread_mutex_lock(&mount->lock);
+    for (unsigned i = 0; i < KEPT_LISTINGS && !handle; i++)
+        if (mount->kept[i].node == node)
+            handle = TAKE_PTR(mount->kept[i].handle);
+    pthread_mutex_unlock(&mount->lock);
+    return handle;
+}
+
+static void keep(struct mount *mount, uint64_t node, struct overlay_handle *handle) {
+    pthread_mutex_lock(&mount->lock);
+    struct kept_listing *slot = &mount->kept[mount->kept_next++ % KEPT_LISTINGS];
+    struct overlay_handle *old = slot->handle;
+    *slot = (struct kept_listing){ .node = node, .handle = handle };
+    pthread_mutex_unlock(&mount->lock);
+    if (old)
+        overlay_release(mount->overlay, old);
+}
+
+void listings_done(struct mount *mount) {
+    for (unsigned i = 0; i < KEPT_LISTINGS; i++)
+        if (mount->kept[i].handle)
+            overlay_release(mount->overlay, TAKE_PTR(mount->kept[i].handle));
+}
+
+static int read_without_handle(struct mount *mount, uint64_t node, off_t offset, struct listing *listing) {
+    struct overlay_handle *handle = take_kept(mount, node);
+    int r = handle ? 0 : overlay_open_dir(mount->overlay, node, &handle);
     if (r < 0)
         return r;
     r = overlay_read_dir(handle, offset, add_name, listing);
-    if (!given)
+    if (r >= 0 && listing->size > 0)
+        keep(mount, node, handle);
+    else
         overlay_release(mount->overlay, handle);
+    return r;
+}
+
+static int read_names(struct mount *mount, uint64_t node, struct overlay_handle *handle, off_t offset, struct listing *listing) {
+    int r = handle ? overlay_read_dir(handle, offset, add_name, listing) : read_without_handle(mount, node, offset, listing);
     if (r >= 0 && listing->plus)
         look_all_up(mount, node, listing);
     return r;
 }
 
 static void list(fuse_req_t request, fuse_ino_t node, size_t size, off_t offset, struct overlay_handle *handle, bool plus) {
-    const struct mount *mount = mount_of(request);
+    struct mount *mount = mount_of(request);
     struct listing listing = { .data = reply_room(), .room = MIN(size, (size_t)REPLY_ROOM), .plus = plus };
     int r = listing.data ? read_names(mount, node, handle, offset, &listing) : -ENOMEM;
     if (r < 0)

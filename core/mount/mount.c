@@ -225,6 +225,7 @@ static int run(struct mount *mount, const struct ends *ends, enum mount_end *ret
 /* libfuse unmounts by path, whatever lies there: only once there is nothing left to unmount. */
 static void mount_done(struct mount *mount) {
     mount->files = open_files_free(mount->files);
+    listings_done(mount);
     if (mount->device_fd >= 0 && is_over(mount, 0))
         fuse_session_unmount(mount->session);
     if (mount->session)

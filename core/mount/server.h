@@ -17,6 +17,11 @@ struct worker {
     void *reply;                   /* room for an answer, REPLY_ROOM, made when first wanted */
 };
 
+/* A listing that is being read without a handle, for the request that asks for what follows. */
+struct kept_listing { uint64_t node; struct overlay_handle *handle; };
+
+enum { KEPT_LISTINGS = 8 };
+
 struct mount {
     const struct mount_options *options;
     struct overlay *overlay;
@@ -34,6 +39,8 @@ struct mount {
     atomic_bool initialised;
 
     pthread_mutex_t lock;          /* what follows. A leaf */
+    struct kept_listing kept[KEPT_LISTINGS];
+    unsigned kept_next;
     struct worker *workers;
     unsigned worker_count, worker_limit;
     unsigned parked, promoted;     /* threads that wait to be needed; how many of them were called */
@@ -90,6 +97,7 @@ void names_operations(struct fuse_lowlevel_ops *operations);
 void files_operations(struct fuse_lowlevel_ops *operations);
 void attributes_operations(struct fuse_lowlevel_ops *operations);
 void listing_operations(struct fuse_lowlevel_ops *operations);
+void listings_done(struct mount *mount);
 
 static inline struct mount *mount_of(fuse_req_t request) { return fuse_req_userdata(request); }
 static inline void reply_result(fuse_req_t request, int result) { (void)fuse_reply_err(request, result < 0 ? -result : 0); }
