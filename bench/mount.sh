@@ -3,6 +3,7 @@
 # in brackets how many times as long as natively. By root, and for those that a user can mount, by nobody.
 # Changes nothing but its own image, mounts and temporary directory, which are gone afterwards; takes root.
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2016
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"

@@ -1,6 +1,7 @@
 # What the cases have in common. Sourced by run.sh, which sets SNAPCTL, CHECK_JSON and HERE.
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2013,SC2015
 
 # snapctl itself.
 snapctl() {

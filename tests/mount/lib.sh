@@ -1,6 +1,7 @@
 # For the tests of mounts: a scratch directory, layers in it, mounts that are gone afterwards.
 # To be sourced; $OVERLAY is snapctl-overlay. SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2119,SC2120
 passed=0 failed=0 skipped=0
 
 skip_all() {

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: options.sh SNAPCTL_OVERLAY
+# shellcheck disable=SC2005,SC2012,SC2046,SC2086,SC2119
 set -u
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"

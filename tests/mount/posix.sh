@@ -3,6 +3,7 @@
 # through fusermount3. SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: posix.sh SNAPCTL_OVERLAY POSIX
+# shellcheck disable=SC2012,SC2119
 set -u
 POSIX=$(realpath -e "$2") || exit 2
 # shellcheck source=tests/mount/lib.sh

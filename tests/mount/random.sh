@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: random.sh SNAPCTL_OVERLAY RANDOM_IO RANDOM_NAMES
+# shellcheck disable=SC2119
 set -u
 IO=$(realpath -e "$2") || exit 2
 NAMES=$(realpath -e "$3") || exit 2

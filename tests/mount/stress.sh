@@ -3,6 +3,7 @@
 # ROUNDS=N goes round more often. SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: stress.sh SNAPCTL_OVERLAY
+# shellcheck disable=SC2119,SC2317
 set -u
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: work.sh SNAPCTL_OVERLAY SOURCE_DIR
+# shellcheck disable=SC2005,SC2016,SC2046,SC2119,SC2317
 set -u
 SOURCE=$(realpath -e "$2") || exit 2
 # shellcheck source=tests/mount/lib.sh

@@ -1,4 +1,5 @@
 # apply: what was changed in a workspace, done to the project, as one operation.
+# shellcheck disable=SC1010
 need_fuse
 make_project
 mkdir -p src/deep gone/below both

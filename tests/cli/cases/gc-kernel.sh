@@ -1,4 +1,5 @@
 # gc: the layers that remain, mounted by the kernel, show what the snapshots that remain show.
+# shellcheck disable=SC2012
 need_root "mount overlayfs"
 store() { echo "$XDG_STATE_HOME"/snapctl/*/; }
 # A tree as text: types, modes, times, bytes.

@@ -1,4 +1,5 @@
 # How a mount ends otherwise than by umount: its process is told to, is killed, or what it shows goes away.
+# shellcheck disable=SC2001,SC2002
 need_fuse
 make_project
 snapctl -q --store "$HERE/store" take
