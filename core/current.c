@@ -358,8 +358,10 @@ int current_look(struct snap_project *project, const struct workspace *workspace
         r = scan_empty(project, ground, root, &scan, err);
     if (r < 0)
         return r;
-    if (first)
-        scan->first_object = scan->next_object = first;
+    if (first) {
+        scan->first_object = first;
+        scan->next_object = first;
+    }
     _cleanup_(walk_done) struct walk walk = { .scan = scan, .err = err };
     r = scan_layer(&walk, workspace);
     if (r < 0)

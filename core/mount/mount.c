@@ -21,7 +21,7 @@ static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
 static char said[512];
 static bool debugging;
 
-static void hear(enum fuse_log_level level, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static void hear(enum fuse_log_level level, const char *format, va_list arguments) {
     if (level == FUSE_LOG_DEBUG || debugging) {
         (void)vfprintf(stderr, format, arguments);
         return;

@@ -104,7 +104,7 @@ bool model_keep(struct model *model, int64_t number, bool automatic, struct list
         listing_free(listing);
         return model_fail(model, NULL, "snapshot %" PRId64 " is not newer than %" PRId64, number, model->kept[model->count - 1].number);
     }
-    model->kept[model->count++] = (struct kept){ number, automatic, listing };
+    model->kept[model->count++] = (struct kept){ .number = number, .automatic = automatic, .listing = listing };
     return true;
 }
 

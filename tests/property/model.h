@@ -5,7 +5,12 @@
 #include "mutate.h"
 #include "run.h"
 
-struct kept { int64_t number; bool automatic; struct listing *listing; };
+struct kept {
+    int64_t number;
+    bool automatic;            /* latest passes over it */
+    bool foreign;              /* imported: gc leaves it alone */
+    struct listing *listing;
+};
 
 struct model {
     struct box box;

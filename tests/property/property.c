@@ -480,7 +480,10 @@ static bool out_and_in(struct model *model) {
         return false;
     if (!model_numbered(model, before) && !model_keep(model, before, true, TAKE_PTR(now)))
         return false;
-    return model_keep(model, imported, true, TAKE_PTR(same)) && restore_equals(model, model_numbered(model, imported), "");
+    if (!model_keep(model, imported, true, TAKE_PTR(same)))
+        return false;
+    model_numbered(model, imported)->foreign = true;
+    return restore_equals(model, model_numbered(model, imported), "");
 }
 
 static bool look(struct model *model) {
@@ -505,7 +508,7 @@ static bool reclaim_now(struct model *model) {
     if (run.code)
         return model_fail(model, &run, "gc fails");
     for (size_t i = model->count; i-- > 0;)
-        if (model->kept[i].automatic)
+        if (model->kept[i].automatic && !model->kept[i].foreign)
             model_drop(model, model->kept[i].number);
     for (int i = 0; i < 2 && model->count; i++)
         if (!restore_equals(model, model_any(model), ""))
