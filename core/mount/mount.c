@@ -236,7 +236,8 @@ static void mount_done(struct mount *mount) {
 static void mount_init(struct mount *mount, const struct mount_options *options) {
     bool read_only = options->flags & MOUNT_READ_ONLY;
     *mount = (struct mount){
-        .options = options, .overlay = options->overlay, .device_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .call = PTHREAD_COND_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
+        .options = options, .overlay = options->overlay, .device_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER,
+        .call = PTHREAD_COND_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
         .worker_limit = options->threads ? options->threads : WORKERS_MOST,
         .immutable = read_only && (options->flags & MOUNT_IMMUTABLE), .frozen = options->flags & MOUNT_FROZEN,
     };
