@@ -168,7 +168,7 @@ int mounts_prepare_workspace(struct snap_project *project, const struct workspac
 
 static int serve_there(struct serving *serving, const struct mounting *mounting, struct snap_err *err) {
     struct mounted mounted = { .snapshot = serving->snapshot, .workspace = serving->workspace, .dir = serving->dir, .since = serving->since };
-    int r = mount_detach(serving_run, serving, &mounted.pid, err);
+    int r = detach(serving_run, serving, &mounted.pid, err);
     return r < 0 ? r : tell(mounting, &mounted);
 }
 

@@ -116,7 +116,7 @@ static unsigned mount_flags(const struct stack *stack) {
     return flags;
 }
 
-static int serve(void *data, struct mount_ready *ready, struct snap_err *err) {
+static int serve(void *data, struct detach_ready *ready, struct snap_err *err) {
     const struct snap_overlay_options *given = data;
     _stack_ struct stack stack = { .options = given, .upper = -1, .work = -1 };
     struct overlay *overlay = NULL;
@@ -141,5 +141,5 @@ static int serve(void *data, struct mount_ready *ready, struct snap_err *err) {
 int snap_overlay_mount(const struct snap_overlay_options *options, struct snap_err *err) {
     if (options->flags & SNAP_OVERLAY_FOREGROUND)
         return serve((void *)(uintptr_t)options, NULL, err);
-    return mount_detach(serve, (void *)(uintptr_t)options, NULL, err);
+    return detach(serve, (void *)(uintptr_t)options, NULL, err);
 }

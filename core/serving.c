@@ -198,7 +198,7 @@ static unsigned flags_of(const struct serving *serving) {
     return serving->flags | (serving->root ? 0 : MOUNT_FROZEN);
 }
 
-static int serve(struct server *server, struct mount_ready *ready, struct snap_err *err) {
+static int serve(struct server *server, struct detach_ready *ready, struct snap_err *err) {
     struct overlay *overlay = NULL;
     _buf_ struct buf source = {0};
     int r = mounted_path(server->store, server->mounted.id, &source);
@@ -217,7 +217,7 @@ static int serve(struct server *server, struct mount_ready *ready, struct snap_e
     return r;
 }
 
-int serving_run(void *data, struct mount_ready *ready, struct snap_err *err) {
+int serving_run(void *data, struct detach_ready *ready, struct snap_err *err) {
     _cleanup_(server_done) struct server server = { .serving = data, .root = -1, .dirs = { -1, -1, -1 }, .record = -1, .log = -1, .pin = -1 };
     int r = open_all(&server, err);
     return r < 0 ? r : serve(&server, ready, err);

@@ -22,5 +22,5 @@ void serving_done(struct serving *serving);
 
 /* Takes what mount(8) writes after -o apart: what is a flag of ours, what is not ours. -EINVAL: it contradicts what is mounted. */
 int serving_set_options(struct serving *serving, const char *options, struct snap_err *err);
-/* Opens, mounts, serves, and returns once it is unmounted. `data` is a struct serving, as mount_detach hands it over. */
-int serving_run(void *data, struct mount_ready *ready, struct snap_err *err);
+/* Opens, mounts, serves, and returns once it is unmounted. `data` is a struct serving, as detach hands it over. */
+int serving_run(void *data, struct detach_ready *ready, struct snap_err *err);

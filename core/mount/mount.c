@@ -137,7 +137,7 @@ static int begin(struct mount *mount, struct snap_err *err) {
     if (r == 0 && options->on_ready)
         r = options->on_ready(options->data, mount, err);
     if (r == 0 && options->ready)
-        r = ready_tell(options->ready, err);
+        r = detach_tell(options->ready, err);
     return r;
 }
 
@@ -189,7 +189,7 @@ static void detach_busy(struct mount *mount) {
 }
 
 /* While the workers go on answering: unmounting writes what the kernel has collected. */
-static void detach(struct mount *mount) {
+static void release_mount(struct mount *mount) {
     if (is_over(mount, 0) && mount->device == 0)
         return;
     if (unmount_here(mount, false) == 0)
@@ -214,7 +214,7 @@ static int run(struct mount *mount, const struct ends *ends, enum mount_end *ret
     r = begin(mount, err);
     enum mount_end end = r == 0 ? wait_for_end(mount, ends) : MOUNT_STOPPED;
     if (end != MOUNT_UNMOUNTED || !is_over(mount, 0) || mount->failure)
-        detach(mount);
+        release_mount(mount);
     loop_join(mount);
     log_failure(mount, mount->failure);
     if (r == 0 && ret_end)

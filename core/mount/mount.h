@@ -3,18 +3,19 @@
  *
  * In a daemon everything is opened after the fork, so the order is:
  *
- *     static int serve(void *data, struct mount_ready *ready, struct snap_err *err) {
+ *     static int serve(void *data, struct detach_ready *ready, struct snap_err *err) {
  *         ... overlay_open(...) ...
  *         options.ready = ready;
  *         r = mount_serve(&options, &end, err);        // returns when unmounted
  *         overlay_close(overlay);
  *         return r;
  *     }
- *     r = mount_detach(serve, data, err);              // returns when the mount answers
+ *     r = detach(serve, data, err);              // returns when the mount answers
  *     r = serve(data, NULL, err);                      // or in the foreground
  *
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
+#include "detach.h"
 #include "err.h"
 #include "overlay.h"
 
@@ -32,7 +33,6 @@ enum mount_flags {
 };
 
 struct mount;
-struct mount_ready;
 struct mount_options {
     struct overlay *overlay;       /* the caller's; stays open */
     const char *mountpoint;        /* a directory; may be the overlay's own lower directory */
@@ -41,7 +41,7 @@ struct mount_options {
     unsigned flags;                /* enum mount_flags */
     const char *options;           /* what else mount(8) and FUSE understand after -o, comma-separated ("nodev,noatime"); NULL = none */
     unsigned threads;              /* 0 = as many as suit */
-    struct mount_ready *ready;     /* who waits for the mount to answer; NULL = nobody */
+    struct detach_ready *ready;     /* who waits for the mount to answer; NULL = nobody */
     /* Called once the mount answers, before `ready` is told. `mount` lives until mount_serve returns. A failure unmounts. NULL = nothing to do. */
     int (*on_ready)(void *data, struct mount *mount, struct snap_err *err);
     /* Called every few seconds, from a thread of its own: 0 = what is served has gone away (the layers were removed): unmount. NULL = never asked. */
@@ -58,11 +58,6 @@ enum mount_end {
 /* Mounts, serves and unmounts. The process's SIGTERM, SIGINT, SIGHUP end it cleanly; a signal that was ignored stays ignored. 0, or
  * why it could not be mounted or served. *ret_end may be NULL. */
 int mount_serve(const struct mount_options *options, enum mount_end *ret_end, struct snap_err *err);
-
-/* Forks; `serve` runs in a session of its own with no terminal, working directory / and standard descriptors at /dev/null (standard
- * error too, once it is ready). Returns in the parent when the child says that it is ready, or failed: then with the child's error.
- * Call it while there is only one thread and nothing is open that must not cross a fork. *ret_pid may be NULL. */
-int mount_detach(int (*serve)(void *data, struct mount_ready *ready, struct snap_err *err), void *data, pid_t *ret_pid, struct snap_err *err);
 
 /* From other threads, never from inside a verb of the overlay and with no lock held that one takes. Each returns 0 or a negative errno;
  * an object or name that the kernel does not know is a success. */

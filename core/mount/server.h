@@ -102,7 +102,5 @@ void listings_done(struct mount *mount);
 static inline struct mount *mount_of(fuse_req_t request) { return fuse_req_userdata(request); }
 static inline void reply_result(fuse_req_t request, int result) { (void)fuse_reply_err(request, result < 0 ? -result : 0); }
 
-/* detach.c: tells the parent; from then on there is no terminal. */
-int ready_tell(struct mount_ready *ready, struct snap_err *err);
 /* unmount.c */
 int unmount_here(const struct mount *mount, bool lazy);
