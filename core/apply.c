@@ -163,7 +163,7 @@ static int add_row(struct applying *applying, struct scan *scan, const struct me
 
 static int make_scan(struct applying *applying, struct stage *stage, struct scan **ret) {
     _scan_ struct scan *scan = NULL;
-    int r = scan_new(applying->project, stage, &scan, applying->err);
+    int r = scan_new_whole(applying->project, stage, &scan, applying->err);
     if (r < 0)
         return r;
     if (scan->first_object != applying->theirs->first_object)

@@ -226,7 +226,7 @@ static int move_staged(struct graft *graft) {
 }
 
 static int open_scan(struct graft *graft) {
-    int r = scan_new(graft->project, graft->tree->stage, &graft->scan, graft->err);
+    int r = scan_new_whole(graft->project, graft->tree->stage, &graft->scan, graft->err);
     if (r < 0)
         return r;
     graft->scan->foreign = true;
@@ -391,7 +391,12 @@ static int tell_dirs(struct scan *scan, struct map *came, struct snap_err *err) 
 
 int graft_live(struct scan *scan, struct snap_err *err) {
     struct map *came = map_new();
-    int r = came ? gather_came(scan, came) : -ENOMEM;
+    int r = live_set_clock(scan->store, NULL, err);      /* no watcher knows of it: nothing in the project changed */
+    if (r < 0) {
+        map_free(came, came_free);
+        return r;
+    }
+    r = came ? gather_came(scan, came) : -ENOMEM;
     if (r == 0)
         r = tell_dirs(scan, came, err);
     else

@@ -403,12 +403,12 @@ static int open_tree(struct scan *scan, int root, struct snap_err *err) {
     return scan->records && scan->delta && scan->objects ? 0 : err_nomem(err);
 }
 
-static int scan_open(struct scan *scan, struct snap_err *err) {
+static int scan_open(struct scan *scan, bool whole, struct snap_err *err) {
     int root = scan->project->root;
     int r = read_clock(scan);
     if (r < 0)
         return err_errno(err, r, "cannot read the file system's clock");
-    if ((r = sparse_begin(scan, err)) < 0 || (r = ignore_load(root, &scan->ignore, err)) < 0)
+    if ((r = whole ? live_load(scan->store, &scan->live, err) : sparse_begin(scan, err)) < 0 || (r = ignore_load(root, &scan->ignore, err)) < 0)
         return r;
     scan->trusts_lists = tells_lists(root);
     return open_tree(scan, root, err);
@@ -426,16 +426,24 @@ static struct scan *new_scan(struct snap_project *project, struct point ground) 
     return scan;
 }
 
-int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
+static int open_scan(struct snap_project *project, struct stage *stage, bool whole, struct scan **ret, struct snap_err *err) {
     _scan_ struct scan *scan = new_scan(project, index_newest(INDEX_PROJECT_LINE));
     if (!scan)
         return err_nomem(err);
     scan->stage = stage;
-    int r = scan_open(scan, err);
+    int r = scan_open(scan, whole, err);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(scan);
     return 0;
+}
+
+int scan_new(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
+    return open_scan(project, stage, false, ret, err);
+}
+
+int scan_new_whole(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
+    return open_scan(project, stage, true, ret, err);
 }
 
 static void object_drop(void *object) {

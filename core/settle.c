@@ -240,6 +240,14 @@ static int read_clock(struct settler *settler) {
     return 0;
 }
 
+/* What only the index calls something else was not touched, and no watcher tells of it. */
+static bool kept_something(const struct plan *plan) {
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->rows[i].how == PLAN_KEEP)
+            return true;
+    return false;
+}
+
 static void settler_done(struct settler *settler) {
     map_free(settler->left, NULL);
 }
@@ -250,6 +258,8 @@ int settle_live(struct work *work, struct snap_err *err) {
     for (size_t i = 0; i < plan->dirs_count; i++)
         settler.unrecorded |= plan->dirs[i]->clone || plan->dirs[i]->foreign;
     int r = settler.left ? read_clock(&settler) : err_nomem(err);
+    if (r == 0 && kept_something(plan))
+        r = live_set_clock(work->store, NULL, err);
     if (r == 0)
         r = remove_records(&settler);
     for (size_t i = 0; r == 0 && i < plan->count; i++)

@@ -111,6 +111,8 @@ int scan_new(struct snap_project *project, struct stage *stage, struct scan **re
 /* One whose delta somebody else fills, over this tree; paths lead from `root`, duplicated, -1 = nowhere. */
 int scan_empty(struct snap_project *project, struct point ground, int root, struct scan **ret, struct snap_err *err);
 int scan_place(struct scan *scan, struct snap_err *err);              /* fills `dirs` by what is below and the delta */
+/* The same for who fills the delta without looking at the project: all records are loaded, no watcher is asked. */
+int scan_new_whole(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err);
 int scan_round(struct scan *scan, struct snap_err *err);              /* one pass over the whole project */
 int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how);   /* how may be NULL */
 int scan_own(struct scan *scan, struct object *object);               /* takes it, also on failure */
