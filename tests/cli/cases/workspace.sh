@@ -52,6 +52,6 @@ run undo
 run workspace list
 json undo
 run redo
-run op log | sed 's/snapctl-cli[^ ]*//'
+run op log | sed -E 's,(try|old|other) /.*,\1 DIR,'
 run umount "$HERE/try"
 run workspace list
