@@ -20,7 +20,7 @@ struct heard { struct buf text; struct watch *watch; unsigned lost, uncovered, g
 
 static int hear(void *data, const struct watch_change *change) {
     struct heard *heard = data;
-    static const char *const kinds[] = { "entry", "below", "self", "uncovered", "lost", "gone" };
+    static const char *const kinds[] = { "entry", "below", "self", "uncovered", "linked", "lost", "gone" };
     _buf_ struct buf path = {0};
     heard->lost += change->kind == WATCH_LOST;
     heard->uncovered += change->kind == WATCH_UNCOVERED;
