@@ -148,8 +148,10 @@ static int allocate(struct overlay *overlay, const struct overlay_options *optio
         free(parts);
         return -ENOMEM;
     }
-    memcpy(overlay->lowers, options->lowers, count * sizeof(*overlay->lowers));
-    memcpy(overlay->owned, options->lowers, count * sizeof(*overlay->owned));
+    if (count) {
+        memcpy(overlay->lowers, options->lowers, count * sizeof(*overlay->lowers));
+        memcpy(overlay->owned, options->lowers, count * sizeof(*overlay->owned));
+    }
     overlay->lower_count = overlay->owned_count = count;
     *overlay->root = (struct node){ .number = OVERLAY_ROOT, .type = S_IFDIR, .refs = 1, .fd = -1 };
     overlay->root->dir.parts = parts;
