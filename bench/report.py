@@ -21,6 +21,7 @@ ROWS = {
     'ten-rollback': 'rollback of 10 files',
     'verify': 'verify all that is stored',
     'export': 'export to a .tar',
+    'import': 'import of a .tar',
 }
 TOOLS = {
     'snapctl': 'snapctl', 'snapctl-no-sync': 'snapctl --no-sync', 'cp': '`cp -a`', 'reflink': '`cp -a --reflink=always`',
@@ -34,6 +35,7 @@ RATIO_TARGETS = [
     ('verify', 'snapctl', 'xxhsum', 1.25, None),
     ('unchanged-status', 'snapctl', 'git', 0.4, None),
     ('export', 'snapctl', 'tar', 1.1, None),
+    ('import', 'snapctl', 'tar', 1.3, None),
 ]
 # The yardstick of an unchanged take is `git status`, which stands in another row.
 CROSS_TARGETS = [('unchanged-take', 'snapctl', 'unchanged-status', 'git', 0.4)]

@@ -100,7 +100,7 @@ measure() {
     local arguments=(-N --style none --runs "$count" --export-json "$name.json")
     [ -z "$prepare" ] || arguments+=(--prepare "bash -c $prepare")
     printf '%-6s %-18s %-16s ' "$kind" "$row" "$tool"
-    if [ "${row#first}" != "$row" ]; then
+    if [ "${row#first}" != "$row" ] || [ "$row" = import ]; then
         command="/usr/bin/time -o $name.peak -f %M $command"
     else
         [ -z "$prepare" ] || "$prepare"
@@ -184,6 +184,17 @@ exports() {
     local tool
     for tool in snapctl tar bsdtar; do
         measure export "$tool" $(((runs + 2) / 3)) export_begin "bash -c ${tool}_export"
+    done
+}
+
+# An archive of the tree, into a project that never had a snapshot, and unpacked.
+imports() {
+    local round tool
+    tar --format=posix --xattrs -C "$tree" -cf "$mounted/import.tar" .
+    for ((round = 1; round <= rounds; round++)); do
+        for tool in snapctl tar bsdtar; do
+            measure import "$tool" 1 import_begin "bash -c ${tool}_import"
+        done
     done
 }
 
@@ -271,6 +282,7 @@ for kind in ${kinds//,/ }; do
     ten_changed
     verified
     exports
+    imports
 done
 if [ -n "$with_history" ]; then
     many_snapshots

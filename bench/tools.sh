@@ -98,3 +98,19 @@ tar_export() {
 bsdtar_export() {
     bsdtar -C "$tree" --format=pax --numeric-owner --xattrs --acls -cf "$out/export.tar" . && flush
 }
+
+# The other way: into an empty directory, or a project that never had a snapshot.
+import_begin() {
+    aside import
+    mkdir "$out/import/tree"
+    flush
+}
+snapctl_import() {
+    "$snapctl" -q -C "$out/import/tree" --store "$out/import/store" import "$out/../import.tar"
+}
+tar_import() {
+    tar --xattrs -xpf "$out/../import.tar" -C "$out/import/tree" && flush
+}
+bsdtar_import() {
+    bsdtar -xpf "$out/../import.tar" -C "$out/import/tree" && flush
+}
