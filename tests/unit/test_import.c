@@ -167,6 +167,34 @@ static void the_project_and_its_snapshots_stay_as_they_are(void **state) {
     assert_int_equal(differences(scratch, next, 0), 0);
 }
 
+static unsigned readings;
+
+static int count_readings(const char *point, const char *what) {
+    (void)what;
+    readings += strcmp(point, "capture.read") == 0;
+    return 0;
+}
+
+static void what_the_project_is_need_not_be_read_again(void **state) {
+    struct scratch *scratch = *state;
+    _buf_ struct buf ball = {0};
+    if (fs_has_fine_timestamps(scratch->root) != 1)
+        skip();                            /* what was just written cannot be trusted then */
+    scratch_mkdir(scratch, "d");
+    scratch_write(scratch, "d/a", "one");
+    scratch_write(scratch, "b", "two");
+    scratch_run(scratch, "ln b d/link");
+    take(scratch);
+    ADD(.path = "b", .data = "other");
+    import(scratch, &ball);
+    readings = 0;
+    hook_function = count_readings;
+    int64_t next = take(scratch);
+    hook_function = NULL;
+    assert_int_equal(next, 0);
+    assert_int_equal(readings, 0);
+}
+
 static void an_import_is_never_the_latest(void **state) {
     struct scratch *scratch = *state;
     _buf_ struct buf ball = {0};
@@ -797,6 +825,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(files_directories_and_links_come_in),
         TEST(the_project_and_its_snapshots_stay_as_they_are),
+        TEST(what_the_project_is_need_not_be_read_again),
         TEST(an_import_is_never_the_latest),
         TEST(going_there_and_back_again_restores_everything),
         TEST_ON_DISK(what_is_equal_stays_what_it_is),
