@@ -306,7 +306,8 @@ static int tell_dir(struct scan *scan, const struct live_dir *known, const char 
             r = add_record(&records, &entry);
     if (r < 0)
         return err_nomem(err);
-    qsort(records.at, records.count, sizeof(*records.at), by_name);
+    if (records.count)
+        qsort(records.at, records.count, sizeof(*records.at), by_name);
     return live_write_dir(scan->store, known->dir, records.at, records.count, err);
 }
 

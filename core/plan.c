@@ -851,7 +851,8 @@ static int match_places(struct builder *builder) {
     for (size_t i = 0; i < plan->dirs_count; i++)
         if (!plan->dirs[i]->in_from && plan->dirs[i]->to_row)
             dirs[count++] = plan->dirs[i];
-    qsort(dirs, count, sizeof(*dirs), top_first);
+    if (count)
+        qsort(dirs, count, sizeof(*dirs), top_first);
     for (size_t i = 0; i < count; i++) {
         struct plan_dir *old = predecessor(plan, dirs[i]);
         dirs[i]->instead_of = old;

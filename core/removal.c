@@ -89,7 +89,8 @@ int snap_remove(struct snap_project *project, const char *const *specs, snap_sna
         r = choose(project, specs[i], &chosen, NULL, NULL, err);
     if (r < 0)
         return r;
-    qsort(chosen.at, chosen.count, sizeof(*chosen.at), by_number);
+    if (chosen.count)
+        qsort(chosen.at, chosen.count, sizeof(*chosen.at), by_number);
     for (size_t i = 0; specs[i] && fn && r == 0; i++) {
         struct chosen one = {0};
         r = choose(project, specs[i], &one, fn, data, err);

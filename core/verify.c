@@ -326,7 +326,8 @@ static int list_layers(struct verify *verify, const struct map *layers, struct s
         return err_nomem(err);
     for (struct map_iter i = {0}; map_next(layers, &i);)
         memcpy(&verify->layers[verify->layers_count++], i.key, sizeof(int64_t));
-    qsort(verify->layers, verify->layers_count, sizeof(*verify->layers), by_number);
+    if (verify->layers_count)
+        qsort(verify->layers, verify->layers_count, sizeof(*verify->layers), by_number);
     return 0;
 }
 

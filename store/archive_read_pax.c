@@ -324,7 +324,8 @@ int pax_attributes(struct pax *pax, struct meta *meta, const char **ret_why, cha
     if (r < 0 || !pax->xattrs_count)
         return r;
     _buf_ struct buf packed = {0};
-    qsort(pax->xattrs, pax->xattrs_count, sizeof(*pax->xattrs), by_name);
+    if (pax->xattrs_count)
+        qsort(pax->xattrs, pax->xattrs_count, sizeof(*pax->xattrs), by_name);
     for (size_t i = 0; i < pax->xattrs_count; i++) {
         const struct pax_xattr *xattr = &pax->xattrs[i];
         buf_u16(&packed, (uint16_t)strlen(xattr->name));

@@ -190,7 +190,8 @@ static int read_ids(int folder, int64_t **ret, size_t *ret_count) {
             return -ENOMEM;
         (*ret)[(*ret_count)++] = id;
     }
-    qsort(*ret, *ret_count, sizeof(**ret), by_id);
+    if (*ret_count)
+        qsort(*ret, *ret_count, sizeof(**ret), by_id);
     return 0;
 }
 

@@ -43,7 +43,8 @@ static int pack_xattrs(struct lower *lower, struct lower_dir *dir, const char *n
     const char *at = list;
     for (size_t i = 0; i < count; i++, at += strlen(at) + 1)
         names[i] = at;
-    qsort(names, count, sizeof(*names), by_name);
+    if (count)
+        qsort(names, count, sizeof(*names), by_name);
     int r = 0;
     for (size_t i = 0; r >= 0 && i < count; i++)
         r = pack_xattr(lower, dir, name, names[i], value, out);
