@@ -1,4 +1,5 @@
 # import: images of OCI layouts, whose layers take away by whiteouts; and layouts that lie.
+need_root "own what the image says is owned by root"
 make_project
 run take
 L=$HERE/layout

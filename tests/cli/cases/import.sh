@@ -6,7 +6,7 @@ echo two >"$HERE/tree/a.txt"
 echo new >"$HERE/tree/new.txt"
 ln "$HERE/tree/new.txt" "$HERE/tree/src/hard"
 ln -s new.txt "$HERE/tree/link"
-tar --format=pax --sort=name --owner=0 --group=0 --mtime=@1000000000 -cf "$HERE/tree.tar" -C "$HERE/tree" .
+tar --format=pax --sort=name --owner="+$(id -u)" --group="+$(id -g)" --mtime=@1000000000 -cf "$HERE/tree.tar" -C "$HERE/tree" .
 run import ../tree.tar -n theirs
 run status
 run log
