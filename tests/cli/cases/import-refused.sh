@@ -19,7 +19,7 @@ run import cut.tar
 head -c 1536 whole.tar >cut.tar
 run import cut.tar
 gzip -nc whole.tar >whole.tar.gz
-head -c 100 whole.tar.gz >cut.tar.gz
+head -c -12 whole.tar.gz >cut.tar.gz
 run import cut.tar.gz
 say a flipped bit in a compressed one is found by its checksum
 cp whole.tar.gz flipped.tar.gz
