@@ -77,12 +77,12 @@ static int try_backend(struct watch *new, const struct watch_options *options, w
 }
 
 int watch_open(const struct watch_options *options, watch_fn fn, void *data, struct watch **ret, struct snap_err *err) {
-    if (options->backend != WATCH_INOTIFY) {
-        int r = try_backend(watch_fanotify_new(), options, fn, data, ret, err);
-        if (r == 0 || r == -ENOMEM || options->backend == WATCH_FANOTIFY)
+    if (options->backend != WATCH_FANOTIFY) {
+        int r = try_backend(watch_inotify_new(), options, fn, data, ret, err);
+        if (r == 0 || r == -ENOMEM || options->backend == WATCH_INOTIFY)
             return r;
     }
-    return try_backend(watch_inotify_new(), options, fn, data, ret, err);
+    return try_backend(watch_fanotify_new(), options, fn, data, ret, err);
 }
 
 struct watch *watch_close(struct watch *watch) {

@@ -20,7 +20,7 @@ struct watch;
 enum watch_backend { WATCH_AUTO = 0, WATCH_INOTIFY, WATCH_FANOTIFY };
 struct watch_options {
     int root;                             /* the directory; duplicated; not O_PATH */
-    enum watch_backend backend;           /* AUTO: fanotify if it is permitted here, else inotify */
+    enum watch_backend backend;           /* AUTO: inotify, or fanotify where there can be no instance of it */
     unsigned watches_max;                 /* inotify: at most so many, 0 = what the kernel allows */
     /* A directory that need not be watched, by its path from the root. NULL: none. Mounts inside are left out anyway. */
     bool (*left_out)(void *data, const char *path);
