@@ -108,11 +108,21 @@ static bool shows(struct model *model, const struct kept *to, const struct place
     return good;
 }
 
+/* Not on overlayfs, which keeps them for itself. */
+static bool can_make_whiteouts(const struct model *model) {
+    _free_ char *path = NULL;
+    if (asprintf(&path, "%s/whiteout", model->box.out) < 0)
+        abort();
+    bool made = mknod(path, S_IFCHR, 0) == 0;
+    return made && unlink(path) == 0;
+}
+
 bool exports_difference(struct model *model) {
     _places_ struct places places = {0};
     _run_ struct run run = {0};
     const struct kept *from = model_any(model), *to = model_any(model);
-    if (geteuid() != 0 || any(to->listing, is_socket) || any(to->listing, is_mark) || any(from->listing, is_mark))
+    if (geteuid() != 0 || any(to->listing, is_socket) || any(to->listing, is_mark) || any(from->listing, is_mark)
+        || !can_make_whiteouts(model))
         return true;
     char spec[32];
     set_places(model, &places);

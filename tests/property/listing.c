@@ -52,7 +52,8 @@ static int by_name(const void *a, const void *b) {
 }
 
 static bool xattr_counts(const char *name) {
-    return strcmp(name, "security.selinux") != 0;
+    return strncmp(name, "trusted.SGI_ACL", strlen("trusted.SGI_ACL")) != 0      /* how xfs keeps an ACL, which is there as one */
+        && strcmp(name, "security.selinux") != 0;
 }
 
 /* `at` is a link in /proc/self/fd: it leads to the inode itself, also to a symlink, no further. */
