@@ -84,7 +84,8 @@ void mutate_look(struct mutator *mutator) {
     forget_places(mutator);
     look_below(mutator, mutator->root, ".", "");
     /* readdir's order is not the seed's */
-    qsort(mutator->places, mutator->count, sizeof(*mutator->places), by_path);
+    if (mutator->count)
+        qsort(mutator->places, mutator->count, sizeof(*mutator->places), by_path);
 }
 
 /* Choosing. */
