@@ -18,6 +18,7 @@
 
 struct met {                              /* a directory, by its handle */
     struct watch_inode inode;
+    int64_t birth;                        /* its number may be given to another one */
     bool below;                           /* the root, or below it and on its mount */
     unsigned moves;                       /* when that was found out */
     char handle[];
@@ -42,11 +43,11 @@ static void forget_all(struct fanotify *fan) {
 
 /* Is this open directory the root, or below it? 1, 0, negative errno. Goes up to the root of the file system at most. */
 static int is_below(struct fanotify *fan, int fd, const struct watch_seen *seen) {
-    struct watch_inode at = seen->inode;
+    struct watch_seen at = *seen;
     _close_ int up = -1;
-    while (!watch_same(at, fan->watch.root)) {
-        const struct met *met = map_get(fan->by_inode, &at, sizeof(at));
-        if (met && met->moves == fan->moves)
+    while (!watch_same(at.inode, fan->watch.root)) {
+        const struct met *met = map_get(fan->by_inode, &at.inode, sizeof(at.inode));
+        if (met && met->moves == fan->moves && met->birth == at.birth)
             return met->below;
         struct watch_seen above;
         int next = openat(up < 0 ? fd : up, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -57,9 +58,9 @@ static int is_below(struct fanotify *fan, int fd, const struct watch_seen *seen)
         int r = watch_look(up, "", &above);
         if (r < 0)
             return r;
-        if (watch_same(above.inode, at) || above.inode.device != at.device)
+        if (watch_same(above.inode, at.inode) || above.inode.device != at.inode.device)
             return 0;
-        at = above.inode;
+        at = above;
     }
     return 1;
 }
@@ -70,18 +71,18 @@ static int open_handle(struct fanotify *fan, const void *handle) {
 }
 
 /* 1 and what it is, 0 = it is gone: that is told in the directory above. */
-static int look_up(struct fanotify *fan, const struct file_handle *handle, struct watch_inode *ret_inode, bool *ret_below) {
+static int look_up(struct fanotify *fan, const struct file_handle *handle, struct watch_seen *ret, bool *ret_below) {
     struct watch_seen seen;
     _close_ int fd = open_handle(fan, handle);
     int below = fd < 0 || watch_look(fd, "", &seen) < 0 ? -ENOENT : is_below(fan, fd, &seen);
     if (below < 0)
         return 0;
-    *ret_inode = seen.inode;
+    *ret = seen;
     *ret_below = below;
     return 1;
 }
 
-static int remember(struct fanotify *fan, const struct file_handle *handle, struct watch_inode inode, struct met **ret) {
+static int remember(struct fanotify *fan, const struct file_handle *handle, const struct watch_seen *seen, struct met **ret) {
     size_t size = sizeof(*handle) + handle->handle_bytes;
     if (map_count(fan->by_handle) >= KNOWN_MAX)
         forget_all(fan);
@@ -90,7 +91,8 @@ static int remember(struct fanotify *fan, const struct file_handle *handle, stru
         free(met);
         return -ENOMEM;
     }
-    met->inode = inode;
+    met->inode = seen->inode;
+    met->birth = seen->birth;
     memcpy(met->handle, handle, size);
     *ret = met;
     return map_put(fan->by_inode, &met->inode, sizeof(met->inode), met, NULL) < 0 ? -ENOMEM : 0;
@@ -103,11 +105,11 @@ static int meet(struct fanotify *fan, const struct file_handle *handle, const st
         *ret = met;
         return 1;
     }
-    struct watch_inode inode;
+    struct watch_seen seen;
     bool below = false;
-    int r = look_up(fan, handle, &inode, &below);
+    int r = look_up(fan, handle, &seen, &below);
     if (r > 0 && !met)
-        r = remember(fan, handle, inode, &met) < 0 ? -ENOMEM : 1;
+        r = remember(fan, handle, &seen, &met) < 0 ? -ENOMEM : 1;
     if (r <= 0)
         return r;
     met->below = below;
@@ -139,15 +141,15 @@ static int handle_record(struct fanotify *fan, uint64_t mask, const struct fanot
     return r <= 0 || !met->below ? MIN(r, 0) : tell_name(fan, mask, met, name);
 }
 
-static int handle_event(struct fanotify *fan, const struct fanotify_event_metadata *event) {
+/* `records`: what follows the event's own header, up to `end`. */
+static int handle_event(struct fanotify *fan, const struct fanotify_event_metadata *event, const char *records, const char *end) {
     fan->watch.info.events++;
     if (event->mask & FAN_Q_OVERFLOW) {
         forget_all(fan);
         return watch_tell(&fan->watch, WATCH_LOST, fan->watch.root, NULL);
     }
-    const char *end = (const char *)event + event->event_len;
     int r = 0;
-    for (const char *at = (const char *)event + event->metadata_len; r >= 0 && at < end;) {
+    for (const char *at = records; r >= 0 && at < end;) {
         const struct fanotify_event_info_header *header = (const void *)at;
         if (header->info_type == FAN_EVENT_INFO_TYPE_DFID_NAME)
             r = handle_record(fan, event->mask, (const void *)at);
@@ -170,9 +172,13 @@ static int fanotify_read(struct watch *watch, struct snap_err *err) {
             r = got == 0 || errno == EAGAIN ? 0 : -errno;
             break;
         }
-        const struct fanotify_event_metadata *event = (const void *)block;
-        for (ssize_t left = got; r >= 0 && FAN_EVENT_OK(event, left); event = FAN_EVENT_NEXT(event, left))
-            r = handle_event(fan, event);
+        struct fanotify_event_metadata event;     /* copied: events stand at multiples of 4 */
+        for (const char *at = block; r >= 0 && at + sizeof(event) <= block + got; at += event.event_len) {
+            memcpy(&event, at, sizeof(event));
+            if (event.event_len < sizeof(event) || at + event.event_len > block + got)
+                return err_errno(err, -EBADMSG, "cannot read what fanotify tells");
+            r = handle_event(fan, &event, at + event.metadata_len, at + event.event_len);
+        }
     }
     return r < 0 ? err_errno(err, r, "cannot read what fanotify tells") : 0;
 }
