@@ -53,7 +53,7 @@ serve
 exec 7>merged/busy
 head -c 3000000 /dev/zero | tr '\0' b >&7
 same "in use, it is not unmounted" 32 "$(umount merged 2>/dev/null; echo $?)"
-daemon=$(pgrep -f "^$OVERLAY .*merged" | head -n 1)
+daemon=$(pgrep -n -f "^$OVERLAY .*merged")
 kill -TERM "$daemon"
 check "SIGTERM ends it" released
 exec 7>&-
@@ -84,7 +84,7 @@ echo kept >merged/kept
 sync merged/kept
 echo more >>merged/file
 sync merged/file
-daemon=$(pgrep -f "^$OVERLAY .*merged" | head -n 1)
+daemon=$(pgrep -n -f "^$OVERLAY .*merged")
 kill -KILL "$daemon"
 released
 same "after a kill the mount is dead" "Transport endpoint is not connected" "$(cat merged/kept 2>&1 | sed 's/.*: //')"

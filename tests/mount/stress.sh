@@ -12,7 +12,7 @@ command -v stress-ng >/dev/null || skip_all "there is no stress-ng"
 
 layers
 serve || exit 1
-daemon=$(pgrep -f "^$OVERLAY .*merged" | head -n 1)
+daemon=$(pgrep -n -f "^$OVERLAY .*merged")
 count() { find /proc/"$daemon"/fd | wc -l; }
 round() {
     local stressor

@@ -107,7 +107,7 @@ for ((i = 0; i < 50; i++)); do
     (cd lower/$i && seq 400 | xargs touch)
 done
 serve
-daemon=$(pgrep -f "^$OVERLAY .*merged" | head -n 1)
+daemon=$(pgrep -n -f "^$OVERLAY .*merged")
 find merged -printf '%s' >/dev/null
 before=$(find /proc/"$daemon"/fd | wc -l)
 same "all are seen" 20051 "$(find merged | wc -l)"
