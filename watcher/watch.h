@@ -1,4 +1,4 @@
-/* What changes below a directory, told as it happens: by inotify for everybody, by one fanotify mark on the whole file system
+/* What changes below a directory, told as it happens: by inotify, or by one fanotify mark on the whole file system
  * where that is permitted. Keeps nothing: the journal is its caller's.
  *
  * A change is told in the system call that makes it, before that returns. So a reader who finds the queue empty has been told

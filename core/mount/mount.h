@@ -27,7 +27,6 @@ enum mount_flags {
     MOUNT_WRITEBACK = 8,           /* with FROZEN: the kernel collects writes */
     MOUNT_ALLOW_OTHER = 16,        /* other users too (unprivileged: user_allow_other in /etc/fuse.conf) */
     MOUNT_ALLOW_ROOT = 32,         /* root too */
-    MOUNT_NO_PASSTHROUGH = 64,     /* never hand descriptors to the kernel */
     MOUNT_NO_ACCESS_CHECKS = 128,  /* leave out default_permissions: whoever reaches the mount may do what the daemon may */
     MOUNT_DEBUG = 256,             /* every request on standard error */
 };
