@@ -36,6 +36,7 @@ const struct overlay_word overlay_words[] = {
     TEXT("fsname", WORD_TEXT, "NAME", fsname, "the source that is listed"),
     TEXT("subtype", WORD_TEXT, "NAME", subtype, "listed as type fuse.NAME"),
     WORD("max_threads", WORD_THREADS, .argument = "N", .help = "requests answered at a time, at most"),
+    WORD("follow", WORD_FLAG, .value = SNAP_OVERLAY_FOLLOW, .help = "lower directories may change meanwhile"),
     WORD("debug", WORD_FLAG, .value = SNAP_OVERLAY_DEBUG, .help = "every request on standard error, in the foreground"),
     WORD("remount", WORD_REMOUNT, .help = "change the flags of a mount"),
     KERNEL("nodev", MS_NODEV), KERNEL_CLEAR("dev", MS_NODEV), KERNEL("nosuid", MS_NOSUID), KERNEL_CLEAR("suid", MS_NOSUID),

@@ -99,7 +99,7 @@ static int open_overlay(struct stack *stack, struct overlay **ret, struct snap_e
     if (r < 0)
         err_path(err, r, stack->options->lowers[count], "open lowerdir");
     const struct overlay_options options = { .upper = stack->upper, .work = stack->work, .lowers = lowers, .lower_count = count,
-                                             .flags = OVERLAY_METACOPY, .log = say, .data = stack };
+                                             .flags = stack->options->flags & SNAP_OVERLAY_FOLLOW ? OVERLAY_FOLLOW : OVERLAY_METACOPY, .log = say, .data = stack };
     if (r == 0)
         r = overlay_open(&options, ret, err);
     if (r < 0)
@@ -108,7 +108,7 @@ static int open_overlay(struct stack *stack, struct overlay **ret, struct snap_e
 }
 
 static unsigned mount_flags(const struct stack *stack) {
-    unsigned given = stack->options->flags, flags = MOUNT_FROZEN | MOUNT_WRITEBACK;
+    unsigned given = stack->options->flags, flags = given & SNAP_OVERLAY_FOLLOW ? MOUNT_FOLLOW : MOUNT_FROZEN | MOUNT_WRITEBACK;
     flags |= given & SNAP_OVERLAY_READ_ONLY || stack->upper < 0 ? MOUNT_READ_ONLY : 0;
     flags |= given & SNAP_OVERLAY_ALLOW_OTHER ? MOUNT_ALLOW_OTHER : 0;
     flags |= given & SNAP_OVERLAY_ALLOW_ROOT ? MOUNT_ALLOW_ROOT : 0;

@@ -184,18 +184,18 @@ static int open_overlay(struct server *server, struct overlay **ret, struct snap
     if (r < 0)
         return r;
     struct overlay_options options = { .upper = server->dirs.upper, .work = server->dirs.work, .lowers = &lower, .lower_count = 1,
-                                       .log = note, .data = server };
+                                       .flags = server->root >= 0 ? OVERLAY_FOLLOW : 0, .log = note, .data = server };
     r = overlay_open(&options, ret, err);
     if (r < 0)
         lower->ops->close(lower);
     return r;
 }
 
-/* A view never changes; a workspace on a snapshot changes through its mount alone; what follows is asked each time. */
+/* A view never changes; a workspace on a snapshot changes through its mount alone; for what follows the overlay listens. */
 static unsigned flags_of(const struct serving *serving) {
     if (!serving->workspace)
         return serving->flags | MOUNT_READ_ONLY | MOUNT_IMMUTABLE;
-    return serving->flags | (serving->root ? 0 : MOUNT_FROZEN);
+    return serving->flags | (serving->root ? MOUNT_FOLLOW : MOUNT_FROZEN);
 }
 
 static int serve(struct server *server, struct detach_ready *ready, struct snap_err *err) {

@@ -506,6 +506,7 @@ enum snap_overlay_flags {
     SNAP_OVERLAY_ALLOW_ROOT = 4,       /* root, too */
     SNAP_OVERLAY_FOREGROUND = 8,       /* serve in this process, until it is unmounted */
     SNAP_OVERLAY_DEBUG = 16,           /* with FOREGROUND: every request on standard error */
+    SNAP_OVERLAY_FOLLOW = 32,          /* the lower directories may change: what changes there is seen at once */
 };
 struct snap_overlay_options {
     const char *mountpoint;

@@ -15,7 +15,8 @@ static int reply(const struct mount *mount, const struct fuse_in_header *header,
 
 void entry_to_wire(const struct mount *mount, const struct overlay_entry *entry, struct fuse_entry_out *ret) {
     *ret = (struct fuse_entry_out){ .nodeid = entry->node, .generation = entry->generation,
-                                    .entry_valid = (uint64_t)mount->keep, .attr_valid = (uint64_t)mount->keep };
+                                    .entry_valid = (uint64_t)keep_for(mount, entry, OVERLAY_KEEP_NAME),
+                                    .attr_valid = (uint64_t)keep_for(mount, entry, OVERLAY_KEEP_ATTRIBUTES) };
     attr_to_wire(entry, &ret->attr);
 }
 
@@ -39,7 +40,7 @@ static void answer_tmpfile(struct mount *mount, const struct fuse_in_header *hea
         return;
     }
     entry_to_wire(mount, &entry, &answer.entry);
-    answer.open.open_flags = mount->frozen ? FOPEN_KEEP_CACHE : 0;
+    answer.open.open_flags = mount->frozen || mount->follow ? FOPEN_KEEP_CACHE : 0;
     if (reply(mount, header, 0, &answer, sizeof(answer)) == 0)
         return;
     take_back(mount, entry.node, answer.open.fh);
@@ -64,11 +65,13 @@ static void fill_statx(const struct overlay_entry *entry, struct protocol_statx 
 static void answer_statx(struct mount *mount, const struct fuse_in_header *header) {
     const struct protocol_statx_in *in = (const struct protocol_statx_in *)(header + 1);
     struct overlay_handle *handle = in->getattr_flags & FUSE_GETATTR_FH ? (struct overlay_handle *)(uintptr_t)in->fh : NULL;
-    struct protocol_statx_out answer = { .attr_valid = (uint64_t)mount->keep };
+    struct protocol_statx_out answer = {0};
     struct overlay_entry entry;
     int r = overlay_getattr(mount->overlay, header->nodeid, handle, &entry);
-    if (r == 0)
+    if (r == 0) {
+        answer.attr_valid = (uint64_t)keep_for(mount, &entry, OVERLAY_KEEP_ATTRIBUTES);
         fill_statx(&entry, &answer.stat);
+    }
     (void)reply(mount, header, r, &answer, sizeof(answer));
 }
 

@@ -26,7 +26,7 @@ static void do_getattr(fuse_req_t request, fuse_ino_t node, struct fuse_file_inf
     if (r < 0)
         reply_result(request, r);
     else
-        (void)fuse_reply_attr(request, &entry.stat, mount->keep);
+        (void)fuse_reply_attr(request, &entry.stat, keep_for(mount, &entry, OVERLAY_KEEP_ATTRIBUTES));
 }
 
 static unsigned wanted_changes(int valid, uint32_t raw) {
@@ -53,7 +53,7 @@ static void do_setattr(fuse_req_t request, fuse_ino_t node, struct stat *wanted,
     if (r < 0)
         reply_result(request, r);
     else
-        (void)fuse_reply_attr(request, &entry.stat, mount->keep);
+        (void)fuse_reply_attr(request, &entry.stat, keep_for(mount, &entry, OVERLAY_KEEP_ATTRIBUTES));
 }
 
 static void reply_bytes(fuse_req_t request, ssize_t r, const void *value, size_t room) {
@@ -66,6 +66,10 @@ static void reply_bytes(fuse_req_t request, ssize_t r, const void *value, size_t
 }
 
 static void do_getxattr(fuse_req_t request, fuse_ino_t node, const char *name, size_t size) {
+    if (mount_of(request)->follow && node == OVERLAY_ROOT && strcmp(name, FOLLOW_BARRIER) == 0) {
+        follow_barrier(mount_of(request), request, size);
+        return;
+    }
     void *value = size > 0 ? reply_room() : NULL;
     if (size > 0 && !value) {
         reply_result(request, -ENOMEM);

@@ -70,7 +70,17 @@ void take_back(const struct mount *mount, uint64_t node, uint64_t given) {
 }
 
 static void keep_pages(const struct mount *mount, struct fuse_file_info *info) {
-    info->keep_cache = mount->frozen || mount->immutable;
+    info->keep_cache = mount->frozen || mount->immutable || mount->follow;
+}
+
+/* What is opened is as new as it can be: what happened to it is told later by another thread, which the kernel need not wait for. To
+ * forget attributes takes no lock there. */
+static void keep_opened(struct mount *mount, uint64_t node, const struct overlay_handle *handle, struct fuse_file_info *info) {
+    keep_pages(mount, info);
+    if (!mount->follow || overlay_kept(handle) & OVERLAY_KEEP_DATA)
+        return;
+    info->keep_cache = 0;
+    (void)mount_forget_attributes(mount, node);    /* fails only where there is nobody to tell */
 }
 
 /* With O_TRUNC: programs that may not keep suid and capabilities make them go. */
@@ -93,7 +103,7 @@ static int open_node(fuse_req_t request, uint64_t node, int flags, struct overla
 }
 
 static void do_open(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *info) {
-    const struct mount *mount = mount_of(request);
+    struct mount *mount = mount_of(request);
     struct overlay_handle *handle = NULL;
     if (mount->openless) {
         reply_result(request, -ENOSYS);
@@ -107,7 +117,7 @@ static void do_open(fuse_req_t request, fuse_ino_t node, struct fuse_file_info *
         return;
     }
     info->fh = (uintptr_t)handle;
-    keep_pages(mount, info);
+    keep_opened(mount, node, handle, info);
     if (fuse_reply_open(request, info) < 0)
         overlay_release(mount->overlay, handle);
 }
@@ -121,6 +131,8 @@ static void do_create(fuse_req_t request, fuse_ino_t parent, const char *name, m
     int r = overlay_create(mount->overlay, &caller, parent, name, mode, backing_flags(mount, info->flags), &entry, &handle);
     if (r == 0 && (r = hand_out(mount, entry.node, handle, &info->fh)) < 0)
         overlay_forget(mount->overlay, entry.node, 1);
+    if (r == -EEXIST && mount->follow && !(info->flags & O_EXCL))
+        r = -ESTALE;                      /* it appeared meanwhile: the kernel looks again, and asks whether it may be opened */
     if (r < 0) {
         reply_result(request, r);
         return;

@@ -14,13 +14,15 @@ static void do_opendir(fuse_req_t request, fuse_ino_t node, struct fuse_file_inf
         reply_result(request, -ENOSYS);
         return;
     }
+    if (mount->follow)
+        (void)overlay_cover(mount->overlay, node);
     int r = overlay_open_dir(mount->overlay, node, &handle);
     if (r < 0) {
         reply_result(request, r);
         return;
     }
     info->fh = (uintptr_t)handle;
-    info->cache_readdir = info->keep_cache = mount->frozen;
+    info->cache_readdir = info->keep_cache = mount->frozen || (mount->follow && overlay_kept(handle) & OVERLAY_KEEP_DATA);
     if (fuse_reply_open(request, info) < 0)
         overlay_release(mount->overlay, handle);
 }

@@ -161,7 +161,7 @@ static struct worker *free_worker(struct worker *worker) {
     return next;
 }
 
-static int create_thread(pthread_t *thread, void *(*run)(void *), void *data) {
+int loop_create_thread(pthread_t *thread, void *(*run)(void *), void *data) {
     sigset_t all, old;
     (void)sigfillset(&all);
     (void)sigdelset(&all, SIGURG);
@@ -193,7 +193,7 @@ static int start_worker(struct mount *mount) {
     if (!worker)
         return -ENOMEM;
     worker->mount = mount;
-    int r = create_thread(&worker->thread, work, worker);
+    int r = loop_create_thread(&worker->thread, work, worker);
     if (r < 0) {
         free(worker);
         return r;
@@ -210,7 +210,7 @@ int loop_start(struct mount *mount, struct snap_err *err) {
     int r = start_worker(mount);
     pthread_mutex_unlock(&mount->lock);
     if (r == 0)
-        r = create_thread(&mount->watch, watch, mount);
+        r = loop_create_thread(&mount->watch, watch, mount);
     mount->watched = r == 0;
     return r < 0 ? err_errno(err, r, "cannot start a thread") : 0;
 }

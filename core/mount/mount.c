@@ -134,6 +134,8 @@ static int begin(struct mount *mount, struct snap_err *err) {
     int r = loop_start(mount, err);
     if (r == 0)
         r = see_answer(mount, err);
+    if (r == 0 && mount->follow)
+        r = follow_start(mount, err);
     if (r == 0 && options->on_ready)
         r = options->on_ready(options->data, mount, err);
     if (r == 0 && options->ready)
@@ -215,6 +217,7 @@ static int run(struct mount *mount, const struct ends *ends, enum mount_end *ret
     enum mount_end end = r == 0 ? wait_for_end(mount, ends) : MOUNT_STOPPED;
     if (end != MOUNT_UNMOUNTED || !is_over(mount, 0) || mount->failure)
         release_mount(mount);
+    follow_stop(mount);
     loop_join(mount);
     log_failure(mount, mount->failure);
     if (r == 0 && ret_end)
@@ -226,6 +229,7 @@ static int run(struct mount *mount, const struct ends *ends, enum mount_end *ret
 static void mount_done(struct mount *mount) {
     mount->files = open_files_free(mount->files);
     listings_done(mount);
+    follow_free(mount);
     if (mount->device_fd >= 0 && is_over(mount, 0))
         fuse_session_unmount(mount->session);
     if (mount->session)
@@ -242,6 +246,7 @@ static void mount_init(struct mount *mount, const struct mount_options *options)
         .immutable = read_only && (options->flags & MOUNT_IMMUTABLE), .frozen = options->flags & MOUNT_FROZEN,
     };
     mount->keep = mount->immutable || mount->frozen ? KEEP_FOR_EVER : 0;
+    mount->keep_absent = options->flags & MOUNT_FOLLOW ? KEEP_FOR_EVER : mount->keep;
     mount->openless = mount->immutable || mount->frozen;
 }
 
@@ -251,6 +256,8 @@ int mount_serve(const struct mount_options *options, enum mount_end *ret_end, st
     mount_init(&mount, options);
     mount.files = open_files_new(options->overlay, IDLE_FILES, options->flags & MOUNT_READ_ONLY);
     int r = mount.files ? find_point(&mount, err) : err_nomem(err);
+    if (r == 0 && options->flags & MOUNT_FOLLOW && (r = follow_new(&mount)) < 0)
+        err_errno(err, r, "cannot follow what changes below");
     if (r == 0)
         r = make_session(&mount, err);
     if (r == 0)

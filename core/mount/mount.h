@@ -25,6 +25,7 @@ enum mount_flags {
     MOUNT_IMMUTABLE = 2,           /* with READ_ONLY: nothing ever changes. Cached without limit, files opened without asking */
     MOUNT_FROZEN = 4,              /* changes come through the mount only: names, attributes and data are cached without limit */
     MOUNT_WRITEBACK = 8,           /* with FROZEN: the kernel collects writes */
+    MOUNT_FOLLOW = 64,             /* lower trees are followed (OVERLAY_FOLLOW): all is cached until the overlay tells that it changed */
     MOUNT_ALLOW_OTHER = 16,        /* other users too (unprivileged: user_allow_other in /etc/fuse.conf) */
     MOUNT_ALLOW_ROOT = 32,         /* root too */
     MOUNT_NO_ACCESS_CHECKS = 128,  /* leave out default_permissions: whoever reaches the mount may do what the daemon may */
@@ -65,6 +66,7 @@ int mount_flush(struct mount *mount, uint64_t node);                           /
 int mount_forget_data(struct mount *mount, uint64_t node);                     /* attributes and data are asked for again */
 int mount_forget_attributes(struct mount *mount, uint64_t node);
 int mount_forget_name(struct mount *mount, uint64_t parent, const char *name); /* looked up again, also where it was absent */
+int mount_expire_name(struct mount *mount, uint64_t parent, const char *name); /* as before, but who uses what it shows goes on; -ENOENT */
 int mount_forget_names(struct mount *mount);                                   /* all of them; -ENOSYS where the kernel cannot (before 6.16) */
 
 /* Ends the mount from outside: as umount(8), else fusermount3 -u; `lazy`: also where it is busy, once it no longer is. 0 or -EBUSY,

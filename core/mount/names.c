@@ -11,7 +11,8 @@ struct overlay_caller caller_of(fuse_req_t request) {
 
 void entry_to_param(const struct mount *mount, const struct overlay_entry *entry, struct fuse_entry_param *ret) {
     *ret = (struct fuse_entry_param){ .ino = entry->node, .generation = entry->generation, .attr = entry->stat,
-                                      .attr_timeout = mount->keep, .entry_timeout = mount->keep };
+                                      .attr_timeout = keep_for(mount, entry, OVERLAY_KEEP_ATTRIBUTES),
+                                      .entry_timeout = keep_for(mount, entry, OVERLAY_KEEP_NAME) };
 }
 
 static void reply_entry(fuse_req_t request, int r, const struct overlay_entry *entry) {
@@ -25,21 +26,23 @@ static void reply_entry(fuse_req_t request, int r, const struct overlay_entry *e
         overlay_forget(mount_of(request)->overlay, entry->node, 1);
 }
 
-/* An absent name is remembered where nobody else can make it appear. */
-static void reply_absent(fuse_req_t request) {
+/* An absent name is remembered where nobody else can make it appear, or who does is heard. */
+static void reply_absent(fuse_req_t request, bool covered) {
     const struct mount *mount = mount_of(request);
-    struct fuse_entry_param absent = { .entry_timeout = mount->keep };
-    if (mount->immutable || mount->frozen)
+    struct fuse_entry_param absent = { .entry_timeout = mount->keep_absent };
+    if (mount->immutable || mount->frozen || covered)
         (void)fuse_reply_entry(request, &absent);
     else
         reply_result(request, -ENOENT);
 }
 
 static void do_lookup(fuse_req_t request, fuse_ino_t parent, const char *name) {
+    const struct mount *mount = mount_of(request);
     struct overlay_entry entry;
-    int r = overlay_lookup(mount_of(request)->overlay, parent, name, &entry);
+    bool covered = mount->follow && overlay_cover(mount->overlay, parent) > 0;
+    int r = overlay_lookup(mount->overlay, parent, name, &entry);
     if (r == -ENOENT)
-        reply_absent(request);
+        reply_absent(request, covered);
     else
         reply_entry(request, r, &entry);
 }
@@ -97,7 +100,9 @@ static void do_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name) {
 }
 
 static void do_rename(fuse_req_t request, fuse_ino_t from, const char *name, fuse_ino_t to, const char *new_name, unsigned flags) {
-    reply_result(request, overlay_rename(mount_of(request)->overlay, from, name, to, new_name, flags));
+    struct mount *mount = mount_of(request);
+    reply_result(request, overlay_rename(mount->overlay, from, name, to, new_name, flags));
+    follow_wake(mount);
 }
 
 static void do_read_link(fuse_req_t request, fuse_ino_t node) {

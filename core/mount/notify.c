@@ -20,6 +20,16 @@ int mount_forget_name(struct mount *mount, uint64_t parent, const char *name) {
     return unknown_is_fine(fuse_lowlevel_notify_inval_entry(mount->session, parent, name, strlen(name)));
 }
 
+/* Before Linux 6.2 the flag is not known, and it is dropped. */
+int mount_expire_name(struct mount *mount, uint64_t parent, const char *name) {
+    size_t size = strlen(name) + 1;
+    const struct protocol_inval_entry expire = { .parent = parent, .namelen = (uint32_t)(size - 1), .flags = PROTOCOL_EXPIRE_ONLY };
+    const struct fuse_out_header out = { .len = (uint32_t)(sizeof(out) + sizeof(expire) + size), .error = FUSE_NOTIFY_INVAL_ENTRY };
+    const struct iovec iov[3] = { { (void *)(uintptr_t)&out, sizeof(out) }, { (void *)(uintptr_t)&expire, sizeof(expire) },
+                                  { (void *)(uintptr_t)name, size } };
+    return writev(mount->device_fd, iov, 3) < 0 ? -errno : 0;
+}
+
 int mount_forget_names(struct mount *mount) {
     struct fuse_out_header out = { .len = sizeof(out), .error = PROTOCOL_NOTIFY_INC_EPOCH };
     if (write(mount->device_fd, &out, sizeof(out)) == sizeof(out))

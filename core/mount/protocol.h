@@ -7,6 +7,7 @@
 enum {
     PROTOCOL_STATX = 52,                          /* an opcode, 7.39 */
     PROTOCOL_NOTIFY_INC_EPOCH = 8,                /* 7.44 */
+    PROTOCOL_EXPIRE_ONLY = 1,                     /* FUSE_EXPIRE_ONLY, 7.38 */
     PROTOCOL_OPEN_PASSTHROUGH = 1 << 7,           /* FOPEN_PASSTHROUGH, 7.40 */
 };
 #define PROTOCOL_INIT_PASSTHROUGH (1ULL << 37)
@@ -25,6 +26,7 @@ struct protocol_open_out {                        /* fuse_open_out of 7.40 */
     int32_t backing_id;
 };
 
+struct protocol_inval_entry { uint64_t parent; uint32_t namelen, flags; };       /* fuse_notify_inval_entry_out of 7.38 */
 struct protocol_backing_map { int32_t fd; uint32_t flags; uint64_t padding; };
 #define PROTOCOL_BACKING_OPEN _IOW(229, 1, struct protocol_backing_map)
 #define PROTOCOL_BACKING_CLOSE _IOW(229, 2, uint32_t)

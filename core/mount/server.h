@@ -29,6 +29,8 @@ struct mount {
     char *point;                   /* absolute */
     dev_t device;                  /* st_dev of what is mounted; 0 = does not answer yet */
     double keep;                   /* seconds for which names and attributes are kept */
+    double keep_absent;            /* and that a name is absent */
+    struct follow *follow;         /* NULL: nothing is followed */
     bool immutable, frozen;
     bool openless;                 /* OPEN is never asked for: requests name the object alone */
     bool passthrough;              /* the kernel takes backing files */
@@ -56,7 +58,7 @@ struct mount {
     bool stop, watched;
 };
 
-enum { REPLY_ROOM = 1 << 20, KEEP_FOR_EVER = 1000000000 };
+enum { REPLY_ROOM = 1 << 20, KEEP_FOR_EVER = 1000000000, KEEP_ABSENT_S = 1 };
 
 /* The calling thread's request. */
 extern __thread struct worker *current;
@@ -69,12 +71,27 @@ void *reply_room(void);
 int loop_start(struct mount *mount, struct snap_err *err);
 void loop_join(struct mount *mount);               /* ends the threads, however long they would still wait for requests */
 void loop_end(struct mount *mount, int failure);   /* tells who serves that it is over */
+int loop_create_thread(pthread_t *thread, void *(*run)(void *), void *data);     /* one that gets no signals */
 void loop_step_aside(struct mount *mount, bool begin);   /* around what waits for other requests: one thread more may answer them */
+
+/* follow.c: with MOUNT_FOLLOW */
+int follow_new(struct mount *mount);               /* before the first request */
+int follow_start(struct mount *mount, struct snap_err *err);
+void follow_stop(struct mount *mount);             /* while requests are still answered */
+void follow_free(struct mount *mount);
+void follow_wake(struct mount *mount);             /* after what may have to be told */
+void follow_barrier(struct mount *mount, fuse_req_t request, size_t room);       /* answers it */
+#define FOLLOW_BARRIER "user.snapctl.sync"
 
 /* init.c */
 int init_arguments(const struct mount *mount, struct fuse_args *args);
 void init_connection(void *data, struct fuse_conn_info *connection);
 int init_io(struct mount *mount, struct snap_err *err);
+
+/* For how long, of what a verb gave. */
+static inline double keep_for(const struct mount *mount, const struct overlay_entry *entry, unsigned what) {
+    return !mount->follow ? mount->keep : entry->keep & what ? KEEP_FOR_EVER : 0;
+}
 
 /* What a verb gave, as the protocol has it. */
 void entry_to_param(const struct mount *mount, const struct overlay_entry *entry, struct fuse_entry_param *ret);

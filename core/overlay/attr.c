@@ -4,6 +4,7 @@
 #include "attr.h"
 
 #include "at.h"
+#include "below.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -59,6 +60,10 @@ static int get_entry(struct overlay *overlay, struct node *node, struct overlay_
     struct stat stat;
     struct timespec birth;
     int r = node_stat(overlay, node, &stat, &birth);
+    if (r >= 0 && below_wants_watch(overlay, node, stat.st_nlink)) {
+        below_watch_file(overlay, node);
+        r = node_stat(overlay, node, &stat, &birth);
+    }
     int fd = r == -ESTALE || r == -ENOENT ? handle_fd(handle) : -1;
     if (fd >= 0)
         r = at_stat(fd, "", &stat, &birth);
@@ -68,15 +73,41 @@ static int get_entry(struct overlay *overlay, struct node *node, struct overlay_
     return 0;
 }
 
+static int get_now(struct overlay *overlay, struct node *node, struct overlay_handle *handle, struct overlay_entry *ret) {
+    tree_read(overlay);
+    if (overlay->below && node_is_dir(node))
+        (void)below_cover(overlay, node);           /* asked for, and so kept */
+    int r = get_entry(overlay, node, handle, ret);
+    tree_unlock(overlay);
+    return r;
+}
+
+/* Of something that is not where it was, underneath. */
+static int get_followed(struct overlay *overlay, struct node *node, struct overlay_handle *handle, struct overlay_entry *ret) {
+    struct stat stat;
+    struct timespec birth;
+    int r = below_find_again(overlay, node);
+    if (r == 0)
+        r = get_now(overlay, node, handle, ret);
+    if (!is_gone_error(r))
+        return r;
+    r = below_stat_lost(overlay, node, &stat, &birth);
+    if (r < 0)
+        return r;
+    tree_read(overlay);
+    fill_entry(overlay, node, &stat, &birth, ret);
+    ret->keep = 0;
+    tree_unlock(overlay);
+    return 0;
+}
+
 int overlay_getattr(struct overlay *overlay, uint64_t number, struct overlay_handle *handle, struct overlay_entry *ret) {
     _node_ struct node_ref at = { .overlay = overlay };
     int r = node_find(overlay, number, &at.node);
     if (r < 0)
         return r;
-    tree_read(overlay);
-    r = get_entry(overlay, at.node, handle, ret);
-    tree_unlock(overlay);
-    return r;
+    r = get_now(overlay, at.node, handle, ret);
+    return overlay->below && is_gone_error(r) ? get_followed(overlay, at.node, handle, ret) : r;
 }
 
 /* Changing. */
@@ -164,9 +195,13 @@ int node_raise(struct overlay *overlay, struct node *node, enum copy_up what) {
         return copy_up(overlay, node, what);
     if (node_is(node, NODE_UPPER))
         return 0;
-    tree_write(overlay);
-    int r = copy_up_dir(overlay, node);
-    tree_unlock(overlay);
+    unsigned tries = 0;
+    int r;
+    do {
+        tree_write(overlay);
+        r = copy_up_dir(overlay, node);
+        tree_unlock(overlay);
+    } while ((r = below_again(overlay, node, r, &tries)) > 0);
     return r;
 }
 
@@ -175,6 +210,12 @@ bool claim_metacopy(struct overlay *overlay, struct node *node) {
     if (wanted)
         copy_claim(overlay, node);
     return wanted;
+}
+
+/* Somebody has it open, and asks without saying so. */
+static int raise_lost(struct overlay *overlay, struct node *node, enum copy_up what) {
+    _close_ int fd = below_borrow(overlay, node);
+    return fd < 0 ? -ENOENT : copy_up_open(overlay, node, what, fd);
 }
 
 static int check_set(const struct node *node, const struct stat *wanted, unsigned set) {
@@ -195,6 +236,8 @@ int overlay_setattr(struct overlay *overlay, const struct overlay_caller *caller
         r = node_raise(overlay, of.node, what);
     if ((r == -ESTALE || r == -ENOENT) && S_ISREG(of.node->type) && handle)
         r = copy_up_open(overlay, of.node, what, handle_fd(handle));
+    else if (r == -ENOENT && S_ISREG(of.node->type) && overlay->below)
+        r = raise_lost(overlay, of.node, what);
     if (r < 0)
         return r;
     bool claimed = claim_metacopy(overlay, of.node);
@@ -225,7 +268,13 @@ static int read_link(struct overlay *overlay, struct node *node, struct buf *ret
     if (!at.place)
         return -ESTALE;
     struct lower *lower = overlay->lowers[at.place->lower];
-    return lower->ops->read_link(lower, at.place->dir, at.place->name, ret);
+    struct stat stat;
+    struct timespec birth;
+    int r = lower->ops->read_link(lower, at.place->dir, at.place->name, ret);
+    if (r < 0)
+        return overlay->below && (is_gone_error(r) || r == -EINVAL) ? -ESTALE : r;
+    r = overlay->below ? stat_lower_file(overlay, node, &stat, &birth) : 0;         /* still that one, so it was when it was read */
+    return is_gone_error(r) ? -ESTALE : r;
 }
 
 int overlay_read_link(struct overlay *overlay, uint64_t number, struct buf *ret) {
@@ -233,8 +282,12 @@ int overlay_read_link(struct overlay *overlay, uint64_t number, struct buf *ret)
     int r = node_find(overlay, number, &of.node);
     if (r < 0 || !S_ISLNK(of.node->type))
         return r < 0 ? r : -EINVAL;
-    tree_read(overlay);
-    r = read_link(overlay, of.node, ret);
-    tree_unlock(overlay);
+    unsigned tries = 0;
+    do {
+        buf_clear(ret);
+        tree_read(overlay);
+        r = read_link(overlay, of.node, ret);
+        tree_unlock(overlay);
+    } while ((r = below_again(overlay, of.node, r, &tries)) > 0);
     return r;
 }

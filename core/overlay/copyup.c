@@ -10,6 +10,7 @@
 #include "copy.h"
 #include "fs.h"
 #include "hook.h"
+#include "below.h"
 #include "numbers.h"
 #include "records.h"
 
@@ -40,6 +41,16 @@ static int write_identity(const struct record *record, int dirfd, const char *na
 
 /* Directories. */
 
+/* A directory that was followed may be shown nowhere any more, though its descriptor still leads to it. */
+static int check_shown(struct overlay *overlay, struct node *node, struct place *place) {
+    _found_ struct found_ref at = { .overlay = overlay };
+    if (!overlay->below)
+        return 0;
+    int r = resolve(overlay, place->parent, place->name, &at.found);
+    bool shown = r >= 0 && at.found.is && !at.found.upper && S_ISDIR(at.found.stat.st_mode) && at.found.stat.st_ino == node->real;
+    return shown ? 0 : r < 0 && !is_gone_error(r) ? r : -ESTALE;
+}
+
 /* `node` is a directory of lower trees whose parent is in the current layer. */
 static int copy_dir(struct overlay *overlay, struct node *node, struct place *place) {
     _made_ struct made made = { .overlay = overlay, .fd = -1 };
@@ -51,9 +62,13 @@ static int copy_dir(struct overlay *overlay, struct node *node, struct place *pl
     struct lower *lower = overlay->lowers[part->lower];
     struct lower_entry entry = {0};
     struct stat before, after;
-    int r = lower->ops->stat_dir(lower, part->dir, &entry);
+    int r = check_shown(overlay, node, place);
+    if (r >= 0)
+        r = lower->ops->stat_dir(lower, part->dir, &entry);
     if (r >= 0)
         r = lower_meta(overlay, part->lower, part->dir, "", &entry.stat, &meta);
+    if (overlay->below && is_gone_error(r))
+        r = -ESTALE;
     if (r >= 0)
         r = make_dir(overlay, &made);
     struct timespec birth = {0};
@@ -510,10 +525,15 @@ static int copy_lost(struct overlay *overlay, struct node *node, int from) {
 
 static int copy_stable(struct overlay *overlay, struct node *node, enum copy_up what, int spare) {
     int r = -EAGAIN;
-    for (unsigned i = 0; i < TRIES && r == -EAGAIN; i++)
+    for (unsigned i = 0; i < TRIES && r == -EAGAIN; i++) {
         r = copy_once(overlay, node, what);
+        if (overlay->below && is_gone_error(r) && !node_is(node, NODE_UPPER) && below_find_again(overlay, node) == 0)
+            r = -EAGAIN;
+    }
     if ((r == -ESTALE || r == -ENOENT) && spare >= 0 && !node_is(node, NODE_UPPER))
         return copy_lost(overlay, node, spare);
+    if (overlay->below && is_gone_error(r))
+        return below_lost_error(overlay, node);
     if (r != -EAGAIN)
         return r;
     overlay_log(overlay, "a file below does not hold still while it is copied");

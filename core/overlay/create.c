@@ -8,6 +8,7 @@
 #include "file.h"
 #include "fs.h"
 #include "hook.h"
+#include "below.h"
 #include "records.h"
 
 #include <fcntl.h>
@@ -225,11 +226,14 @@ static int create_at(struct creation *new, uint64_t parent, const char *name, st
     new->parent = dir.node;
     new->name = name;
     new->fd = -1;
-    tree_write(overlay);
-    r = create(new, &entry, &made.node);
-    if (r >= 0 && ret_handle)
-        r = handle_new(overlay, made.node, new->flags & ~(O_CREAT | O_EXCL | O_TRUNC), new->fd, ret_handle);
-    tree_unlock(overlay);
+    unsigned tries = 0;
+    do {
+        tree_write(overlay);
+        r = create(new, &entry, &made.node);
+        if (r >= 0 && ret_handle)
+            r = handle_new(overlay, made.node, new->flags & ~(O_CREAT | O_EXCL | O_TRUNC), new->fd, ret_handle);
+        tree_unlock(overlay);
+    } while ((r = below_again(overlay, dir.node, r, &tries)) > 0);
     if (r < 0) {
         new->fd = fd_close(new->fd);
         return r;
@@ -388,9 +392,12 @@ int overlay_link(struct overlay *overlay, uint64_t number, uint64_t parent, cons
         r = copy_up(overlay, of.node, COPY_UP_META);
     if (r < 0)
         return r;
-    tree_write(overlay);
-    r = link_at(overlay, of.node, dir.node, name, ret);
-    tree_unlock(overlay);
+    unsigned tries = 0;
+    do {
+        tree_write(overlay);
+        r = link_at(overlay, of.node, dir.node, name, ret);
+        tree_unlock(overlay);
+    } while ((r = below_again(overlay, dir.node, r, &tries)) > 0);
     if (r >= 0)
         node_held(overlay, TAKE_PTR(of.node));
     return r;

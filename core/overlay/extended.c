@@ -3,6 +3,7 @@
 #include "attr.h"
 
 #include "at.h"
+#include "below.h"
 
 #include <string.h>
 
@@ -37,10 +38,15 @@ static ssize_t ask_number(struct overlay *overlay, uint64_t number, const struct
     int r = node_find(overlay, number, &of.node);
     if (r < 0)
         return r;
-    tree_read(overlay);
-    ssize_t got = ask(overlay, of.node, question);
-    tree_unlock(overlay);
-    return got;
+    unsigned tries = 0;
+    ssize_t got;
+    do {
+        tree_read(overlay);
+        got = ask(overlay, of.node, question);
+        tree_unlock(overlay);
+        r = overlay->below && is_gone_error((int)MIN(got, (ssize_t)0)) ? below_again(overlay, of.node, -ESTALE, &tries) : 0;
+    } while (r > 0);
+    return r < 0 ? r : got;
 }
 
 ssize_t overlay_get_xattr(struct overlay *overlay, uint64_t node, const char *name, void *value, size_t size) {

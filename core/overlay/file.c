@@ -4,6 +4,7 @@
 
 #include "attr.h"
 #include "list.h"
+#include "below.h"
 
 #include <fcntl.h>
 
@@ -19,10 +20,27 @@ struct overlay_handle {
     unsigned old_count;
     pthread_mutex_t mutex;     /* the listing */
     struct listing *listing;
+    struct overlay_handle *next;   /* of the same node, where something is followed */
+    unsigned keep;             /* enum overlay_keep, when it was opened */
 };
 
 int handle_fd(struct overlay_handle *handle) {
     return handle ? atomic_load(&handle->fd) : -1;
+}
+
+struct overlay_handle *handle_next(const struct overlay_handle *handle) {
+    return handle->next;
+}
+
+void handle_link(struct overlay_handle *handle, struct overlay_handle *next) {
+    handle->next = next;
+}
+
+void handle_unlink(struct overlay_handle *first, const struct overlay_handle *handle) {
+    while (first && first->next != handle)
+        first = first->next;
+    if (first)
+        first->next = handle->next;
 }
 
 int handle_new(struct overlay *overlay, struct node *node, int flags, int fd, struct overlay_handle **ret) {
@@ -39,11 +57,16 @@ int handle_new(struct overlay *overlay, struct node *node, int flags, int fd, st
     atomic_store(&handle->fd, fd);
     atomic_store(&handle->copies, atomic_load(&node->copies));
     atomic_fetch_add(&overlay->handles, 1);
+    handle->keep = OVERLAY_KEEP_DATA;
+    if (overlay->below && fd >= 0)
+        below_opened(overlay, handle, node->number);
     *ret = handle;
     return 0;
 }
 
 void overlay_release(struct overlay *overlay, struct overlay_handle *handle) {
+    if (overlay->below && !node_is_dir(handle->node))
+        below_released(overlay, handle, handle->node->number);
     (void)fd_close(atomic_load(&handle->fd));
     for (unsigned i = 0; i < handle->old_count; i++)
         (void)fd_close(handle->old[i]);
@@ -58,6 +81,19 @@ void overlay_release(struct overlay *overlay, struct overlay_handle *handle) {
 
 enum { KEPT = O_ACCMODE | O_APPEND | O_DIRECT | O_SYNC | O_DSYNC | O_NOATIME | O_NONBLOCK };
 
+/* What a name below leads to may be another file by now. */
+static int check_opened(struct overlay *overlay, struct node *node, const struct lower_place *place, int fd) {
+    struct stat stat;
+    if (!overlay->below || overlay->lowers[place->lower]->immutable)
+        return 0;
+    _lower_place_ struct lower_place_ref meta = { .overlay = overlay, .place = node_meta(overlay, node) };
+    if (meta.place != place)
+        return 0;                          /* bytes alone: those of whatever has the name */
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    return stat.st_ino == node->real && (stat.st_mode & S_IFMT) == node->type ? 0 : -ESTALE;
+}
+
 /* `tree` is held. The descriptor of the bytes as they are now. */
 static int open_bytes(struct overlay *overlay, struct node *node, int flags) {
     if (node_is(node, NODE_UPPER) && !node_is(node, NODE_METACOPY)) {
@@ -69,7 +105,9 @@ static int open_bytes(struct overlay *overlay, struct node *node, int flags) {
     if (!at.place)
         return -ESTALE;
     struct lower *lower = overlay->lowers[at.place->lower];
-    return lower->ops->open(lower, at.place->dir, at.place->name);
+    _close_ int fd = lower->ops->open(lower, at.place->dir, at.place->name);
+    int r = fd < 0 ? (overlay->below && is_gone_error(fd) ? -ESTALE : fd) : check_opened(overlay, node, at.place, fd);
+    return r < 0 ? r : TAKE_FD(fd);
 }
 
 static int check_open(const struct node *node) {
@@ -93,6 +131,42 @@ static int open_handle(struct overlay *overlay, struct node *node, int flags, st
     return 0;
 }
 
+static int open_now(struct overlay *overlay, struct node *node, int flags, struct overlay_handle **ret) {
+    tree_read(overlay);
+    int r = open_handle(overlay, node, flags, ret);
+    if (r >= 0)
+        (*ret)->keep = below_keep(overlay, node, 1);
+    tree_unlock(overlay);
+    return r;
+}
+
+/* What is opened is what the name shows at this moment, whatever the kernel still takes it for. */
+static int open_followed(struct overlay *overlay, struct node *node, int flags, struct overlay_handle **ret) {
+    unsigned tries = 0;
+    int doubtful = overlay_is_doubtful(overlay, node->number);
+    int r = doubtful > 0 ? below_find_again(overlay, node) : doubtful;
+    if (r == 0)
+        r = open_now(overlay, node, flags, ret);
+    while ((r = below_again(overlay, node, r, &tries)) > 0)
+        r = open_now(overlay, node, flags, ret);
+    bool again = r == -ENOENT || (r == -ESTALE && atomic_fetch_or(&node->flags, NODE_LOST) & NODE_LOST);
+    if (again && !node_is(node, NODE_UPPER)) {      /* by a descriptor of it */
+        _close_ int fd = below_reopen(overlay, node);
+        int opened = fd < 0 ? r : handle_new(overlay, node, flags & KEPT, fd, ret);
+        if (opened == 0)
+            (void)TAKE_FD(fd);
+        r = opened;
+        doubtful = 1;
+    }
+    if (r == 0 && doubtful)
+        (*ret)->keep = 0;
+    return r;
+}
+
+unsigned overlay_kept(const struct overlay_handle *handle) {
+    return handle->keep;
+}
+
 int overlay_open_file(struct overlay *overlay, uint64_t number, int flags, struct overlay_handle **ret) {
     _node_ struct node_ref of = { .overlay = overlay };
     struct overlay_handle *handle = NULL;
@@ -105,9 +179,7 @@ int overlay_open_file(struct overlay *overlay, uint64_t number, int flags, struc
         r = copy_up(overlay, of.node, COPY_UP_EMPTY);
     if (r < 0)
         return r;
-    tree_read(overlay);
-    r = open_handle(overlay, of.node, flags, &handle);
-    tree_unlock(overlay);
+    r = overlay->below ? open_followed(overlay, of.node, flags, &handle) : open_now(overlay, of.node, flags, &handle);
     if (r >= 0 && flags & O_TRUNC && ftruncate(handle_fd(handle), 0) < 0) {
         r = -errno;
         overlay_release(overlay, handle);
@@ -225,10 +297,38 @@ ssize_t overlay_copy_range(struct overlay_handle *from, off_t from_offset, struc
 
 /* Directories. */
 
+/* A directory that is not there any more is empty for who holds it, and looked up again by who came by its name. */
+static int check_listed(struct overlay *overlay, struct node *node) {
+    struct stat stat;
+    struct timespec birth;
+    unsigned tries = 0;
+    int r = overlay_is_doubtful(overlay, node->number) > 0 ? below_find_again(overlay, node) : 0;
+    if (r == -ESTALE)
+        r = below_lost_error(overlay, node);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    do {
+        tree_read(overlay);
+        r = node_stat(overlay, node, &stat, &birth);
+        tree_unlock(overlay);
+        r = below_again(overlay, node, is_gone_error(r) ? -ESTALE : r, &tries);
+    } while (r > 0);
+    return r == -ENOENT ? 0 : r;
+}
+
 int overlay_open_dir(struct overlay *overlay, uint64_t number, struct overlay_handle **ret) {
     _node_ struct node_ref of = { .overlay = overlay };
     int r = node_find_dir(overlay, number, &of.node);
-    return r < 0 ? r : handle_new(overlay, of.node, O_RDONLY | O_DIRECTORY, -1, ret);
+    if (r < 0 || (overlay->below && (r = check_listed(overlay, of.node)) < 0))
+        return r;
+    int doubtful = overlay->below ? overlay_is_doubtful(overlay, number) : 0;
+    r = handle_new(overlay, of.node, O_RDONLY | O_DIRECTORY, -1, ret);
+    if (r < 0)
+        return r;
+    tree_read(overlay);
+    (*ret)->keep = doubtful ? 0 : below_keep(overlay, of.node, 1);
+    tree_unlock(overlay);
+    return 0;
 }
 
 int overlay_read_dir(struct overlay_handle *handle, off_t offset, overlay_name_fn fn, void *data) {

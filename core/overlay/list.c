@@ -79,7 +79,7 @@ static int see(struct gather *gather, const char *name, unsigned char type, uint
     if (!gather->listing)
         return 1;
     r = number ? 0 : look_for_number(gather, name, &number);
-    return r == -ENOENT ? 0 : r < 0 ? r : add(gather->listing, name, type, number);
+    return r == -ENOENT || r == -ESTALE ? 0 : r < 0 ? r : add(gather->listing, name, type, number);
 }
 
 static int see_lower(void *data, const char *name, unsigned char type, uint64_t ino) {

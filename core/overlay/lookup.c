@@ -5,6 +5,7 @@
 
 #include "at.h"
 #include "find.h"
+#include "below.h"
 #include "numbers.h"
 
 #include <limits.h>
@@ -84,12 +85,22 @@ static bool is_absence(int r) {
     return r == -ENOENT || r == -ESTALE || r == -ENOTDIR;
 }
 
+/* The directory that everything starts from is known: if it is not where it was, its users have to look again. */
+static bool is_lost(const struct way *way, const struct lower_dir *dir) {
+    if (!way->overlay->below || way->absolute)
+        return false;
+    for (unsigned i = 0; i < way->parent->dir.part_count; i++)
+        if (way->parent->dir.parts[i].dir == dir)
+            return true;
+    return false;
+}
+
 /* One component in one tree; `rest` = what follows in the path. enum lower_found. */
 static int step(struct way *way, struct lower *lower, struct lower_dir *dir, const char *name, const char *rest, struct lower_entry *ret) {
     struct lower_entry entry = {0};
     int r = lower->ops->lookup(lower, dir, name, &entry);
     if (r < 0)
-        return is_absence(r) ? LOWER_ABSENT : r;
+        return !is_absence(r) ? r : is_lost(way, dir) ? -ESTALE : LOWER_ABSENT;
     way->stop |= r == LOWER_WHITEOUT;
     if (r != LOWER_ENTRY)
         return LOWER_ABSENT;
@@ -263,7 +274,8 @@ int resolve_below(struct overlay *overlay, struct node *parent, const char *name
 }
 
 void fill_entry(struct overlay *overlay, struct node *node, const struct stat *stat, const struct timespec *birth, struct overlay_entry *ret) {
-    struct overlay_entry entry = { .node = node->number, .generation = node->generation, .stat = *stat, .birth = *birth };
+    struct overlay_entry entry = { .node = node->number, .generation = node->generation, .stat = *stat, .birth = *birth,
+                                   .keep = below_keep(overlay, node, stat->st_nlink) };
     if (node != overlay->root)
         entry.stat.st_ino = node->number;
     if (node_is(node, NODE_GONE))
@@ -275,6 +287,8 @@ void fill_entry(struct overlay *overlay, struct node *node, const struct stat *s
     *ret = entry;
 }
 
+enum { ROUNDS = 64 };                  /* for a name that shows something else each time */
+
 static int look(struct overlay *overlay, struct node *parent, const char *name, bool writing, struct overlay_entry *ret) {
     _found_ struct found_ref at = { .overlay = overlay };
     int r = resolve(overlay, parent, name, &at.found);
@@ -284,6 +298,13 @@ static int look(struct overlay *overlay, struct node *parent, const char *name, 
     r = node_enter(overlay, parent, name, &at.found, writing, &node);
     if (r != ENTER_DONE)
         return r;
+    if (below_wants_watch(overlay, node, at.found.stat.st_nlink)) {
+        below_watch_file(overlay, node);
+        if ((r = node_stat(overlay, node, &at.found.stat, &at.found.birth)) < 0) {
+            node_unref(overlay, node);
+            return is_gone_error(r) ? ENTER_AGAIN : r;
+        }
+    }
     fill_entry(overlay, node, &at.found.stat, &at.found.birth, ret);
     node_held(overlay, node);
     return 0;
@@ -301,6 +322,8 @@ static int look_around(struct overlay *overlay, struct node *node, const char *n
     if (r < 0)
         return r;
     fill_entry(overlay, wanted, &stat, &birth, ret);
+    if (overlay->below)
+        ret->keep = 0;                     /* the kernel does not hold the directory for such a question */
     node_ref(overlay, wanted);
     node_held(overlay, wanted);
     return 0;
@@ -321,6 +344,25 @@ static int look_for(struct overlay *overlay, uint64_t number, const char *name, 
     return r;
 }
 
+static int look_now(struct overlay *overlay, struct node *dir, const char *name, struct overlay_entry *ret) {
+    tree_read(overlay);
+    int r = look(overlay, dir, name, false, ret);
+    tree_unlock(overlay);
+    for (unsigned i = 0; r == ENTER_AGAIN && i < ROUNDS; i++) {
+        tree_write(overlay);
+        r = look(overlay, dir, name, true, ret);
+        tree_unlock(overlay);
+    }
+    return r == ENTER_AGAIN ? -ESTALE : r;
+}
+
+static int look_around_now(struct overlay *overlay, struct node *node, const char *name, struct overlay_entry *ret) {
+    tree_read(overlay);
+    int r = look_around(overlay, node, name, ret);
+    tree_unlock(overlay);
+    return r == -ENOENT && overlay->below ? -ESTALE : r;
+}
+
 int overlay_lookup(struct overlay *overlay, uint64_t parent, const char *name, struct overlay_entry *ret) {
     _node_ struct node_ref dir = { .overlay = overlay };
     bool around = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
@@ -331,13 +373,9 @@ int overlay_lookup(struct overlay *overlay, uint64_t parent, const char *name, s
         r = check_name(name);
     if (r < 0)
         return r;
-    tree_read(overlay);
-    r = around ? look_around(overlay, dir.node, name, ret) : look(overlay, dir.node, name, false, ret);
-    tree_unlock(overlay);
-    if (r != ENTER_AGAIN)
-        return r;
-    tree_write(overlay);
-    r = look(overlay, dir.node, name, true, ret);
-    tree_unlock(overlay);
+    unsigned tries = 0;
+    do
+        r = around ? look_around_now(overlay, dir.node, name, ret) : look_now(overlay, dir.node, name, ret);
+    while ((r = below_again(overlay, dir.node, r, &tries)) > 0);
     return r;
 }

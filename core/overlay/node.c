@@ -2,6 +2,7 @@
  * Decides nothing about what a name shows: lookup.c does. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "node.h"
 
+#include "below.h"
 #include "numbers.h"
 #include "records.h"
 
@@ -100,6 +101,98 @@ static void table_take_out(struct overlay *overlay, struct node *node) {
     overlay->node_count--;
 }
 
+/* Places by parent and name, for those who hear of a name. Under the table's mutex. */
+
+static size_t name_slot(const struct overlay *overlay, const struct node *parent, const char *name) {
+    uint64_t hash = parent->number;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3U;
+    return mix(hash) & (overlay->by_name_count - 1);
+}
+
+static void by_name_grow(struct overlay *overlay) {
+    size_t old_count = overlay->by_name_count, count = old_count ? 2 * old_count : SLOTS_AT_FIRST;
+    struct place **slots = calloc(count, sizeof(*slots)), **old = overlay->by_name;
+    if (!slots)
+        return;                            /* it becomes slower; the first one is made at the start */
+    overlay->by_name = slots;
+    overlay->by_name_count = count;
+    for (size_t i = 0; i < old_count; i++) {
+        for (struct place *place = old[i], *next; place; place = next) {
+            struct place **slot = &slots[name_slot(overlay, place->parent, place->name)];
+            next = place->same;
+            place->same = *slot;
+            *slot = place;
+        }
+    }
+    free(old);
+}
+
+int by_name_open(struct overlay *overlay) {
+    by_name_grow(overlay);
+    return overlay->by_name ? 0 : -ENOMEM;
+}
+
+static void by_name_add(struct overlay *overlay, struct node *node, struct place *place) {
+    if (!overlay->by_name)
+        return;
+    if (overlay->place_count++ >= overlay->by_name_count)
+        by_name_grow(overlay);
+    struct place **slot = &overlay->by_name[name_slot(overlay, place->parent, place->name)];
+    place->node = node;
+    place->same = *slot;
+    *slot = place;
+}
+
+static void by_name_remove(struct overlay *overlay, const struct place *place) {
+    if (!overlay->by_name)
+        return;
+    struct place **at = &overlay->by_name[name_slot(overlay, place->parent, place->name)];
+    while (*at != place)
+        at = &(*at)->same;
+    *at = place->same;
+    overlay->place_count--;
+}
+
+size_t nodes_at(struct overlay *overlay, const struct node *parent, const char *name, uint64_t *ret, size_t room) {
+    size_t count = 0;
+    table_lock(overlay);
+    for (struct place *place = overlay->by_name[name_slot(overlay, parent, name)]; place && count < room; place = place->same) {
+        if (place->parent == parent && strcmp(place->name, name) == 0)
+            ret[count++] = place->node->number;
+    }
+    table_unlock(overlay);
+    return count;
+}
+
+static bool lies_below(const struct node *node, const struct node *top) {
+    for (struct place *place; node != top; node = place->parent) {
+        place = atomic_load(&node->places);
+        if (!place)
+            return false;
+    }
+    return true;
+}
+
+int nodes_below(struct overlay *overlay, const struct node *top, uint64_t **ret, size_t *ret_count) {
+    table_lock(overlay);
+    size_t count = 0;
+    uint64_t *numbers = malloc((overlay->node_count + 1) * sizeof(*numbers));
+    for (size_t i = 0; numbers && i < overlay->slot_count; i++) {
+        for (const struct node *node = overlay->slots[i]; node; node = node->next)
+            if (lies_below(node, top))
+                numbers[count++] = node->number;
+    }
+    if (numbers && top == overlay->root)
+        numbers[count++] = OVERLAY_ROOT;
+    table_unlock(overlay);
+    if (!numbers)
+        return -ENOMEM;
+    *ret = numbers;
+    *ret_count = count;
+    return 0;
+}
+
 /* References. */
 
 int node_find(struct overlay *overlay, uint64_t number, struct node **ret) {
@@ -131,9 +224,12 @@ void node_ref(struct overlay *overlay, struct node *node) {
     table_unlock(overlay);
 }
 
-static void parts_free(struct overlay *overlay, struct part *parts, size_t count) {
-    for (size_t i = 0; i < count; i++)
+static void parts_free(struct overlay *overlay, const struct node *node, struct part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
         overlay->lowers[parts[i].lower]->ops->unref(overlay->lowers[parts[i].lower], parts[i].dir);
+        if (parts[i].watch)
+            below_drop(overlay, node->number, parts[i].watch);
+    }
     free(parts);
 }
 
@@ -142,9 +238,13 @@ static struct place *node_free(struct overlay *overlay, struct node *node) {
     struct place *places = atomic_load(&node->places);
     if (node_is_dir(node)) {
         (void)dir_unref(node->dir.upper);
-        parts_free(overlay, node->dir.parts, node->dir.part_count);
+        parts_free(overlay, node, node->dir.parts, node->dir.part_count);
         free(node->dir.redirect);
+        if (node_is(node, NODE_UNCOVERED))
+            below_uncovered(overlay, -1);
     } else {
+        if (node->file.watch)
+            below_drop(overlay, node->number, node->file.watch);
         lower_place_unref(overlay, node->file.meta);
         lower_place_unref(overlay, node->file.data);
     }
@@ -160,6 +260,8 @@ static bool let_go(struct overlay *overlay, struct node *node, uint64_t lookups,
     if (node->lookups || node->refs || node == overlay->root)
         return false;
     table_take_out(overlay, node);
+    for (struct place *place = atomic_load(&node->places); place; place = atomic_load(&place->next))
+        by_name_remove(overlay, place);
     return true;
 }
 
@@ -221,15 +323,16 @@ struct place *place_new(struct node *parent, const char *name, bool upper) {
     return place;
 }
 
-static void add_place(struct node *node, struct place *place) {
+static void add_place(struct overlay *overlay, struct node *node, struct place *place) {
     place->parent->refs++;
+    by_name_add(overlay, node, place);
     atomic_store(&place->next, atomic_load(&node->places));
     atomic_store(&node->places, place);
 }
 
 void place_add(struct overlay *overlay, struct node *node, struct place *place) {
     table_lock(overlay);
-    add_place(node, place);
+    add_place(overlay, node, place);
     table_unlock(overlay);
 }
 
@@ -249,9 +352,12 @@ struct place *place_upper(struct node *node) {
 
 void place_remove(struct overlay *overlay, struct node *node, struct place *place) {
     _Atomic(struct place *) *at = &node->places;
+    table_lock(overlay);
+    by_name_remove(overlay, place);
     while (atomic_load(at) != place)
         at = &atomic_load(at)->next;
     atomic_store(at, atomic_load(&place->next));
+    table_unlock(overlay);
     node_unref(overlay, place->parent);
     free(place);
 }
@@ -354,12 +460,28 @@ static struct node *make_node(struct overlay *overlay, uint64_t number, struct n
         node->dir.part_count = (unsigned)found->part_count;
         node->dir.redirect = TAKE_PTR(found->redirect);
         found->part_count = 0;
+        if (node->dir.redirect)
+            below_redirected(overlay);
     } else {
         node->file.meta = TAKE_PTR(found->meta);
         node->file.data = TAKE_PTR(found->data);
     }
-    add_place(node, place);
+    add_place(overlay, node, place);
     return node;
+}
+
+/* Watches are on objects: those of trees that stay, stay. Whether that is all of them, the next question finds out. */
+static void keep_watches(struct node *node, struct found *found) {
+    node_unmark(node, NODE_WATCHED);
+    for (size_t i = 0; i < found->part_count; i++) {
+        for (unsigned j = 0; j < node->dir.part_count; j++) {
+            struct part *old = &node->dir.parts[j];
+            if (old->lower == found->parts[i].lower && old->ino == found->parts[i].ino) {
+                found->parts[i].watch = old->watch;
+                old->watch = 0;
+            }
+        }
+    }
 }
 
 /* A directory was moved or merges something else now, underneath. */
@@ -367,10 +489,12 @@ static int reseat_dir(struct overlay *overlay, struct node *node, struct node *p
     struct place *place = place_new(parent, name, found->upper), *old = atomic_load(&node->places);
     if (!place)
         return -ENOMEM;
-    parts_free(overlay, node->dir.parts, node->dir.part_count);
+    keep_watches(node, found);
+    parts_free(overlay, node, node->dir.parts, node->dir.part_count);
     node->dir.parts = TAKE_PTR(found->parts);
     node->dir.part_count = (unsigned)found->part_count;
     found->part_count = 0;
+    node_unmark(node, NODE_LOST);
     place_add(overlay, node, place);
     if (old)
         place_remove(overlay, node, old);
@@ -380,8 +504,10 @@ static int reseat_dir(struct overlay *overlay, struct node *node, struct node *p
 static int meet_dir(struct overlay *overlay, struct node *node, struct node *parent, const char *name, struct found *found, bool writing) {
     struct place *place = atomic_load(&node->places);
     bool same_place = place && place->parent == parent && strcmp(place->name, name) == 0;
-    if (same_place && same_parts(node, found))
+    if (same_place && same_parts(node, found)) {
+        node_unmark(node, NODE_LOST);
         return ENTER_DONE;
+    }
     return writing ? reseat_dir(overlay, node, parent, name, found) : ENTER_AGAIN;
 }
 
@@ -392,9 +518,10 @@ static int meet_file(struct overlay *overlay, struct node *node, struct node *pa
         return -ENOMEM;
     table_lock(overlay);
     if (!place_find(node, parent, name))
-        add_place(node, TAKE_PTR(place));
+        add_place(overlay, node, TAKE_PTR(place));
     table_unlock(overlay);
     free(place);
+    node_unmark(node, NODE_LOST);
     if (!found->meta)
         return ENTER_DONE;
     struct stripe *stripe = node_lock(overlay, node);
@@ -432,6 +559,21 @@ int node_enter(struct overlay *overlay, struct node *parent, const char *name, s
     else
         *ret = node;
     return r;
+}
+
+struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool *ret_other) {
+    uint64_t number;
+    table_lock(overlay);
+    struct node *node = find_same(overlay, found, &number);
+    if (node)
+        node->refs++;
+    table_unlock(overlay);
+    *ret_other = node && node_is_dir(node) && !same_parts(node, found);
+    int r = !node ? 0 : node_is_dir(node) ? reseat_dir(overlay, node, parent, name, found) : meet_file(overlay, node, parent, name, found);
+    if (r >= 0)
+        return node;
+    node_unref(overlay, node);
+    return NULL;
 }
 
 struct node *node_known(struct overlay *overlay, struct node *parent, const char *name, const struct found *found) {

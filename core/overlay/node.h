@@ -22,12 +22,15 @@ struct place {
     _Atomic(struct place *) next;
     struct node *parent;       /* a reference */
     bool upper;                /* the name is in the current layer; changed with `tree` held for writing */
+    struct node *node;         /* and the next of the same slot in the table of names, where something is followed */
+    struct place *same;
     char name[];
 };
 
 /* One lower directory of a merged one. */
 struct part {
     unsigned lower;
+    int watch;                 /* of what is followed, 0 = none (below.h) */
     uint64_t ino;
     struct lower_dir *dir;
 };
@@ -39,6 +42,9 @@ enum node_flags {
     NODE_FRESH = 8,            /* its name may not be on disk yet */
     NODE_COPYING = 16,         /* under the stripe's mutex */
     NODE_LINKABLE = 32,        /* made without a name, and may get one */
+    NODE_WATCHED = 64,         /* a directory whose lower trees all tell what changes in it */
+    NODE_UNCOVERED = 128,      /* one that could not be watched; counted */
+    NODE_LOST = 256,           /* shown nowhere any more, underneath, and whoever keeps names has been told */
 };
 
 struct node {
@@ -62,6 +68,7 @@ struct node {
         struct {                       /* under the stripe's mutex */
             struct lower_place *meta;  /* metadata; NULL once copied up */
             struct lower_place *data;  /* bytes, where they lie elsewhere */
+            int watch;                 /* as a part's, of a lower file with several names */
         } file;
     };
 };
@@ -99,6 +106,9 @@ struct overlay {
     struct node **slots;
     size_t slot_count, node_count;
     struct node *root;
+    struct place **by_name;            /* places, where something is followed */
+    size_t by_name_count, place_count;
+    struct below *below;                 /* NULL: nothing is followed */
     atomic_ulong handles, copy_ups, bytes_copied;
 };
 
@@ -168,6 +178,13 @@ int resolve_below(struct overlay *overlay, struct node *parent, const char *name
  * change: ask again with it held for writing. */
 enum enter { ENTER_DONE = 0, ENTER_AGAIN = 1 };
 int node_enter(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool writing, struct node **ret);
+/* As node_enter with `tree` held for writing, but only for who is known: a reference, or NULL. A directory gets its trees as they were
+ * found; *ret_other: they are others than before. */
+struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool *ret_other);
+/* Who is known under this name, all of them: what it showed before may still be held. Where something is followed. */
+size_t nodes_at(struct overlay *overlay, const struct node *parent, const char *name, uint64_t *ret, size_t room);
+/* Whoever lies at or below a node. */
+int nodes_below(struct overlay *overlay, const struct node *top, uint64_t **ret, size_t *ret_count);
 struct node *node_known(struct overlay *overlay, struct node *parent, const char *name, const struct found *found);    /* a reference, or NULL */
 void fill_entry(struct overlay *overlay, struct node *node, const struct stat *stat, const struct timespec *birth, struct overlay_entry *ret);
 int check_name(const char *name);

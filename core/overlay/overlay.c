@@ -5,6 +5,7 @@
 #include "at.h"
 #include "find.h"
 #include "fs.h"
+#include "below.h"
 #include "numbers.h"
 #include "records.h"
 
@@ -201,6 +202,8 @@ static void dismantle(struct overlay *overlay) {
     free(overlay->owned);
     free(overlay->roots);
     free(overlay->domains);
+    free(overlay->by_name);
+    (void)below_close(overlay->below);
     free(overlay);
 }
 
@@ -221,6 +224,8 @@ static int open_all(struct overlay *overlay, const struct overlay_options *optio
         return err_errno(err, -errno, "cannot look at the current layer");
     if (options->upper < 0 && options->lower_count)
         stat.st_dev = options->lowers[0]->device;
+    if (options->flags & OVERLAY_FOLLOW && (r = below_open(overlay, options->watches_max)) < 0)
+        return err_errno(err, r, "cannot follow what changes below");
     r = open_lowers(overlay, stat.st_dev);
     return r < 0 ? err_errno(err, r, "cannot look at a lower tree") : 0;
 }

@@ -11,12 +11,14 @@
 #include "err.h"
 #include "lower.h"
 #include <dirent.h>
+#include <stdbool.h>
 #include <sys/statvfs.h>
 
 struct overlay;
 
 enum overlay_flags {
     OVERLAY_METACOPY = 1,                 /* a change of metadata alone copies no data of a large file until it must */
+    OVERLAY_FOLLOW = 4,                   /* lower trees may be changed by others meanwhile: see below, "Following" */
     OVERLAY_PLAIN_MARKS = 2,              /* files instead of devices as whiteouts, where devices cannot be made (found out at open, too) */
 };
 struct overlay_options {
@@ -25,6 +27,7 @@ struct overlay_options {
     struct lower **lowers;                /* top first; owned by the overlay from a successful open on */
     size_t lower_count;
     unsigned flags;                       /* enum overlay_flags */
+    unsigned watches_max;                 /* with FOLLOW: at most so many; 0 = as many as one program should */
     void (*log)(void *data, const char *sentence);
     void *data;
 };
@@ -35,8 +38,10 @@ struct overlay *overlay_close(struct overlay *overlay);   /* accepts NULL; every
 /* Objects are named by number: st_ino = d_ino = the number of the node, constant for the life of the object. The root is 1
  * as a node (OVERLAY_ROOT), whatever its st_ino. `generation` tells objects apart that had the same number one after another. */
 #define OVERLAY_ROOT 1
+enum overlay_keep { OVERLAY_KEEP_NAME = 1, OVERLAY_KEEP_ATTRIBUTES = 2, OVERLAY_KEEP_DATA = 4 };     /* DATA of a directory: its listing */
 struct overlay_entry {
     uint64_t node, generation;
+    unsigned keep;                        /* enum overlay_keep: what is true until something else is told; all of it where nothing is followed */
     struct stat stat;
     struct timespec birth;
 };
@@ -78,6 +83,7 @@ int overlay_create(struct overlay *overlay, const struct overlay_caller *caller,
 int overlay_tmpfile(struct overlay *overlay, const struct overlay_caller *caller, uint64_t parent, mode_t mode, int flags,
                     struct overlay_entry *ret, struct overlay_handle **ret_handle);
 void overlay_release(struct overlay *overlay, struct overlay_handle *handle);
+unsigned overlay_kept(const struct overlay_handle *handle);      /* enum overlay_keep: what may be kept from before it was opened */
 /* The descriptor that holds the bytes now, for reading or (after copy-up) for writing: it stays the right one until
  * overlay_data_end. Between the two nothing else of this interface may be called by the same thread. */
 int overlay_data_begin(struct overlay_handle *handle, bool write);
@@ -103,6 +109,35 @@ ssize_t overlay_list_xattr(struct overlay *overlay, uint64_t node, char *list, s
 int overlay_set_xattr(struct overlay *overlay, const struct overlay_caller *caller, uint64_t node, const char *name,
                       const void *value, size_t size, int flags);
 int overlay_remove_xattr(struct overlay *overlay, uint64_t node, const char *name);
+
+/* Following: lower trees that others change while they are shown.
+ *
+ * Nothing is watched but what somebody keeps an answer about: a directory from the first question about what is in it, a file of several
+ * names from its first lookup; before the look whose answer is kept. So it costs nothing to begin, whatever the tree; and nothing that
+ * the kernel does not keep anyway, since a watch goes with its node. (A watch on the whole project, as watch.h has it, would take a
+ * pass over all directories at each start, and more watches than many users have.)
+ *
+ * The overlay's own answers are never stale: it keeps numbers and places, looks each time, and looks places up again that turn out to be
+ * wrong. Told are those who keep answers: the kernel. */
+/* 1 = what happens to what this directory shows will be told from now on; 0 = not, so ask each time. 1 where nothing is followed. */
+int overlay_cover(struct overlay *overlay, uint64_t directory);
+int overlay_follow_fd(const struct overlay *overlay);            /* readable when there is something to be told; -1 = nothing is followed */
+enum overlay_stale_kind {
+    OVERLAY_STALE_NAME = 1,               /* ask for it when it is next used: it may show something else */
+    OVERLAY_STALE_DROP,                   /* the same, and what it showed is not there any more */
+    OVERLAY_STALE_ATTRIBUTES, OVERLAY_STALE_DATA,     /* DATA: and the attributes; of a directory its listing */
+    OVERLAY_STALE_ALL_NAMES,              /* every name, also absent ones; -ENOSYS: those who keep them cannot, so NAME is told for those known */
+};
+struct overlay_stale { enum overlay_stale_kind kind; uint64_t node; const char *name; };      /* NAME, DROP: the directory */
+typedef int (*overlay_stale_fn)(void *data, const struct overlay_stale *stale);       /* 1 = nobody knows it; a negative errno ends the telling */
+/* When it returns everything that happened before the call has been told, in an order that also reaches answers on their way. Called by
+ * one thread at a time, which answers nothing itself; no lock is held during `fn`. */
+int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data);
+bool overlay_is_untold(struct overlay *overlay);                 /* something was noted here that overlay_follow_fd does not show */
+/* 1 = something happened to it, before the call, that has not been told to its end yet. */
+int overlay_is_doubtful(struct overlay *overlay, uint64_t node);
+struct overlay_following { uint64_t watches, uncovered, lost, events; };      /* `uncovered`: directories held that cannot be watched */
+void overlay_following(struct overlay *overlay, struct overlay_following *ret);
 
 int overlay_statfs(struct overlay *overlay, struct statvfs *ret);
 int overlay_sync(struct overlay *overlay);                       /* everything written is on disk when it returns */

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "remove.h"
 
+#include "below.h"
 #include "numbers.h"
 #include "records.h"
 
@@ -90,9 +91,12 @@ static int remove_name(struct overlay *overlay, uint64_t parent, const char *nam
         r = check_name(name);
     if (r < 0)
         return r;
-    tree_write(overlay);
-    r = remove_at(overlay, dir.node, name, want_dir);
-    tree_unlock(overlay);
+    unsigned tries = 0;
+    do {
+        tree_write(overlay);
+        r = remove_at(overlay, dir.node, name, want_dir);
+        tree_unlock(overlay);
+    } while ((r = below_again(overlay, dir.node, r, &tries)) > 0);
     return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include "at.h"
 #include "hook.h"
+#include "below.h"
 #include "numbers.h"
 #include "remove.h"
 
@@ -34,6 +35,7 @@ struct renaming {
     struct end from, to;
     unsigned flags;
     struct node *copy;         /* has to be copied up first; a reference */
+    bool *lifted;              /* something lay below: whether the kernel knew what, when it asked, is not certain */
 };
 
 enum { NEEDS_COPY = 1, ROUNDS = 64 };
@@ -118,6 +120,7 @@ static int check(const struct renaming *renaming) {
 /* What moves is in the current layer afterwards, or has to be copied up without the lock. */
 static int lift(struct renaming *renaming, struct end *end) {
     struct overlay *overlay = renaming->overlay;
+    *renaming->lifted |= !node_is(end->node, NODE_UPPER);
     if (node_is_dir(end->node))
         return copy_up_dir(overlay, end->node);
     struct place *place = place_find(end->node, end->parent, end->name);
@@ -238,6 +241,7 @@ static void move_node(struct overlay *overlay, struct end *from, struct end *to,
         if (from->redirect) {
             free(node->dir.redirect);
             node->dir.redirect = TAKE_PTR(from->redirect);
+            below_redirected(overlay);
         }
     }
     node_mark(node, NODE_FRESH);
@@ -297,11 +301,12 @@ static int rename_locked(struct renaming *renaming) {
     return r;
 }
 
-static int rename_once(struct overlay *overlay, struct node *from, const char *name, struct node *to, const char *new_name, unsigned flags) {
+static int rename_once(struct overlay *overlay, struct node *from, const char *name, struct node *to, const char *new_name, unsigned flags,
+                       bool *lifted) {
     _node_ struct node_ref copy = { .overlay = overlay };
     tree_write(overlay);
     _renaming_ struct renaming renaming = {
-        .overlay = overlay, .flags = flags,
+        .overlay = overlay, .flags = flags, .lifted = lifted,
         .from = { .parent = from, .name = name, .fd = -1 }, .to = { .parent = to, .name = new_name, .fd = -1 },
     };
     int r = rename_locked(&renaming);
@@ -326,8 +331,17 @@ int overlay_rename(struct overlay *overlay, uint64_t from, const char *name, uin
         r = check_name(new_name);
     if (r < 0 || !overlay->upper)
         return r < 0 ? r : -EROFS;
+    unsigned tries = 0;
+    bool lifted = false;
     r = NEEDS_COPY;
-    for (unsigned i = 0; i < ROUNDS && r == NEEDS_COPY; i++)
-        r = rename_once(overlay, from_dir.node, name, to_dir.node, new_name, flags);
-    return r == NEEDS_COPY ? -EBUSY : r;
+    for (unsigned i = 0; i < ROUNDS && r == NEEDS_COPY; i++) {
+        r = rename_once(overlay, from_dir.node, name, to_dir.node, new_name, flags, &lifted);
+        if (r == -ESTALE && overlay->below && tries < TRIES_MOST && below_find_again(overlay, to_dir.node) == 0)
+            r = below_again(overlay, from_dir.node, r, &tries) > 0 ? NEEDS_COPY : -ESTALE;
+    }
+    if (r == 0 && lifted) {
+        below_doubt_name(overlay, to_dir.node, new_name);
+        below_doubt_name(overlay, from_dir.node, name);
+    }
+    return r == NEEDS_COPY ? -EBUSY : r == -ESTALE && overlay->below ? below_lost_error(overlay, from_dir.node) : r;
 }
