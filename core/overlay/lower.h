@@ -1,6 +1,6 @@
 /* A lower tree: something read-only below the current layer, whatever it is made of.
  *
- * Three kinds: a directory in overlayfs' format (lower_layer.c), the live project (lower_live.c, the same without marks),
+ * Three kinds: a directory in overlayfs' format (lower_layer.c), the live project (the same without marks; below.h follows it),
  * a snapshot read through the index (lower_snapshot.c: depth costs nothing). A directory of it is a `struct lower_dir`,
  * a file is (directory, name). Nothing is held open per file; descriptors of directories are kept within a budget.
  *
