@@ -23,8 +23,7 @@ static const char *kind_name(enum snap_mount_kind kind) {
     return "view";
 }
 
-static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
-    json_object *object = json_message(type);
+void mounts_add_json(json_object *object, const struct snap_mount *mount) {
     json_text(object, "kind", kind_name(mount->kind));
     json_optional(object, "workspace", mount->workspace);
     json_path(object, "dir", mount->dir);
@@ -33,6 +32,11 @@ static int show_json(struct call *call, const char *type, const struct snap_moun
     json_optional(object, "name", mount->name);
     json_id(object, "pid", mount->pid);
     json_time(object, "since", mount->since);
+}
+
+static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
+    json_object *object = json_message(type);
+    mounts_add_json(object, mount);
     return json_print(&call->out, object);
 }
 
@@ -48,7 +52,7 @@ static void show_what(struct out *out, const struct snap_mount *mount) {
     out_text(out, "%s", mount->kind == SNAP_MOUNT_FOLLOW ? "the project" : title.failed ? "a snapshot" : title.data);
 }
 
-static void show_text(struct out *out, const struct snap_mount *mount) {
+void mounts_show_text(struct out *out, const struct snap_mount *mount) {
     out_path(out, mount->dir);
     out_text(out, "  ");
     show_what(out, mount);
@@ -65,7 +69,7 @@ int mounts_show(void *data, const struct snap_mount *mount) {
     mounts->count++;
     if (mounts->call->globals.json)
         return show_json(mounts->call, "mounted", mount);
-    show_text(&mounts->call->out, mount);
+    mounts_show_text(&mounts->call->out, mount);
     return out_check(&mounts->call->out);
 }
 
