@@ -106,7 +106,8 @@ static const struct question { const char *sql, *text; } comparisons[] = {
 
 /* What the index says of itself, where not all layers can say it. */
 static const struct question dangling[] = {
-    { "SELECT " ENTRY_COLUMNS " FROM entry a WHERE NOT EXISTS (SELECT 1 FROM object o WHERE o.id = a.object)", "an entry has no object" },
+    { "SELECT " ENTRY_COLUMNS " FROM entry a WHERE NOT EXISTS (SELECT 1 FROM object o WHERE o.id = a.object)"
+      " AND NOT (a.object = 0 AND EXISTS (SELECT 1 FROM line l WHERE l.id = a.line AND l.base_line IS NOT NULL))", "an entry has no object" },
     { "SELECT " ENTRY_COLUMNS " FROM entry a WHERE a.born >= a.died", "an entry dies before it is born" },
     { "SELECT a.id, 0, 0, NULL, 0, 0, a.id, 0 FROM object a WHERE a.content IS NOT NULL"
       " AND NOT EXISTS (SELECT 1 FROM content c WHERE c.id = a.content)", "an object has no content" },

@@ -108,10 +108,21 @@ int check_named_layers(struct store *index, int64_t **ret, size_t *ret_count, st
 
 enum { LEVELS_MAX = 1 << 20 };
 
+/* On a line that stands on another one. */
+static int climb_lines(struct store *index, struct point at, int64_t *dir, struct buf *names, struct snap_err *err) {
+    _free_ char *name = NULL;
+    int r = index_dir_place(index, at, *dir, dir, &name, err);
+    if (r > 0)
+        buf_add(names, name, strlen(name) + 1);
+    return r;
+}
+
 /* A directory's name and what it lies in; 1, 0 absent. */
 static int climb(struct store *index, struct point at, int64_t *dir, struct buf *names, int64_t *until, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     size_t start;
+    if (at.line != INDEX_PROJECT_LINE)
+        return climb_lines(index, at, dir, names, err);
     int r = db_bind(&row, index, err, "SELECT parent, name, died FROM dir WHERE line = ? AND id = ? AND born <= ?"
                     " ORDER BY born DESC LIMIT 1", "iii", at.line, *dir, at.snap);
     if (r == 0)

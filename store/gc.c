@@ -6,6 +6,7 @@
 #include "fs.h"
 #include "gc_layers.h"
 #include "live.h"
+#include "workspace.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -112,6 +113,8 @@ int gc_free(struct store *store, const int64_t *numbers, size_t count, struct gc
             break;
         r = free_line(&pass);
     }
+    if (r == 0)
+        r = workspace_forget_lines(store, err);
     if (r == 0 && sums.live_reset)
         r = live_reset(store, err);
     if (r == 0)

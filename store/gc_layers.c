@@ -69,7 +69,9 @@ static int add_line(void *data, const struct manifest_entry *entry) {
     buf_add(&plan->names, entry->name, strlen(entry->name) + 1);
     if (plan->names.failed)
         return -ENOMEM;
-    int r = context ? 0 : deleted ? has_died(plan, entry->in, entry->name) : is_born(plan, entry->in, entry->name);
+    int r = context || !deleted ? 0 : has_died(plan, entry->in, entry->name);
+    if (r == 0 && !context)                  /* what is gone has a row, too, where a base has it */
+        r = is_born(plan, entry->in, entry->name);
     if (r < 0)
         return r;
     line->need = r ? NEED_LINE : NEED_NOT;

@@ -113,7 +113,7 @@ static int add_deads(struct deads *deads, struct db_statement *row, struct snap_
 /* Born and died between two that remain. */
 static int find_between(struct pass *pass, int64_t before, int64_t after, struct deads *deads) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, pass->store, pass->err, "SELECT " DEAD_COLUMNS " FROM entry e INDEXED BY entry_by_died CROSS JOIN object o"
+    int r = db_bind(&row, pass->store, pass->err, "SELECT " DEAD_COLUMNS " FROM entry e INDEXED BY entry_by_died LEFT JOIN object o"
                     " ON o.id = e.object WHERE e.line = ?1 AND e.died > ?2 AND e.died <= ?3 AND e.died < " NEVER_SQL " AND e.born > ?2",
                     "iii", pass->line, before, after);
     return r < 0 ? r : add_deads(deads, &row, pass->err);
@@ -122,7 +122,7 @@ static int find_between(struct pass *pass, int64_t before, int64_t after, struct
 /* Born after the last that remains. */
 static int find_after(struct pass *pass, int64_t before, struct deads *deads) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, pass->store, pass->err, "SELECT " DEAD_COLUMNS " FROM entry e INDEXED BY entry_by_born CROSS JOIN object o"
+    int r = db_bind(&row, pass->store, pass->err, "SELECT " DEAD_COLUMNS " FROM entry e INDEXED BY entry_by_born LEFT JOIN object o"
                     " ON o.id = e.object WHERE e.line = ?1 AND e.born > ?2", "ii", pass->line, before);
     return r < 0 ? r : add_deads(deads, &row, pass->err);
 }
@@ -184,7 +184,7 @@ struct ended { int64_t born, object, identity; bool linked; };
 /* 1 = there is one. */
 static int find_ended(struct pass *pass, const struct dead *dead, const char *name, struct ended *ret) {
     _statement_ struct db_statement row = {0};
-    int r = db_bind(&row, pass->store, pass->err, "SELECT e.born, e.object, o.dir, o.flags FROM entry e CROSS JOIN object o ON o.id = e.object"
+    int r = db_bind(&row, pass->store, pass->err, "SELECT e.born, e.object, o.dir, o.flags FROM entry e LEFT JOIN object o ON o.id = e.object"
                     " WHERE e.line = ?1 AND e.dir = ?2 AND e.name = ?3 AND e.born < ?4 AND e.died = ?4 ORDER BY e.born DESC LIMIT 1",
                     "iini", pass->line, dead->dir, name, dead->born);
     if (r < 0 || (r = db_step(&row, pass->err)) <= 0)
@@ -347,7 +347,7 @@ static int check_live(struct pass *pass, const struct dead *dead, const char *na
 }
 
 static int release(struct pass *pass, const struct dead *dead, const char *name) {
-    if (dead->again)
+    if (dead->again || !dead->object)         /* nothing was there, although the base has something */
         return 0;
     _statement_ struct db_statement heir = {0};
     int r = db_bind(&heir, pass->store, pass->err, "SELECT line, dir, name, born FROM entry INDEXED BY entry_again"

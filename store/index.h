@@ -27,6 +27,13 @@ static inline size_t entry_key(char key[static ENTRY_KEY_MAX], int64_t dir, cons
 struct point { int64_t line, snap; };     /* the tree of a snapshot; snap 0 = the empty tree of the project's line */
 static inline struct point index_newest(int64_t line) { return (struct point){ .line = line, .snap = INDEX_NEWEST }; }
 
+/* What a line stands on: 1, 0 = nothing. */
+int index_base(struct store *store, int64_t line, struct point *ret, struct snap_err *err);
+/* The rows that a line has of its own at its newest state, in no order; object 0: nothing is there although its base has it. fn may
+ * query. */
+typedef int (*own_row_fn)(void *data, int64_t dir, const char *name, int64_t object);
+int index_own_rows(struct store *store, int64_t line, own_row_fn fn, void *data, struct snap_err *err);
+
 enum snapshot_flags {
     SNAPSHOT_AUTO = 1, SNAPSHOT_UNSYNCED = 2, SNAPSHOT_HIDDEN = 4 /* removed, waiting for gc */,
     SNAPSHOT_FOREIGN = 8 /* came from outside: the project never was like this */,
@@ -35,6 +42,7 @@ enum snapshot_flags {
 struct snapshot {
     int64_t line, layer;
     unsigned flags;
+    int64_t base;                         /* of a manifest: the snapshot that its line stands on; 0 = none, or not asked for */
     struct snap_snapshot public;          /* its strings belong to this struct */
 };
 struct snapshot *snapshot_free(struct snapshot *snapshot);
@@ -125,7 +133,8 @@ int index_dirs(struct store *store, struct point at, dir_fn fn, void *data, stru
 /* "" for the root; 0 absent, 1 found. */
 int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf *ret, struct snap_err *err);
 
-/* What differs between two points of one line, in no order: rows born or died between them, nothing else is read.
+/* What differs between two points, in no order: rows born or died between them, on one line or on the way from one to the other by
+ * what they stand on; nothing else is read. -EINVAL: there is no such way.
  * before, after: object ids, 0 = absent. Names belong to the callee. The callback may query. */
 struct index_change { int64_t dir; const char *name; int64_t before, after; };
 typedef int (*index_change_fn)(void *data, const struct index_change *change);

@@ -96,17 +96,41 @@ static int count_entry(struct tally *tally, uint32_t mode, uint64_t size, unsign
     return 0;
 }
 
-static int count_row(struct tally *tally, struct db_statement *row) {
+/* `shown`: rows of this line are what it shows. */
+static int count_row(struct tally *tally, struct db_statement *row, bool shown) {
     const struct window *window = &tally->window;
     int64_t born = db_int(row, 1), died = db_int(row, 2), content = db_int(row, 7);
-    bool ours = db_int(row, 0) == window->line, shown = ours && born <= window->at && window->at < died;
+    bool ours = db_int(row, 0) == window->line;
     bool elsewhere = !ours || born <= window->before || died > window->after;
     struct counted *counted = elsewhere && content ? set_find(&tally->own, content) : NULL;
     if (counted)
         counted->shared = true;
-    if (!shown)
+    if (!shown || !ours || born > window->at || window->at >= died)
         return 0;
     return count_entry(tally, (uint32_t)db_int(row, 4), (uint64_t)db_int(row, 5), (unsigned)db_int(row, 6), db_int(row, 3));
+}
+
+struct below { struct tally *tally; int64_t *dirs; size_t count, room; };
+
+static int count_below(void *data, const char *name, const struct object *object) {
+    struct below *below = data;
+    (void)name;
+    if (object_is_dir(object)) {
+        if (MAKE_ROOM(below->dirs, below->count, below->room) < 0)
+            return -ENOMEM;
+        below->dirs[below->count++] = object->dir;
+    }
+    return count_entry(below->tally, object->meta.mode, object->meta.size, object->flags, object->id);
+}
+
+/* A line that stands on another one shows what its own rows do not say: its tree is walked. */
+static int count_tree(struct store *store, const struct snapshot *snapshot, struct tally *tally, struct snap_err *err) {
+    struct below below = { .tally = tally };
+    int r = index_list(store, (struct point){ snapshot->line, snapshot->public.number }, 0, count_below, &below, err);
+    while (r == 0 && below.count)
+        r = index_list(store, (struct point){ snapshot->line, snapshot->public.number }, below.dirs[--below.count], count_below, &below, err);
+    free(below.dirs);
+    return r == -ENOMEM ? err_nomem(err) : r;
 }
 
 int index_counts(struct store *store, const struct snapshot *snapshot, struct snap_counts *ret, struct snap_err *err) {
@@ -119,9 +143,12 @@ int index_counts(struct store *store, const struct snapshot *snapshot, struct sn
     _statement_ struct db_statement row = {0};
     r = db_bind(&row, store, err, "SELECT e.line, e.born, e.died, e.object, o.mode, o.size, o.flags, o.content"
                 " FROM entry e CROSS JOIN object o ON o.id = e.object", "");
+    bool alone = snapshot->line == INDEX_PROJECT_LINE;
     while (r >= 0 && (r = db_step(&row, err)) > 0)
-        if (count_row(&tally, &row) < 0)
+        if (count_row(&tally, &row, alone) < 0)
             return err_nomem(err);
+    if (r == 0 && !alone)
+        r = count_tree(store, snapshot, &tally, err);
     if (r < 0)
         return r;
     set_unify(&tally.linked);

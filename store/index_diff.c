@@ -1,4 +1,4 @@
-/* The index: what differs between two points of one line.
+/* The index: what differs between two points.
  * Reads the rows that were born or died between the points and nothing else; knows nothing of renames.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "index_rows.h"
@@ -83,9 +83,83 @@ static int tell(const struct sides *sides, bool swapped, index_change_fn fn, voi
     return r;
 }
 
+/* Where lines stand on others, a row says only what its own line has: what is at a place before and after is asked for. */
+
+enum { CHAIN_MAX = 1000 };     /* more is a circle */
+
+/* What `point` stands on, down to a point of `line`; the rows of each line on the way go into `sides`. 1, or 0 = it does not. */
+static int descend(struct store *store, struct point point, int64_t line, struct point *ret, struct sides *sides, struct snap_err *err) {
+    int r = 1;
+    for (unsigned i = 0; r > 0 && point.line != line && i < CHAIN_MAX; i++) {
+        struct point base;
+        r = read_born(sides, store, point.line, 0, point.snap, err);
+        if (r == 0)
+            r = read_died(sides, store, point.line, 0, point.snap, err);
+        if (r == 0)
+            r = index_base(store, point.line, &base, err);
+        if (r > 0)
+            point = base;
+    }
+    if (r > 0 && point.line != line)
+        return err_damage(err, "the index is damaged: line %lld stands on itself", (long long)point.line);
+    *ret = point;
+    return r;
+}
+
+/* One of both stands on the other's line, or both on a third one, which is the first that both have. */
+static int64_t find_common(struct store *store, struct point from, struct point to, struct snap_err *err) {
+    for (unsigned i = 0; i < CHAIN_MAX; i++) {
+        struct point other = to;
+        int r = 1;
+        for (unsigned j = 0; r > 0 && j < CHAIN_MAX && other.line != from.line; j++)
+            r = index_base(store, other.line, &other, err);
+        if (r < 0 || other.line == from.line)
+            return r < 0 ? r : from.line;
+        r = index_base(store, from.line, &from, err);
+        if (r < 0)
+            return r;
+        if (r == 0)
+            break;
+    }
+    return err_set(err, -EINVAL, "these two snapshots have nothing in common");
+}
+
+static int read_legs(struct sides *sides, struct store *store, struct point from, struct point to, struct snap_err *err) {
+    int64_t line = find_common(store, from, to, err);
+    int r = line < 0 ? (int)line : descend(store, from, line, &from, sides, err);
+    if (r >= 0)
+        r = descend(store, to, line, &to, sides, err);
+    int64_t a = MIN(from.snap, to.snap), b = MAX(from.snap, to.snap);
+    if (r >= 0 && a != b)
+        r = read_born(sides, store, line, a, b, err);
+    if (r >= 0 && a != b)
+        r = read_died(sides, store, line, a, b, err);
+    return MIN(r, 0);
+}
+
+static int diff_lines(struct store *store, struct point from, struct point to, index_change_fn fn, void *data, struct snap_err *err) {
+    _cleanup_(sides_done) struct sides sides = {0};
+    int r = read_legs(&sides, store, from, to, err);
+    if (r == 0 && sides.count)
+        qsort_r(sides.at, sides.count, sizeof(*sides.at), by_place, sides.names.data);
+    for (size_t i = 0; r == 0 && i < sides.count; i++) {
+        const struct side *side = &sides.at[i];
+        if (i > 0 && compare_places(sides.names.data, side - 1, side) == 0)
+            continue;
+        struct index_change change = { .dir = side->dir, .name = sides.names.data + side->name };
+        change.before = index_lookup_id(store, from, change.dir, change.name, err);
+        change.after = change.before < 0 ? 0 : index_lookup_id(store, to, change.dir, change.name, err);
+        if (change.before < 0 || change.after < 0)
+            return (int)MIN(change.before, change.after);
+        if (change.before != change.after)
+            r = fn(data, &change);
+    }
+    return r;
+}
+
 int index_diff(struct store *store, struct point from, struct point to, index_change_fn fn, void *data, struct snap_err *err) {
-    if (from.line != to.line)
-        return err_set(err, -EINVAL, "snapshots of two lines cannot be compared by what happened between them");
+    if (from.line != INDEX_PROJECT_LINE || to.line != INDEX_PROJECT_LINE)
+        return diff_lines(store, from, to, fn, data, err);
     _cleanup_(sides_done) struct sides sides = {0};
     bool swapped = from.snap > to.snap;
     int64_t a = MIN(from.snap, to.snap), b = MAX(from.snap, to.snap);

@@ -19,6 +19,16 @@ static bool is_alone(struct point at) {
     return at.line == INDEX_PROJECT_LINE;
 }
 
+int index_base(struct store *store, int64_t line, struct point *ret, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT base_line, base_snapshot FROM line WHERE id = ? AND base_line IS NOT NULL", "i", line);
+    if (r == 0)
+        r = db_step(&row, err);
+    if (r > 0)
+        *ret = (struct point){ db_int(&row, 0), db_int(&row, 1) };
+    return r;
+}
+
 /* The object at a place: > 0, 0 absent, negative errno. */
 static int64_t entry_at(struct store *store, struct point at, int64_t dir, const char *name, size_t size, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
@@ -57,19 +67,30 @@ static int entries_at(struct db_statement *ret, struct store *store, struct poin
         : db_bind(ret, store, err, LEVELS "SELECT e.name, " OBJECT_COLUMNS ENTRIES_OF_LEVELS, "iii", at.line, at.snap, dir);
 }
 
+static int64_t identity_of(struct store *store, int64_t object, struct snap_err *err);
+
+/* Whether the entry at this place is the directory: one whose place is that of a line below may be gone, or replaced, here. */
+static int is_at(struct db_statement *place, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
+    size_t size = 0;
+    const char *name = db_blob(place, 1, &size);
+    int64_t object = entry_at(store, at, db_int(place, 0), name ? name : "", size, err);
+    int64_t identity = object > 0 ? identity_of(store, object, err) : object;
+    return identity < 0 ? (int)identity : identity == dir;
+}
+
 /* A directory's place: 1 and the row's columns parent, name; 0 absent. On a line that stands on another, a row with no
  * parent says that it is nowhere. */
 static int dir_at(struct db_statement *ret, struct store *store, struct point at, int64_t dir, struct snap_err *err) {
     int r = is_alone(at)
         ? db_bind(ret, store, err, "SELECT parent, name, died FROM dir WHERE line = ? AND born <= ? AND id = ?"
                   " ORDER BY born DESC LIMIT 1", "iii", at.line, at.snap, dir)
-        : db_bind(ret, store, err, LEVELS "SELECT d.parent, d.name, " NEVER_SQL " FROM level v CROSS JOIN dir d ON " SHOWN("d")
+        : db_bind(ret, store, err, LEVELS "SELECT d.parent, d.name, " NEVER_SQL ", v.depth FROM level v CROSS JOIN dir d ON " SHOWN("d")
                   " AND d.id = ?3 ORDER BY v.depth LIMIT 1", "iii", at.line, at.snap, dir);
     if (r == 0)
         r = db_step(ret, err);
     if (r > 0 && (db_int(ret, 2) <= at.snap || (!db_int(ret, 0) && dir != INDEX_ROOT)))
         return 0;
-    return r;
+    return r > 0 && !is_alone(at) && db_int(ret, 3) > 0 ? is_at(ret, store, at, dir, err) : r;
 }
 
 int64_t index_lookup_id(struct store *store, struct point at, int64_t dir, const char *name, struct snap_err *err) {
@@ -299,8 +320,11 @@ int index_dir_place(struct store *store, struct point at, int64_t dir, int64_t *
     return 1;
 }
 
+/* Nor is its place somebody else's, or empty, by now. */
 #define DIR_NOT_HIDDEN "NOT EXISTS (SELECT 1 FROM level u CROSS JOIN dir h ON h.line = u.line AND h.id = d.id AND h.born <= u.snap" \
-    " AND h.died > u.snap WHERE u.depth < v.depth)"
+    " AND h.died > u.snap WHERE u.depth < v.depth) AND NOT EXISTS (SELECT 1 FROM level u CROSS JOIN entry h ON h.line = u.line" \
+    " AND h.dir = d.parent AND h.name = d.name AND h.born <= u.snap AND h.died > u.snap LEFT JOIN object o ON o.id = h.object" \
+    " WHERE u.depth < v.depth AND coalesce(o.dir, 0) <> d.id)"
 
 int index_dirs(struct store *store, struct point at, dir_fn fn, void *data, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
@@ -353,4 +377,36 @@ int index_dir_path(struct store *store, struct point at, int64_t dir, struct buf
         end = start;
     }
     return ret->failed ? err_nomem(err) : 1;
+}
+
+/* Rows of its own. */
+
+struct own { int64_t dir, object; size_t name; };
+struct owns { struct own *at; size_t count, room; struct buf names; };
+
+static void owns_done(struct owns *owns) {
+    free(owns->at);
+    buf_done(&owns->names);
+}
+
+static int read_own_rows(struct owns *owns, struct store *store, int64_t line, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int r = db_bind(&row, store, err, "SELECT dir, name, object FROM entry WHERE line = ? AND died = " NEVER_SQL, "i", line);
+    while (r >= 0 && (r = db_step(&row, err)) > 0) {
+        if (MAKE_ROOM(owns->at, owns->count, owns->room) < 0)
+            return err_nomem(err);
+        struct own *own = &owns->at[owns->count];
+        *own = (struct own){ .dir = db_int(&row, 0), .object = db_int(&row, 2) };
+        if ((r = name_row(&row, 1, own->dir, &owns->names, &own->name, err)) == 0)
+            owns->count++;
+    }
+    return r;
+}
+
+int index_own_rows(struct store *store, int64_t line, own_row_fn fn, void *data, struct snap_err *err) {
+    _cleanup_(owns_done) struct owns owns = {0};
+    int r = read_own_rows(&owns, store, line, err);
+    for (size_t i = 0; i < owns.count && r == 0; i++)
+        r = fn(data, owns.at[i].dir, owns.names.data + owns.at[i].name, owns.at[i].object);
+    return r;
 }

@@ -175,11 +175,30 @@ int index_born(struct store *store, int64_t line, int64_t born, int64_t dir, con
     return r == 0 && object->dir ? enter_dir(&place, object->dir, err) : r;
 }
 
+/* What the line stands on has something there: a row of object 0 says that the line has not. */
+static int hide(const struct place *place, struct snap_err *err) {
+    struct point base;
+    struct row row;
+    int r = index_base(place->store, place->line, &base, err);
+    int64_t below = r > 0 ? index_lookup_id(place->store, base, place->dir, place->name, err) : r;
+    if (below <= 0 || (r = read_latest(place, &row, err)) < 0)
+        return below < 0 ? (int)below : MIN(r, 0);
+    if (r > 0 && row.died == place->from && row.object == 0)
+        return resume(place, &row, err);
+    return db_run(place->store, err, "INSERT INTO entry(line, dir, name, born, died, object) VALUES (?, ?, ?, ?, " NEVER_SQL ", 0)",
+                  "iini", place->line, place->dir, place->name, place->from);
+}
+
 int index_died(struct store *store, int64_t line, int64_t died, int64_t dir, const char *name, struct snap_err *err) {
     const struct place place = { store, line, died, dir, name };
     struct row row;
     int r = read_latest(&place, &row, err);
-    return r > 0 && row.died == NEVER ? end(&place, &row, 0, err) : MIN(r, 0);
+    bool is_there = r > 0 && row.died == NEVER;
+    if (r < 0 || (is_there && row.object == 0))
+        return MIN(r, 0);
+    if (is_there && (r = end(&place, &row, 0, err)) < 0)
+        return r;
+    return line == INDEX_PROJECT_LINE ? 0 : hide(&place, err);
 }
 
 /* Each: what began with snapshot ?2 of line ?1 goes, what ended with it lives again. Places and links first, while the

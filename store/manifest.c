@@ -32,6 +32,8 @@ void manifest_begin(struct buf *out, const struct snapshot *snapshot) {
     add_number(out, "changed", (int64_t)public->changed);
     add_number(out, "deleted", (int64_t)public->deleted);
     add_number(out, "bytes", (int64_t)public->bytes);
+    if (snapshot->base)
+        add_number(out, "base", snapshot->base);
     if (public->name && *public->name)
         add_quoted(out, "name", public->name);
     if (public->message && *public->message)

@@ -46,7 +46,7 @@ static int need(struct building *building, int64_t id) {
 }
 
 /* What is under a name from then on, or 0; names in the order of the manifest. */
-#define ROWS "SELECT e.dir, e.name, e.object, o.dir FROM entry e JOIN object o ON o.id = e.object WHERE e.line = ?1 AND e.born = ?2" \
+#define ROWS "SELECT e.dir, e.name, e.object, coalesce(o.dir, 0) FROM entry e LEFT JOIN object o ON o.id = e.object WHERE e.line = ?1 AND e.born = ?2" \
     " UNION ALL SELECT a.dir, a.name, 0, 0 FROM entry a INDEXED BY entry_by_died WHERE a.line = ?1 AND a.died = ?2 AND a.died < " NEVER_SQL \
     " AND NOT EXISTS (SELECT 1 FROM entry b WHERE b.line = a.line AND b.dir = a.dir AND b.name = a.name AND b.born = a.died)" \
     " ORDER BY 1, 2"
@@ -188,6 +188,10 @@ int manifest_from_index(struct store *store, int64_t number, struct buf *out, st
     int r = index_snapshot(store, number, &snapshot, err);
     if (r <= 0)
         return r;
+    struct point base = {0};
+    if ((r = index_base(store, snapshot->line, &base, err)) < 0)
+        return r;
+    snapshot->base = base.snap;
     struct building building = { .store = store, .snapshot = snapshot, .out = out, .err = err, .dirs = map_new(),
         .now = { snapshot->line, number }, .before = { snapshot->line, number - 1 } };
     r = building.dirs ? build(&building) : err_nomem(err);

@@ -27,9 +27,9 @@ static void reader_done(struct reader *reader) {
 
 /* The line of the snapshot. */
 
-enum { S_NUMBER, S_LINE, S_PARENT, S_CREATED, S_FLAGS, S_ADDED, S_CHANGED, S_DELETED, S_BYTES, S_NAME, S_MESSAGE, S_GONE };
+enum { S_NUMBER, S_LINE, S_PARENT, S_CREATED, S_FLAGS, S_ADDED, S_CHANGED, S_DELETED, S_BYTES, S_NAME, S_MESSAGE, S_BASE, S_GONE };
 static const char *const snapshot_fields[] = {
-    "number", "line", "parent", "created", "flags", "added", "changed", "deleted", "bytes", "name", "message", "gone",
+    "number", "line", "parent", "created", "flags", "added", "changed", "deleted", "bytes", "name", "message", "base", "gone",
 };
 enum { SNAPSHOT_REQUIRED = (1 << S_NAME) - 1 };
 
@@ -59,6 +59,7 @@ static int snapshot_field(void *data, struct text key, struct text value, bool h
     case S_BYTES: return text_unsigned(value, INT64_MAX, &public->bytes);
     case S_NAME: return text_string(value, &line->name);
     case S_MESSAGE: return text_string(value, &line->message);
+    case S_BASE: return text_id(value, 1, &line->snapshot->base);
     case S_GONE: return 0;
     default: return -EINVAL;
     }

@@ -46,7 +46,7 @@ static void write_record(const struct mounted *mounted, struct buf *out) {
     buf_fmt(out, "snapshot %" PRId64 "\nworkspace %" PRId64 "\npid %ld\nsince %lld.%09ld\ndir ", mounted->snapshot, mounted->workspace,
             (long)mounted->pid, (long long)mounted->since.tv_sec, mounted->since.tv_nsec);
     quote_mtree(out, mounted->dir, strlen(mounted->dir));
-    buf_fmt(out, "\nbelow %d\n", mounted->below);
+    buf_char(out, '\n');
 }
 
 static int read_record(int folder, int64_t id, struct mounted *ret) {
@@ -62,12 +62,9 @@ static int read_record(int folder, int64_t id, struct mounted *ret) {
     if (!text.data || sscanf(text.data, "snapshot %" SCNd64 " workspace %" SCNd64 " pid %lld since %lld.%9ld dir %n", &mounted.snapshot,
                              &mounted.workspace, &pid, &seconds, &mounted.since.tv_nsec, &at) != 5 || !at)
         return -EINVAL;
-    size_t size = strcspn(text.data + at, "\n");
-    r = unquote_mtree(&dir, text.data + at, size);
+    r = unquote_mtree(&dir, text.data + at, strcspn(text.data + at, "\n"));
     if (r < 0)
         return r;
-    if (sscanf(text.data + at + size, " below %d", &mounted.below) != 1)
-        mounted.below = -1;
     mounted.pid = (pid_t)pid;
     mounted.since.tv_sec = seconds;
     if (!(mounted.dir = buf_take(&dir)))
@@ -137,12 +134,30 @@ int mounted_log(struct store *store, int64_t id, struct snap_err *err) {
     return fd < 0 ? cannot(store, folder < 0 ? folder : -errno, err) : fd;
 }
 
+static void socket_name(int64_t id, char name[static NAME_SIZE]) {
+    (void)snprintf(name, NAME_SIZE, "%" PRId64 ".cut", id);
+}
+
+/* By way of the descriptor: a store's path may be longer than an address. */
+int mounted_address(struct store *store, int64_t id, struct sockaddr_un *ret) {
+    char name[NAME_SIZE];
+    int folder = open_folder(store, false);
+    if (folder < 0)
+        return folder;
+    socket_name(id, name);
+    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+    (void)snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", folder, name);
+    return folder;
+}
+
 /* Whose lock we hold, or whose process is no more. What is left over is a file of a few bytes that the next look removes. */
 static void remove_record(int folder, int64_t id) {
-    char name[NAME_SIZE], log[NAME_SIZE];
+    char name[NAME_SIZE], log[NAME_SIZE], address[NAME_SIZE];
     struct stat stat;
     (void)snprintf(name, sizeof(name), "%" PRId64, id);
     log_name(id, log);
+    socket_name(id, address);
+    (void)unlinkat(folder, address, 0);
     if (fstatat(folder, log, &stat, AT_SYMLINK_NOFOLLOW) == 0 && stat.st_size == 0)
         (void)unlinkat(folder, log, 0);
     (void)unlinkat(folder, name, 0);

@@ -5,6 +5,8 @@
 #include "buf.h"
 #include "store.h"
 #include <sys/types.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 struct mounted {
@@ -14,7 +16,6 @@ struct mounted {
     pid_t pid;
     struct timespec since;
     char *dir;                 /* absolute */
-    int below;                 /* a descriptor that its process has, of the directory of the project; -1 = none */
     bool served;               /* its process runs */
 };
 void mounted_done(struct mounted *mounted);
@@ -25,6 +26,9 @@ int mounted_begin(struct store *store, struct mounted *mounted, int *ret_fd, str
 void mounted_end(struct store *store, const struct mounted *mounted, int fd);   /* the record goes, and its log if that is empty */
 /* Where the process writes what deserves a sentence: STORE/run/mounts/<id>.log, emptied. Descriptor for appending. */
 int mounted_log(struct store *store, int64_t id, struct snap_err *err);
+
+/* Where the process answers who captures what it serves. The address is valid while the descriptor that is returned is open. */
+int mounted_address(struct store *store, int64_t id, struct sockaddr_un *ret);
 
 typedef int (*mounted_fn)(void *data, const struct mounted *mounted);          /* > 0 ends */
 int mounted_list(struct store *store, mounted_fn fn, void *data, struct snap_err *err);         /* by id; fn may change them */

@@ -110,10 +110,10 @@ static int not_begun(const struct op *op, struct snap_err *err) {
     return err_damage(err, "the store's database is damaged: operation %lld is listed as begun and is not", (long long)op->id);
 }
 
-int op_unfinished(struct store *store, struct op **ret, struct snap_err *err) {
+int op_unfinished(struct store *store, int64_t after, struct op **ret, struct snap_err *err) {
     _op_ struct op *op = NULL;
     _statement_ struct db_statement row = {0};
-    int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.state = 'begun' ORDER BY o.id LIMIT 1", "");
+    int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.state = 'begun' AND o.id > ? ORDER BY o.id LIMIT 1", "i", after);
     if (code >= 0)
         code = read_one(&row, &op, err);
     if (code <= 0)
@@ -174,23 +174,26 @@ int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err)
 
 /* Which one is meant. */
 
-int op_undo_candidate(struct store *store, struct op **ret, struct snap_err *err) {
+/* A rollback of a workspace is that one's, all else the project's. */
+#define OF_WORKSPACE(op) "(CASE WHEN ?1 THEN " op ".kind = 'rollback' AND " op ".target = ?1 ELSE " op ".kind <> 'rollback' OR " op ".target = 0 END)"
+
+int op_undo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err, "SELECT " COLUMNS " FROM operation o WHERE o.state = 'done' AND o.kind IN " UNDOABLE
-                       " ORDER BY o.id DESC LIMIT 1", "");
+                       " AND " OF_WORKSPACE("o") " ORDER BY o.id DESC LIMIT 1", "i", workspace);
     return code < 0 ? code : read_one(&row, ret, err);
 }
 
 /* What was undone last comes back first, as in an editor; whoever did something new after that undo has left that way. */
-int op_redo_candidate(struct store *store, struct op **ret, struct snap_err *err) {
+int op_redo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};
     int code = db_bind(&row, store, err,
                        "WITH undo AS (SELECT target, max(id) AS id FROM operation"
                        "  WHERE kind = 'undo' AND state IN ('begun', 'done') GROUP BY target)"
                        " SELECT " COLUMNS " FROM undo JOIN operation o ON o.id = undo.target"
                        " WHERE o.state = 'undone' AND undo.id > (SELECT coalesce(max(n.id), 0) FROM operation n"
-                       "  WHERE n.kind IN " UNDOABLE " AND n.state <> 'failed')"
-                       " ORDER BY undo.id DESC LIMIT 1", "");
+                       "  WHERE n.kind IN " UNDOABLE " AND n.state <> 'failed' AND " OF_WORKSPACE("n") ") AND " OF_WORKSPACE("o")
+                       " ORDER BY undo.id DESC LIMIT 1", "i", workspace);
     return code < 0 ? code : read_one(&row, ret, err);
 }
 

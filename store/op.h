@@ -10,7 +10,7 @@ struct op {
     struct timespec created;
     char *command;             /* what the user typed */
     int64_t before, after;     /* snapshots: the state it started from, the one it made; 0 = none */
-    int64_t target;            /* undo, redo: the operation meant; tag: the snapshot; else the workspace */
+    int64_t target;            /* undo, redo: the operation meant; tag: the snapshot; take, rollback: the workspace, 0 = the project; else the workspace */
     char *old_text, *new_text; /* tag, workspace: names; restore: where the displaced tree is kept, the destination; else NULL */
 };
 struct op *op_free(struct op *op);
@@ -24,7 +24,8 @@ int op_set_state(struct store *store, int64_t id, const char *state, struct snap
 int op_set_texts(struct store *store, int64_t id, const char *old_text, const char *new_text, struct snap_err *err);
 
 int op_get(struct store *store, int64_t id, struct op **ret, struct snap_err *err);             /* 0 absent, 1 found */
-int op_unfinished(struct store *store, struct op **ret, struct snap_err *err);                  /* state begun: 0 none, 1 found. One cheap query */
+/* The first of state begun behind operation `after`: 0 none, 1 found. One cheap query. */
+int op_unfinished(struct store *store, int64_t after, struct op **ret, struct snap_err *err);
 /* The paths it is limited to, NULL-terminated, freed by op_paths_free; NULL = none. */
 int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err);
 char **op_paths_free(char **paths);                     /* accepts NULL, returns NULL */
@@ -32,10 +33,10 @@ DEFINE_CLEANUP(char **, op_paths_free)
 #define _op_paths_ _cleanup_(op_paths_freep)
 typedef int (*op_fn)(void *data, const struct op *op);                                          /* > 0 ends */
 int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err);                   /* newest first */
-/* The newest rollback, restore, tag, rm or prune that is done and not undone; 0 none, 1 found. */
-int op_undo_candidate(struct store *store, struct op **ret, struct snap_err *err);
+/* The newest rollback, restore, tag, rm or prune that is done and not undone, of a workspace or (0) of the project; 0 none, 1 found. */
+int op_undo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err);
 /* The operation that the next redo brings back: undone, and nothing but takes and undos came after; 0 none, 1 found. */
-int op_redo_candidate(struct store *store, struct op **ret, struct snap_err *err);
+int op_redo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err);
 
 /* Names that an operation puts outside work/ (EXDEV): paths of the project, removed by recovery. Committed before they are made. */
 int op_add_temporary(struct store *store, int64_t id, const char *path, struct snap_err *err);

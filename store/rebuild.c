@@ -190,13 +190,15 @@ static int add_snapshot(struct store *into, const struct sheet *sheet, struct re
     return index_add_snapshot(into, &snapshot, err);
 }
 
-static int add_line(struct store *into, int64_t line, struct snap_err *err) {
-    return db_run(into, err, "INSERT OR IGNORE INTO line(id) VALUES (?)", "i", line);
+/* What it stands on may be of a manifest that is damaged: then the project's line is the likeliest. */
+static int add_line(struct store *into, const struct snapshot *snapshot, struct snap_err *err) {
+    return db_run(into, err, "INSERT OR IGNORE INTO line(id, base_line, base_snapshot) SELECT ?1, CASE WHEN ?2 THEN"
+                  " coalesce((SELECT line FROM snapshot WHERE id = ?2), 1) END, nullif(?2, 0)", "ii", snapshot->line, snapshot->base);
 }
 
 static int apply_sheet(struct store *into, const struct sheet *sheet, struct adrifts *adrift, struct rebuilt *rebuilt, struct snap_err *err) {
     struct apply apply = { .into = into, .sheet = sheet, .adrift = adrift, .err = err, .incomplete = rebuilt->skipped };
-    int r = add_line(into, sheet->snapshot->line, err);
+    int r = add_line(into, sheet->snapshot, err);
     for (size_t i = 0; i < sheet->count && r >= 0; i++)
         r = apply_entry(&apply, sheet->entries[i]);
     if (r >= 0)

@@ -98,6 +98,10 @@ static int take_facts(struct store *apart, bool attached, const char *project, c
 static int complete(struct store *store, struct store *apart, bool attached, const char *project, const char *identity,
                     struct renewed *ret, struct snap_err *err) {
     int r = take_facts(apart, attached, project, identity, ret, err);
+    if (r == 0 && attached) {                    /* what workspaces stand on, which most layers do not say */
+        (void)take_over_if_known(apart, "line");
+        (void)(take_over_if_known(apart, "workspace") && take_over_if_known(apart, "current"));
+    }
     if (r == 0)
         r = take_operations(store, apart, attached, ret, err);
     return r < 0 ? r : live_reset(apart, err);

@@ -119,8 +119,8 @@ int workspace_add(struct store *store, struct workspace *workspace, struct snap_
         return r;
     _statement_ struct db_statement row = {0};
     r = db_bind(&row, store, err, "INSERT INTO workspace(line, name, follow, dir, created_sec, created_nsec, flags)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id", "isiniii", line, workspace->name, (int64_t)workspace->follow, workspace->dir,
-                (int64_t)workspace->created.tv_sec, (int64_t)workspace->created.tv_nsec, (int64_t)workspace->flags);
+                " VALUES (?, ?, ?, ?, ?, ?, 0) RETURNING id", "isinii", line, workspace->name, (int64_t)workspace->follow, workspace->dir,
+                (int64_t)workspace->created.tv_sec, (int64_t)workspace->created.tv_nsec);
     if (r == 0)
         r = db_step(&row, err);
     if (r < 0)
@@ -131,7 +131,7 @@ int workspace_add(struct store *store, struct workspace *workspace, struct snap_
 }
 
 int workspace_set_dir(struct store *store, int64_t id, const char *dir, struct snap_err *err) {
-    return db_run(store, err, "UPDATE workspace SET dir = ?, flags = flags & ~? WHERE id = ?", "nii", dir, (int64_t)WORKSPACE_OWN_DIR, id);
+    return db_run(store, err, "UPDATE workspace SET dir = ? WHERE id = ?", "ni", dir, id);
 }
 
 int workspace_hide(struct store *store, int64_t id, struct snap_err *err) {
@@ -150,7 +150,16 @@ int workspace_forget(struct store *store, int64_t id, struct snap_err *err) {
     if (r <= 0)
         return r;
     r = db_run(store, err, "DELETE FROM workspace WHERE id = ?", "i", id);
-    return r < 0 ? r : db_run(store, err, "DELETE FROM line WHERE id = ?", "i", workspace->line);
+    if (r == 0)
+        r = db_run(store, err, "DELETE FROM current WHERE line = ?", "i", workspace->line);
+    return r < 0 ? r : workspace_forget_lines(store, err);
+}
+
+int workspace_forget_lines(struct store *store, struct snap_err *err) {
+    return db_run(store, err, "DELETE FROM line WHERE id <> 1 AND NOT EXISTS (SELECT 1 FROM workspace w WHERE w.line = line.id)"
+                  " AND NOT EXISTS (SELECT 1 FROM snapshot s WHERE s.line = line.id) AND NOT EXISTS (SELECT 1 FROM gone g WHERE g.line = line.id)"
+                  " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.line = line.id) AND NOT EXISTS (SELECT 1 FROM dir d WHERE d.line = line.id)"
+                  " AND NOT EXISTS (SELECT 1 FROM link k WHERE k.line = line.id) AND NOT EXISTS (SELECT 1 FROM stale t WHERE t.line = line.id)", "");
 }
 
 static int expire_one(struct store *store, int64_t id, int64_t operation, workspace_gone_fn fn, void *data, struct snap_err *err) {

@@ -48,7 +48,7 @@ static int64_t did(const char *kind) {
 /* What the two commands do: the candidate's id, 0 = nothing to do. */
 static int64_t undo(void) {
     _op_ struct op *op = NULL;
-    int code = op_undo_candidate(store, &op, &err);
+    int code = op_undo_candidate(store, 0, &op, &err);
     assert_true(code >= 0);
     if (code == 0)
         return 0;
@@ -59,7 +59,7 @@ static int64_t undo(void) {
 
 static int64_t redo(void) {
     _op_ struct op *op = NULL;
-    int code = op_redo_candidate(store, &op, &err);
+    int code = op_redo_candidate(store, 0, &op, &err);
     assert_true(code >= 0);
     if (code == 0)
         return 0;
@@ -258,14 +258,14 @@ static void what_was_begun_and_not_ended_is_found(void **state) {
     (void)state;
     struct op *op = NULL;
     did("take");
-    assert_int_equal(op_unfinished(store, &op, &err), 0);
+    assert_int_equal(op_unfinished(store, 0, &op, &err), 0);
     int64_t id = begin("rollback", "begun", 0);
     did("take");
-    assert_int_equal(op_unfinished(store, &op, &err), 1);
+    assert_int_equal(op_unfinished(store, 0, &op, &err), 1);
     assert_int_equal(op->id, id);
     op_free(op);
     assert_int_equal(op_set_state(store, id, "done", &err), 0);
-    assert_int_equal(op_unfinished(store, &op, &err), 0);
+    assert_int_equal(op_unfinished(store, 0, &op, &err), 0);
 }
 
 /* Recovery asks until nothing is found. */
@@ -284,7 +284,7 @@ static void an_index_that_finds_what_was_not_begun_is_damage(void **state) {
         "UPDATE sqlite_schema SET sql = replace(sql, '''done''', '''begun''') WHERE name = 'operation_begun';"
         "PRAGMA writable_schema = RESET", NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(other), SQLITE_OK);
-    assert_int_equal(op_unfinished(store, &op, &err), -EUCLEAN);
+    assert_int_equal(op_unfinished(store, 0, &op, &err), -EUCLEAN);
     assert_int_equal(err.failure, SNAP_FAILURE_DAMAGE);
     assert_null(op);
 }
@@ -301,7 +301,7 @@ static int see(void *data, const struct op *op) {
     struct seen *seen = data;
     seen->ids[seen->count++] = op->id;
     struct op *candidate = NULL;             /* a callback may query */
-    assert_true(op_undo_candidate(store, &candidate, &err) >= 0);
+    assert_true(op_undo_candidate(store, 0, &candidate, &err) >= 0);
     op_free(candidate);
     return seen->count == seen->most ? seen->result : 0;
 }

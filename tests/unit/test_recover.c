@@ -382,7 +382,7 @@ static void what_was_undoable_by_a_dropped_snapshot_is_no_more(void **state) {
     OK(store_commit(store, true, &err));
     recover();
     _op_ struct op *candidate = NULL;
-    assert_int_equal(op_undo_candidate(store, &candidate, &err), 1);
+    assert_int_equal(op_undo_candidate(store, 0, &candidate, &err), 1);
     assert_int_equal(candidate->id, kept.id);
 }
 
