@@ -61,8 +61,11 @@ void loop_step_aside(struct mount *mount, bool begin) {
 }
 
 static void answer(struct mount *mount, const struct fuse_buf *request) {
+    bool entered = gate_enter(mount, ((const struct fuse_in_header *)request->mem)->opcode);
     if (!answer_raw(mount, request))
         fuse_session_process_buf(mount->session, request);
+    if (entered)
+        gate_leave(mount);
 }
 
 static int receive(struct worker *worker) {
@@ -217,6 +220,7 @@ int loop_start(struct mount *mount, struct snap_err *err) {
 
 void loop_join(struct mount *mount) {
     pthread_mutex_lock(&mount->lock);
+    gate_end(mount);
     mount->stop = true;                           /* no more are started */
     struct worker *worker = mount->workers;
     (void)pthread_cond_broadcast(&mount->call);

@@ -215,6 +215,8 @@ static int run(struct mount *mount, const struct ends *ends, enum mount_end *ret
         return r;
     r = begin(mount, err);
     enum mount_end end = r == 0 ? wait_for_end(mount, ends) : MOUNT_STOPPED;
+    if (mount->options->on_end)
+        mount->options->on_end(mount->options->data);
     if (end != MOUNT_UNMOUNTED || !is_over(mount, 0) || mount->failure)
         release_mount(mount);
     follow_stop(mount);
@@ -241,6 +243,7 @@ static void mount_init(struct mount *mount, const struct mount_options *options)
     bool read_only = options->flags & MOUNT_READ_ONLY;
     *mount = (struct mount){
         .options = options, .overlay = options->overlay, .device_fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER,
+        .gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER },
         .call = PTHREAD_COND_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER,
         .worker_limit = options->threads ? options->threads : WORKERS_MOST,
         .immutable = read_only && (options->flags & MOUNT_IMMUTABLE), .frozen = options->flags & MOUNT_FROZEN,

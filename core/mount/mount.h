@@ -44,6 +44,8 @@ struct mount_options {
     struct detach_ready *ready;     /* who waits for the mount to answer; NULL = nobody */
     /* Called once the mount answers, before `ready` is told. `mount` lives until mount_serve returns. A failure unmounts. NULL = nothing to do. */
     int (*on_ready)(void *data, struct mount *mount, struct snap_err *err);
+    /* Called after that, once, when the end has come and requests are still answered. NULL = nothing to do. */
+    void (*on_end)(void *data);
     /* Called every few seconds, from a thread of its own: 0 = what is served has gone away (the layers were removed): unmount. NULL = never asked. */
     int (*still_there)(void *data);
     void (*log)(void *data, const char *sentence);
@@ -68,6 +70,11 @@ int mount_forget_attributes(struct mount *mount, uint64_t node);
 int mount_forget_name(struct mount *mount, uint64_t parent, const char *name); /* looked up again, also where it was absent */
 int mount_expire_name(struct mount *mount, uint64_t parent, const char *name); /* as before, but who uses what it shows goes on; -ENOENT */
 int mount_forget_names(struct mount *mount);                                   /* all of them; -ENOSYS where the kernel cannot (before 6.16) */
+
+/* For who captures the layers: what was written before is in them when it returns, and nothing changes until mount_release. What
+ * would change something waits. Only for FROZEN mounts; one at a time. */
+int mount_hold(struct mount *mount);
+void mount_release(struct mount *mount);
 
 /* Ends the mount from outside: as umount(8), else fusermount3 -u; `lazy`: also where it is busy, once it no longer is. 0 or -EBUSY,
  * -EINVAL (not a mount point), ... */

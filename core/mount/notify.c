@@ -12,6 +12,15 @@ int mount_forget_data(struct mount *mount, uint64_t node) {
     return unknown_is_fine(fuse_lowlevel_notify_inval_inode(mount->session, node, 0, 0));
 }
 
+int flush_read_files(struct mount *mount) {
+    _free_ uint64_t *nodes = NULL;
+    size_t count = 0;
+    int r = open_files_take_used(mount->files, &nodes, &count);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = mount_flush(mount, nodes[i]);
+    return r;
+}
+
 int mount_forget_attributes(struct mount *mount, uint64_t node) {
     return unknown_is_fine(fuse_lowlevel_notify_inval_inode(mount->session, node, -1, 0));
 }

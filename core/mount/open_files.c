@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 
 struct open_file {
     uint64_t node;
@@ -13,6 +14,7 @@ struct open_file {
     unsigned users;
     bool writable;
     bool dropped;                         /* out of the table: closed with the last use */
+    bool used;                            /* since the last open_files_take_used, and noted there */
     struct open_file *newer, *older;      /* among the idle */
 };
 
@@ -22,18 +24,20 @@ struct open_files {
     bool read_only;
     pthread_mutex_t lock;                 /* a leaf */
     struct map *by_node;
+    struct map *used;                     /* objects: a set */
     struct open_file *newest, *oldest;
     unsigned idle;
 };
 
 struct open_files *open_files_new(struct overlay *overlay, unsigned budget, bool read_only) {
     struct open_files *files = calloc(1, sizeof(*files));
-    struct map *by_node = files ? map_new() : NULL;
-    if (!by_node) {
+    struct map *by_node = files ? map_new() : NULL, *used = by_node ? map_new() : NULL;
+    if (!used) {
+        map_free(by_node, NULL);
         free(files);
         return NULL;
     }
-    *files = (struct open_files){ .overlay = overlay, .budget = budget, .read_only = read_only, .by_node = by_node,
+    *files = (struct open_files){ .overlay = overlay, .budget = budget, .read_only = read_only, .by_node = by_node, .used = used,
                                   .lock = PTHREAD_MUTEX_INITIALIZER };
     return files;
 }
@@ -51,6 +55,7 @@ struct open_files *open_files_free(struct open_files *files) {
     for (struct map_iter i = {0}; map_next(files->by_node, &i);)
         close_file(files, i.value);
     map_free(files->by_node, NULL);
+    map_free(files->used, NULL);
     free(files);
     return NULL;
 }
@@ -79,12 +84,19 @@ static struct open_file *take_out(struct open_files *files, struct open_file *fi
     return file;
 }
 
+/* Where nothing can be written, nobody asks. Without memory it stays unmarked, and the next request tries again. */
+static void mark_used(struct open_files *files, struct open_file *file) {
+    if (!file->used && !files->read_only)
+        file->used = map_put(files->used, &file->node, sizeof(file->node), files, NULL) >= 0;
+}
+
 static struct open_file *find(struct open_files *files, uint64_t node, bool write) {
     struct open_file *file = map_get(files->by_node, &node, sizeof(node));
     if (!file || (write && !file->writable))
         return NULL;
     if (file->users++ == 0)
         leave_idle(files, file);
+    mark_used(files, file);
     return file;
 }
 
@@ -108,6 +120,7 @@ static void add(struct open_files *files, struct open_file *ours, bool write, st
         return;
     }
     struct open_file *old = map_get(files->by_node, &ours->node, sizeof(ours->node));
+    mark_used(files, ours);
     if (old)
         *ret_useless = take_out(files, old);
     ours->dropped = map_put(files->by_node, &ours->node, sizeof(ours->node), ours, NULL) < 0;   /* no memory: for this use only */
@@ -170,6 +183,31 @@ void open_files_drop(struct open_files *files, uint64_t node) {
     pthread_mutex_lock(&files->lock);
     struct open_file *file = map_get(files->by_node, &node, sizeof(node));
     struct open_file *closed = file ? take_out(files, file) : NULL;
+    (void)map_remove(files->used, &node, sizeof(node));        /* the kernel has no page of it any more */
     pthread_mutex_unlock(&files->lock);
     close_file(files, closed);
+}
+
+static int list_used(struct open_files *files, uint64_t **ret, size_t *ret_count) {
+    uint64_t *nodes = calloc(map_count(files->used) + 1, sizeof(*nodes));
+    struct map *fresh = nodes ? map_new() : NULL;
+    if (!fresh) {
+        free(nodes);
+        return -ENOMEM;
+    }
+    for (struct map_iter i = {0}; map_next(files->used, &i);)
+        memcpy(&nodes[(*ret_count)++], i.key, sizeof(*nodes));
+    for (struct map_iter i = {0}; map_next(files->by_node, &i);)
+        ((struct open_file *)i.value)->used = false;
+    map_free(files->used, NULL);
+    files->used = fresh;
+    *ret = nodes;
+    return 0;
+}
+
+int open_files_take_used(struct open_files *files, uint64_t **ret, size_t *ret_count) {
+    pthread_mutex_lock(&files->lock);
+    int r = list_used(files, ret, ret_count);
+    pthread_mutex_unlock(&files->lock);
+    return r;
 }

@@ -16,4 +16,6 @@ int open_file_get(struct open_files *files, uint64_t node, bool write, struct op
 int open_files_keep(struct open_files *files, uint64_t node, struct overlay_handle *handle);
 void open_file_put(struct open_files *files, struct open_file *file);
 struct overlay_handle *open_file_handle(const struct open_file *file);
+/* The objects whose data was asked for since the last time; the caller frees. Pages that somebody maps were read first. */
+int open_files_take_used(struct open_files *files, uint64_t **ret, size_t *ret_count);
 void open_files_drop(struct open_files *files, uint64_t node);                                 /* nothing of it stays open once it is not in use */

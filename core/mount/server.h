@@ -22,6 +22,16 @@ struct kept_listing { uint64_t node; struct overlay_handle *handle; };
 
 enum { KEPT_LISTINGS = 8 };
 
+/* Which requests wait. The mutex is a leaf. */
+enum gate_closed { GATE_OPEN = 0, GATE_ORDERS /* those that order data */, GATE_SHUT /* all that change something */ };
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum gate_closed closed;
+    unsigned inside;               /* requests that change something, and are being answered */
+    bool over;                     /* the mount ends: nobody waits any more */
+};
+
 struct mount {
     const struct mount_options *options;
     struct overlay *overlay;
@@ -36,6 +46,7 @@ struct mount {
     bool passthrough;              /* the kernel takes backing files */
     int device_fd;
 
+    struct gate gate;
     struct open_files *files;      /* those of requests that bring no handle */
     uint64_t init_unique, offered; /* of INIT: its number, and what the kernel can do */
     atomic_bool initialised;
@@ -83,6 +94,11 @@ void follow_wake(struct mount *mount);             /* after what may have to be 
 void follow_barrier(struct mount *mount, fuse_req_t request, size_t room);       /* answers it */
 #define FOLLOW_BARRIER "user.snapctl.sync"
 
+/* gate.c */
+bool gate_enter(struct mount *mount, uint32_t opcode);   /* may wait; true: gate_leave once it is answered */
+void gate_leave(struct mount *mount);
+void gate_end(struct mount *mount);                /* lets everybody through from now on */
+
 /* init.c */
 int init_arguments(const struct mount *mount, struct fuse_args *args);
 void init_connection(void *data, struct fuse_conn_info *connection);
@@ -105,6 +121,9 @@ int hand_out(const struct mount *mount, uint64_t node, struct overlay_handle *ha
 void take_back(const struct mount *mount, uint64_t node, uint64_t given);
 /* What programs wrote and the kernel still has is in the layers when it returns. Another thread answers meanwhile. */
 int flush_inside(struct mount *mount, uint64_t node);
+
+/* The same for all files whose data went through the mount since the last time; from a thread that answers nothing. */
+int flush_read_files(struct mount *mount);
 
 /* answers.c: requests that libfuse does not know; true = it was one, and it is answered. */
 bool answer_raw(struct mount *mount, const struct fuse_buf *request);
