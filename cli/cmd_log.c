@@ -140,5 +140,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_log = {
     .name = "log", .summary = "List snapshots, newest first; with PATH those in which it changed", .usage = "[PATH]",
     .group = "Look", .manual = "snapctl-log", .options = options, .options_size = sizeof(struct log_options),
-    .words_max = 1, .operand = OPERAND_FILE, .needs_project = true, .open = SNAP_OPEN_READ, .paged = true, .run = run,
+    .words_max = 1, .operand = OPERAND_FILE, .needs_project = true, .open = SNAP_OPEN_READ | SNAP_OPEN_WORKSPACE, .paged = true, .run = run,
 };

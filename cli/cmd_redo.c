@@ -19,5 +19,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_redo = {
     .name = "redo", .summary = "Do again what was undone last", .usage = "", .group = "Go back", .manual = "snapctl-undo",
     .options = options, .options_size = sizeof(struct redo_options),
-    .needs_project = true, .open = SNAP_OPEN_WRITE, .run = run,
+    .needs_project = true, .open = SNAP_OPEN_WRITE | SNAP_OPEN_WORKSPACE, .run = run,
 };

@@ -14,7 +14,8 @@ static const struct option_row options[] = {
 };
 
 static void show_nothing(struct call *call, int64_t to) {
-    const char *what = call->path_count ? "these paths equal" : "the project equals";
+    const char *what = call->path_count ? "these paths equal"
+        : snap_project_info(call->project)->workspace ? "the workspace equals" : "the project equals";
     out_text(&call->out, "nothing to do: %s snapshot %" PRId64 "\n", what, to);
 }
 

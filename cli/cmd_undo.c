@@ -36,5 +36,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_undo = {
     .name = "undo", .summary = "Take back the last operation, or operation OP", .usage = "[OP]", .group = "Go back",
     .manual = "snapctl-undo", .options = options, .options_size = sizeof(struct undo_options),
-    .words_max = 1, .operand = OPERAND_OPERATION, .needs_project = true, .open = SNAP_OPEN_WRITE, .run = run,
+    .words_max = 1, .operand = OPERAND_OPERATION, .needs_project = true, .open = SNAP_OPEN_WRITE | SNAP_OPEN_WORKSPACE, .run = run,
 };

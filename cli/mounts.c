@@ -23,7 +23,8 @@ static const char *kind_name(enum snap_mount_kind kind) {
     return "view";
 }
 
-void mounts_add_json(json_object *object, const struct snap_mount *mount) {
+static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
+    json_object *object = json_message(type);
     json_text(object, "kind", kind_name(mount->kind));
     json_optional(object, "workspace", mount->workspace);
     json_path(object, "dir", mount->dir);
@@ -32,11 +33,6 @@ void mounts_add_json(json_object *object, const struct snap_mount *mount) {
     json_optional(object, "name", mount->name);
     json_id(object, "pid", mount->pid);
     json_time(object, "since", mount->since);
-}
-
-static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
-    json_object *object = json_message(type);
-    mounts_add_json(object, mount);
     return json_print(&call->out, object);
 }
 
@@ -52,7 +48,7 @@ static void show_what(struct out *out, const struct snap_mount *mount) {
     out_text(out, "%s", mount->kind == SNAP_MOUNT_FOLLOW ? "the project" : title.failed ? "a snapshot" : title.data);
 }
 
-void mounts_show_text(struct out *out, const struct snap_mount *mount) {
+static void show_text(struct out *out, const struct snap_mount *mount) {
     out_path(out, mount->dir);
     out_text(out, "  ");
     show_what(out, mount);
@@ -69,7 +65,7 @@ int mounts_show(void *data, const struct snap_mount *mount) {
     mounts->count++;
     if (mounts->call->globals.json)
         return show_json(mounts->call, "mounted", mount);
-    mounts_show_text(&mounts->call->out, mount);
+    show_text(&mounts->call->out, mount);
     return out_check(&mounts->call->out);
 }
 

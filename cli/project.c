@@ -79,8 +79,6 @@ static int find_number(struct call *call, int64_t number, struct snap_snapshot *
 }
 
 int project_newest(struct call *call, struct snap_snapshot **ret, struct snap_err *err) {
-    if (snap_project_info(call->project)->base)
-        return find_number(call, snap_project_info(call->project)->base, ret, err);
     int r = snap_find(call->project, "latest", ret, err);
     if (r != -ENOENT)
         return r;

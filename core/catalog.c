@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "catalog.h"
 
+#include "changes.h"
 #include "facts.h"
 #include "op.h"
 #include "pin.h"
@@ -43,12 +44,23 @@ static bool parse_latest(const char *spec, uint64_t *ret) {
     return strncmp(spec, "latest~", 7) == 0 && parse_number(spec + 7, ret);
 }
 
+/* Behind the first snapshot of a workspace's line comes what it stands on: a snapshot, or the project. */
+static int latest(struct snap_project *project, uint64_t back, struct snapshot **ret, struct snap_err *err) {
+    _snapshot_ struct snapshot *oldest = NULL;
+    bool follows = project->workspace && project->workspace->follow;
+    int64_t line = follows ? INDEX_PROJECT_LINE : project_line(project), base = project->workspace ? project->workspace->base : 0;
+    int r = index_latest(project->store, line, back, ret, err);
+    if (r != 0 || !base || (back > 0 && (r = index_latest(project->store, line, back - 1, &oldest, err)) <= 0))
+        return r;
+    return index_snapshot(project->store, base, ret, err);
+}
+
 static int look_up(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     uint64_t number;
     if (parse_number(spec, &number))
         return number > INT64_MAX || number >= INDEX_NEWEST ? 0 : index_snapshot(project->store, (int64_t)number, ret, err);
     if (parse_latest(spec, &number))
-        return index_latest(project->store, INDEX_PROJECT_LINE, number, ret, err);
+        return latest(project, number, ret, err);
     return index_snapshot_named(project->store, spec, ret, err);
 }
 
@@ -114,8 +126,11 @@ static int not_found(struct snap_project *project, const char *spec, struct snap
         strcpy(nearest.name, "latest");
     }
     /* A hint that cannot be found is no failure of its own. */
-    if (index_snapshots(project->store, INDEX_PROJECT_LINE, weigh, &nearest, &ignored) < 0)
+    _snapshot_ struct snapshot *base = NULL;
+    if (index_snapshots(project->store, project_line(project), weigh, &nearest, &ignored) < 0)
         return r;
+    if (project->workspace && index_snapshot(project->store, project->workspace->base, &base, &ignored) > 0)
+        weigh(&nearest, base);
     if (nearest.last == 0)
         return err_hint(err, "nothing was captured yet; 'snapctl take' makes the first snapshot");
     if (*nearest.name && spec[strspn(spec, "0123456789")])
@@ -276,6 +291,48 @@ static int log_path(struct log *log, struct snap_err *err) {
     return MIN(r, 0);
 }
 
+/* In a workspace: what each of its snapshots changed is asked for, since its line has no row of what it did not change. */
+struct path_log { struct log *log; struct snapshot *later; struct snap_err *err; };
+
+static int changed_at(struct path_log *path, struct point before, const struct snapshot *snapshot) {
+    const char *const paths[] = { path->log->options->path, NULL };
+    _changes_ struct changes changes = {0};
+    int r = changes_between(path->log->project, before, snapshot_point(snapshot), NULL, paths, CHANGES_TIMES, &changes, path->err);
+    return r < 0 ? r : changes.count > 0;
+}
+
+/* A snapshot is told once it is known what came before it. > 0: enough were given. */
+static int give_changed(void *data, const struct snapshot *snapshot) {
+    struct path_log *path = data;
+    struct snapshot *later = TAKE_PTR(path->later);
+    int r = later ? changed_at(path, snapshot_point(snapshot), later) : 0;
+    if (r > 0)
+        r = give(path->log, later);
+    snapshot_free(later);
+    return r != 0 ? r : index_snapshot(path->log->project->store, snapshot->public.number, &path->later, path->err) < 0 ? -EIO : 0;
+}
+
+static int log_line_path(struct log *log, struct snap_err *err) {
+    const struct workspace *workspace = log->project->workspace;
+    struct path_log path = { .log = log, .err = err };
+    int r = index_snapshots(log->project->store, workspace->line, give_changed, &path, err);
+    if (r == 0 && path.later && (r = changed_at(&path, (struct point){ workspace->line, workspace->base }, path.later)) > 0)
+        r = give(log, path.later);
+    snapshot_free(path.later);
+    return MIN(r, 0);
+}
+
+/* A workspace's line, and what it stands on. */
+static int log_line(struct log *log, struct snap_err *err) {
+    _snapshot_ struct snapshot *base = NULL;
+    int r = index_snapshots(log->project->store, project_line(log->project), give, log, err);
+    bool enough = log->options->limit && log->given >= log->options->limit;
+    if (r < 0 || enough || !log->project->workspace)
+        return r;
+    r = index_snapshot(log->project->store, log->project->workspace->base, &base, err);
+    return r > 0 ? give(log, base) : r;
+}
+
 /* What a callback returned is an error without a sentence yet. */
 static int end_listing(struct snap_project *project, int r, struct snap_err *err) {
     if (r == -ECANCELED && project_cancelled(project))
@@ -289,9 +346,8 @@ int snap_log(struct snap_project *project, const struct snap_log_options *option
              snap_snapshot_fn fn, void *data, struct snap_err *err) {
     static const struct snap_log_options everything;
     struct log log = { .project = project, .options = options ? options : &everything, .fn = fn, .data = data };
-    int r = log.options->path && *log.options->path
-        ? log_path(&log, err)
-        : index_snapshots(project->store, INDEX_PROJECT_LINE, give, &log, err);
+    bool of_path = log.options->path && *log.options->path;
+    int r = !of_path ? log_line(&log, err) : project->workspace ? log_line_path(&log, err) : log_path(&log, err);
     return end_listing(project, r, err);
 }
 

@@ -5,14 +5,11 @@
 #include "current.h"
 #include "patch.h"
 #include "tree.h"
-#include "workspaces.h"
 #include <string.h>
 
 struct telling {
     struct snap_project *project;
     const struct snap_diff_options *options;
-    const struct workspace *workspace;    /* meant instead of the project; NULL = none */
-    struct workspace_dirs dirs;           /* of one that is not opened: it is read where its current layer lies */
     struct side from, to;                 /* for content */
     snap_change_fn fn;
     void *data;
@@ -23,7 +20,6 @@ struct telling {
 static void telling_done(struct telling *telling) {
     side_done(&telling->from);
     side_done(&telling->to);
-    workspace_close(&telling->dirs);
 }
 
 /* These end the whole; anything else concerns one path, and the others are still told. */
@@ -94,39 +90,26 @@ static unsigned flags_of(const struct snap_diff_options *options) {
         | (options->times ? CHANGES_TIMES : 0);
 }
 
-/* Without a name: the newest snapshot, or what the workspace stands on; before there is one, the empty tree. */
-static int find_from(const struct telling *telling, struct point *ret) {
+/* Without a name: the newest snapshot; before there is one, the empty tree, or what the workspace stands on. */
+static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    struct snap_project *project = telling->project;
-    const char *spec = telling->options->from;
-    int r = spec ? catalog_find(project, spec, &snapshot, telling->err)
-        : telling->workspace ? index_snapshot(project->store, telling->workspace->base, &snapshot, telling->err)
-        : index_latest(project->store, INDEX_PROJECT_LINE, 0, &snapshot, telling->err);
+    int r = spec ? catalog_find(project, spec, &snapshot, err) : index_latest(project->store, project_line(project), 0, &snapshot, err);
     if (r < 0)
         return r;
-    *ret = snapshot ? snapshot_point(snapshot) : (struct point){ .line = INDEX_PROJECT_LINE };
+    *ret = snapshot ? snapshot_point(snapshot) : (struct point){ project_line(project), project->workspace ? project->workspace->base : 0 };
     return 0;
 }
 
-static int root_of(const struct telling *telling) {
-    return telling->dirs.upper >= 0 ? telling->dirs.upper : telling->project->root;
-}
-
-static int look_at_workspace(struct telling *telling, struct scan **ret) {
-    struct snap_project *project = telling->project;
-    int r = telling->workspace == project->workspace ? 0 : workspace_open(project->store, telling->workspace->id, &telling->dirs, telling->err);
-    return r < 0 ? r : current_look(project, telling->workspace, root_of(telling), 0, ret, telling->err);
-}
-
-static int find_to(struct telling *telling, struct point *ret, struct scan **ret_scan) {
+static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct scan **ret_scan, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    if (!telling->options->to) {
-        int r = telling->workspace ? look_at_workspace(telling, ret_scan) : scan_look(telling->project, ret_scan, telling->err);
+    int r;
+    if (!spec) {
+        r = project->workspace ? current_compare(project, project->workspace, project->root, ret_scan, err) : scan_look(project, ret_scan, err);
         if (r == 0)
             *ret = scan_ground(*ret_scan);
         return r;
     }
-    int r = catalog_find(telling->project, telling->options->to, &snapshot, telling->err);
+    r = catalog_find(project, spec, &snapshot, err);
     if (r < 0)
         return r;
     *ret = snapshot_point(snapshot);
@@ -137,7 +120,6 @@ static int compare_and_tell(struct telling *telling, struct point from, struct p
     _changes_ struct changes changes = {0};
     side_init(&telling->from, telling->project, from, NULL);
     side_init(&telling->to, telling->project, to, scan);
-    telling->to.root = root_of(telling);
     int r = changes_between(telling->project, from, to, scan, telling->options->paths, flags_of(telling->options), &changes, telling->err);
     return r < 0 ? r : tell_rows(telling, &changes);
 }
@@ -146,17 +128,13 @@ int snap_diff(struct snap_project *project, const struct snap_diff_options *opti
               snap_change_fn fn, void *data, struct snap_diff_result *ret, struct snap_err *err) {
     static const struct snap_diff_options standard;
     _cleanup_(telling_done) struct telling telling = { .project = project, .options = options ? options : &standard,
-                                                      .dirs = { -1, -1, -1 }, .fn = fn, .data = data, .err = err };
-    _workspace_ struct workspace *named = NULL;
+                                                      .fn = fn, .data = data, .err = err };
     _scan_ struct scan *scan = NULL;
     struct point from, to;
     uint64_t failed = project->failed;
-    int r = telling.options->workspace ? workspaces_find(project, telling.options->workspace, &named, err) : 0;
-    telling.workspace = named ? named : project->workspace;
+    int r = find_from(project, telling.options->from, &from, err);
     if (r >= 0)
-        r = find_from(&telling, &from);
-    if (r >= 0)
-        r = find_to(&telling, &to, &scan);
+        r = find_to(project, telling.options->to, &to, &scan, err);
     if (r >= 0)
         r = compare_and_tell(&telling, from, to, scan);
     if (r < 0)

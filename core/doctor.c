@@ -142,7 +142,7 @@ static int is_readable(struct store *store, struct snap_err *err) {
 static void tell_recovery(struct doctor *doctor, struct store *store) {
     _op_ struct op *op = NULL;
     struct snap_err err = {0};
-    int needed = op_unfinished(store, &op, &err);
+    int needed = op_unfinished(store, 0, &op, &err);
     if (needed == 0)
         needed = store_recovery_needed(store, &err);
     if (needed < 0)

@@ -23,6 +23,9 @@ struct snap_project {
     uint64_t failed;                      /* paths told as SNAP_NOTICE_FAILED_PATH so far; under `telling` */
 };
 
+/* The line whose snapshots are meant: the workspace's, or the project's. */
+static inline int64_t project_line(const struct snap_project *project) { return project->workspace ? project->workspace->line : INDEX_PROJECT_LINE; }
+
 /* tell.c */
 void project_notice(struct snap_project *project, enum snap_notice kind, const char *path, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -1,7 +1,7 @@
 /* `rollback`: the verb. Captures the present, then hands the work to the transition.
  * Touches no file of the project itself. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "changes.h"
-#include "here.h"
+#include "current.h"
 #include "take.h"
 #include "transition.h"
 #include "tree.h"
@@ -9,8 +9,8 @@
 #include <string.h>
 
 static int find_target(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
-    if (spec)
-        return catalog_find(project, spec, ret, err);
+    if (spec || project->workspace)
+        return catalog_find(project, spec ? spec : "latest", ret, err);
     int r = index_latest(project->store, INDEX_PROJECT_LINE, 0, ret, err);
     if (r != 0)
         return MIN(r, 0);
@@ -65,13 +65,17 @@ static void count_row(struct snap_rollback_result *result, const struct change_r
         result->removed++;
 }
 
+static struct point point_of(const struct snap_project *project, const struct snapshot *snapshot) {
+    return (struct point){ project_line(project), snapshot->public.number };      /* also what a workspace stands on */
+}
+
 static int dry_run(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
                    snap_change_fn fn, void *data, struct snap_rollback_result *ret, struct snap_err *err) {
     _scan_ struct scan *scan = NULL;
     _changes_ struct changes changes = {0};
     uint64_t failed = project->failed;
-    int r = scan_look(project, &scan, err);
-    if (r < 0 || (r = changes_between(project, snapshot_point(target), index_newest(INDEX_PROJECT_LINE), scan, options->paths,
+    int r = project->workspace ? current_compare(project, project->workspace, project->root, &scan, err) : scan_look(project, &scan, err);
+    if (r < 0 || (r = changes_between(project, point_of(project, target), index_newest(project_line(project)), scan, options->paths,
                                       CHANGES_TIMES, &changes, err)) < 0)
         return r;
     turn_round(&changes);
@@ -88,10 +92,13 @@ static int dry_run(struct snap_project *project, const struct snapshot *target, 
 
 /* Going back. */
 
-static int check_line(const struct snapshot *target, struct snap_err *err) {
-    if (target->line == INDEX_PROJECT_LINE)
+static int check_line(const struct snap_project *project, const struct snapshot *target, struct snap_err *err) {
+    const struct workspace *workspace = project->workspace;
+    if (target->line == project_line(project) || (workspace && target->public.number == workspace->base))
         return 0;
-    return err_set(err, -EINVAL, "snapshot %" PRId64 " is not one of the project", target->public.number);
+    if (!workspace)
+        return err_set(err, -EINVAL, "snapshot %" PRId64 " is not one of the project", target->public.number);
+    return err_set(err, -EINVAL, "snapshot %" PRId64 " is not one of workspace '%s'", target->public.number, workspace->name);
 }
 
 static int roll_back(struct snap_project *project, const struct snapshot *target, const struct snap_rollback_options *options,
@@ -103,8 +110,8 @@ static int roll_back(struct snap_project *project, const struct snapshot *target
     struct transition_request request = { .kind = "rollback", .before = newest, .after = target->public.number,
                                           .paths = options->paths, .force = options->force };
     _changes_ struct changes changes = {0};
-    struct point from = { INDEX_PROJECT_LINE, newest };
-    if (fn && (r = changes_between(project, from, snapshot_point(target), NULL, options->paths, CHANGES_TIMES, &changes, err)) < 0)
+    struct point from = { project_line(project), newest };
+    if (fn && (r = changes_between(project, from, point_of(project, target), NULL, options->paths, CHANGES_TIMES, &changes, err)) < 0)
         return r;
     struct snap_rollback_result result = {0};
     if ((r = transition_run(project, &request, &result, err)) < 0 || (r = tell_all(&changes, fn, data)) < 0)
@@ -120,11 +127,8 @@ int snap_rollback(struct snap_project *project, const struct snap_rollback_optio
     _snapshot_ struct snapshot *target = NULL;
     struct snap_rollback_result result = {0};
     uint64_t failed = project->failed;
-    int r = here_refuse(project, "roll back", err);
-    if (r < 0)
-        return r;
-    r = find_target(project, options->to, &target, err);
-    if (r < 0 || (r = check_line(target, err)) < 0)
+    int r = find_target(project, options->to, &target, err);
+    if (r < 0 || (r = check_line(project, target, err)) < 0)
         return r;
     if (options->dry_run) {
         r = dry_run(project, target, options, fn, data, &result, err);

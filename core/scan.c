@@ -77,6 +77,20 @@ static void agree(struct scan *scan, int64_t dir, const char *name) {
         delta_row_free(row);
 }
 
+int scan_forget_lost(struct scan *scan) {
+    struct delta_row **lost = calloc(map_count(scan->delta) + 1, sizeof(struct delta_row *));
+    size_t count = 0;
+    if (!lost)
+        return -ENOMEM;
+    for (struct map_iter i = {0}; map_next(scan->delta, &i);)
+        if (!scan_has_dir(scan, ((struct delta_row *)i.value)->entry.dir))
+            lost[count++] = i.value;
+    for (size_t i = 0; i < count; i++)
+        agree(scan, lost[i]->entry.dir, lost[i]->entry.name);
+    free(lost);
+    return 0;
+}
+
 int scan_own(struct scan *scan, struct object *object) {
     pthread_mutex_lock(&scan->lock);
     int r = map_put(scan->objects, &object->id, sizeof(object->id), object, NULL);
@@ -505,6 +519,8 @@ struct scan *scan_free(struct scan *scan) {
     map_free(scan->dirs, scan_dir_free);
     map_free(scan->records, free);
     map_free(scan->doubts, NULL);
+    map_free(scan->rows_before, free);
+    map_free(scan->rows, free);
     watching_free(scan->watching);
     dirs_close(scan->tree);
     live_free(scan->live_before);

@@ -2,6 +2,7 @@
  * Reads nothing of the project. Plan first (only questions), then the layer's tree, then the rows: the layer is whole
  * before the index speaks of it. Cost: what differs, and the directories that lead to it.
  * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "current.h"
 #include "fs.h"
 #include "graft.h"
 #include "manifest.h"
@@ -129,6 +130,10 @@ static int directory_object(struct seal *seal, const struct scan_dir *dir, struc
     const struct scan_dir *parent = scan_dir_of(seal->scan, dir->parent);
     const struct live_entry *record = parent ? live_dir_find(parent->known, name) : NULL;
     *ret_changed = false;
+    if (seal->line != INDEX_PROJECT_LINE) {
+        int64_t id = index_lookup_id(seal->scan->store, index_newest(seal->line), dir->parent, name, NULL);
+        return id > 0 ? scan_known_object(seal->scan, id, ret) : id < 0 ? (int)id : -EUCLEAN;
+    }
     return record ? scan_known_object(seal->scan, record->object, ret) : -EUCLEAN;
 }
 
@@ -435,7 +440,7 @@ static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err) {
     for (;;) {
         kill.dir = dir;
         r = index_list(seal->scan->store, index_newest(seal->line), dir, kill_entry, &kill, err);
-        if (r >= 0 && !seal->scan->foreign)
+        if (r >= 0 && !seal->scan->foreign && seal->line == INDEX_PROJECT_LINE)
             r = live_remove_dir(seal->scan->store, dir, err);
         if (r < 0 || !kill.count)
             break;
@@ -477,7 +482,7 @@ int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_
         return err_nomem(err);
     struct index_ids ids;
     seal->scan = scan;
-    seal->line = INDEX_PROJECT_LINE;
+    seal->line = scan->ground.line;
     seal->number = number;
     seal->dirs = map_new();
     seal->placed = map_new();
@@ -488,7 +493,7 @@ int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_
     if (!seal->dirs || !seal->placed)
         return err_nomem(err);
     seal->next_content = ids.content;
-    seal->first = newest == 0;
+    seal->first = newest == 0 && seal->line == INDEX_PROJECT_LINE;
     if ((r = plan_rows(seal, err)) < 0)
         return r;
     *ret = TAKE_PTR(seal);
@@ -560,6 +565,8 @@ int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err) {
 }
 
 int seal_live(struct scan *scan, struct snap_err *err) {
+    if (scan->ground.line != INDEX_PROJECT_LINE)
+        return current_keep(scan, err);
     if (scan->foreign)
         return graft_live(scan, err);
     for (struct map_iter i = {0}; map_next(scan->records, &i);) {

@@ -5,13 +5,13 @@
 
 struct sealed { uint64_t reflinked, copied, linked, bytes; };
 struct seal;
-/* What differs from the newest entries of the project's line; asks the index only. */
+/* What differs from the newest entries of the line of its ground; asks the index only. */
 int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_err *err);
 struct seal *seal_free(struct seal *seal);
 DEFINE_CLEANUP(struct seal *, seal_free)
 #define _seal_ _cleanup_(seal_freep)
 size_t seal_count(const struct seal *seal);           /* names that differ */
-/* 1 = the project shows exactly what snapshot `number` of its line shows, 0 = not. Cost: what differs between the three. */
+/* 1 = the project shows exactly what snapshot `number` of its line shows, 0 = not. 0 = what the line stands on. Cost: what differs between the three. */
 int seal_equals(struct seal *seal, int64_t number, struct snap_err *err);
 /* Completes the layer in the stage: files of older layers, whiteouts, directories put together. */
 int seal_layer(struct seal *seal, struct snap_err *err);

@@ -62,7 +62,7 @@ static int is_dir(struct work *work, struct point at, int64_t dir, int fd, struc
     struct statx stat;
     struct fingerprint print;
     int r = index_dir_place(work->store, at, dir, &parent, &name, err);
-    if (r <= 0 || (r = live_find(work->store, parent, name, &known, err)) < 0)
+    if (r <= 0 || (r = work_live(work, parent, name, &known, err)) < 0)
         return r;
     if (r == 0 || known.dir != dir || known.flags & LIVE_GONE || !known.print.ino)
         return 1;
@@ -82,7 +82,7 @@ static int link_from_place(struct work *work, struct point at, int64_t dir, cons
     if (fd < 0 || (r = is_dir(work, at, dir, fd, err)) <= 0)
         return fd < 0 ? 0 : r;
     struct live_entry known = {0};
-    if ((r = live_find(work->store, dir, name, &known, err)) < 0)
+    if ((r = work_live(work, dir, name, &known, err)) < 0)
         return r;
     r = link_from(work, fd, name, row, r > 0 ? &known : NULL);
     return r > 0 && (r = remember_relinked(work, dir, name, row->after->id)) == 0 ? 1 : r;

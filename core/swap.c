@@ -147,9 +147,13 @@ static int identify_above(struct work *work, struct plan_dir *dir) {
 static int identify(struct work *work, struct plan_dir *dir) {
     if (dir->identified || !dir->in_from || !dir->from_parent)
         return 0;
+    if (work->project->workspace) {           /* no record tells of it */
+        dir->identified = true;
+        return 0;
+    }
     int r = identify_above(work, dir);
     struct live_entry known = {0};
-    if (r < 0 || (r = live_find(work->store, dir->from_parent->id, dir->from_name, &known, NULL)) < 0)
+    if (r < 0 || (r = work_live(work, dir->from_parent->id, dir->from_name, &known, NULL)) < 0)
         return r;
     dir->foreign = dir->from_parent->foreign || r == 0 || known.dir != dir->id || known.flags & LIVE_GONE;
     if (!dir->foreign) {
@@ -248,6 +252,10 @@ int swap_touch(struct plan_dir *dir, int fd) {
     return r == -EPERM ? 0 : r;           /* another's: what we may do shows itself */
 }
 
+int work_live(const struct work *work, int64_t dir, const char *name, struct live_entry *ret, struct snap_err *err) {
+    return work->project->workspace ? 0 : live_find(work->store, dir, name, ret, err);
+}
+
 int work_known(struct work *work, struct plan_row *row, struct snap_err *err) {
     if (row->looked_up)
         return 0;
@@ -255,7 +263,7 @@ int work_known(struct work *work, struct plan_row *row, struct snap_err *err) {
     int r = row->dir ? identify(work, row->dir) : 0;
     bool unknown = row->dir && (row->dir->clone || row->dir->foreign);
     if (r >= 0)
-        r = unknown ? 0 : live_find(work->store, row->dir ? row->dir->id : 0, row->name, &known, err);
+        r = unknown ? 0 : work_live(work, row->dir ? row->dir->id : 0, row->name, &known, err);
     if (r < 0)
         return r;
     row->known = known;

@@ -98,6 +98,8 @@ struct scan {
     /* Where the live index has inodes: (inode, birth time), inode, inode of several names -> struct moved; made on first use. */
     struct map *moved_dirs, *moved_files, *moved_links;
     struct map *objects;                  /* id -> struct object: all that delta rows point to, and what was compared with */
+    /* Of a workspace's current layer: inode -> struct current_row, as it was captured last, and as it is now. */
+    struct map *rows_before, *rows;
     struct map *doubts;                   /* path -> whether this scan saw it: what a watcher cannot vouch for */
     struct unread_dir *unread;
     size_t unread_count;
@@ -115,6 +117,7 @@ int scan_place(struct scan *scan, struct snap_err *err);              /* fills `
 int scan_new_whole(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err);
 int scan_round(struct scan *scan, struct snap_err *err);              /* one pass over the whole project */
 int scan_differ(struct scan *scan, int64_t dir, const char *name, struct object *after, const struct delta_row *how);   /* how may be NULL */
+int scan_forget_lost(struct scan *scan);         /* rows in directories that are nowhere: what was in them went with them */
 int scan_own(struct scan *scan, struct object *object);               /* takes it, also on failure */
 int scan_known_object(struct scan *scan, int64_t id, struct object **ret);      /* borrowed; from the store or of this scan; -EUCLEAN */
 struct scan_dir *scan_dir_of(const struct scan *scan, int64_t id);    /* NULL: not in the project */

@@ -5,7 +5,7 @@
 #include "take.h"
 #include "catalog.h"
 #include "changes.h"
-#include "here.h"
+#include "cut.h"
 #include "hook.h"
 #include "seal.h"
 #include <inttypes.h>
@@ -41,13 +41,41 @@ static int capture(struct scan *scan, struct snap_err *err) {
     return 0;
 }
 
-/* The snapshot that the project was last equal to. */
+static int capture_project(struct snap_project *project, struct stage *stage, struct scan **ret, struct snap_err *err) {
+    _scan_ struct scan *scan = NULL;
+    int r = scan_new(project, stage, &scan, err);
+    if (r == 0)
+        r = capture(scan, err);
+    if (r < 0)
+        return r;
+    scan_end(scan);
+    *ret = TAKE_PTR(scan);
+    return 0;
+}
+
+/* The snapshot that the project, or the workspace, was last equal to, as a fact. */
+static const char *parent_fact(const struct snap_project *project, char (*room)[40]) {
+    if (!project->workspace)
+        return "project.parent";
+    (void)snprintf(*room, sizeof(*room), "workspace.%" PRId64 ".parent", project->workspace->id);
+    return *room;
+}
+
 static int find_parent(struct snap_project *project, int64_t *ret, struct snap_err *err) {
     _free_ char *text = NULL;
-    int r = store_fact(project->store, "project.parent", &text, err);
+    char room[40];
+    int r = store_fact(project->store, parent_fact(project, &room), &text, err);
     if (r > 0)
         *ret = strtoll(text, NULL, 10);
+    else if (r == 0 && project->workspace)
+        *ret = project->workspace->base;
     return MIN(r, 0);
+}
+
+int take_set_parent(struct snap_project *project, int64_t snapshot, struct snap_err *err) {
+    char text[24], room[40];
+    (void)snprintf(text, sizeof(text), "%" PRId64, snapshot);
+    return store_set_fact(project->store, parent_fact(project, &room), text, err);
 }
 
 int take_describe(struct snap_project *project, const struct take_request *request, int64_t number, struct snapshot **ret,
@@ -56,9 +84,10 @@ int take_describe(struct snap_project *project, const struct take_request *reque
     if (!snapshot)
         return err_nomem(err);
     const struct snap_take_options *options = &request->options;
-    *snapshot = (struct snapshot){ .line = INDEX_PROJECT_LINE, .layer = number, .public = { .number = number } };
+    *snapshot = (struct snapshot){ .line = project_line(project), .layer = number, .public = { .number = number } };
     snapshot->flags = (request->automatic ? SNAPSHOT_AUTO : 0) | (request->foreign ? SNAPSHOT_FOREIGN : 0)
         | (options->no_sync ? SNAPSHOT_UNSYNCED : 0);
+    snapshot->base = project->workspace ? project->workspace->base : 0;
     snapshot->public.automatic = request->automatic;
     snapshot->public.foreign = request->foreign;
     snapshot->public.synced = !options->no_sync;
@@ -101,12 +130,11 @@ static int flush_wait(struct flush *flush, struct snap_err *err) {
 }
 
 static int log_operation(struct snap_project *project, const struct snapshot *snapshot, int64_t before, struct snap_err *err) {
-    char number[24];
     bool foreign = snapshot->flags & SNAPSHOT_FOREIGN;
-    snprintf(number, sizeof(number), "%" PRId64, snapshot->public.number);
-    int r = foreign ? 0 : store_set_fact(project->store, "project.parent", number, err);
+    int r = foreign ? 0 : take_set_parent(project, snapshot->public.number, err);
     struct op op = { .kind = (char *)(foreign ? "import" : "take"), .state = (char *)"done", .before = before, .after = snapshot->public.number };
     op.command = (char *)(uintptr_t)(project->env.command ? project->env.command : "");
+    op.target = project->workspace ? project->workspace->id : 0;
     return r < 0 ? r : op_begin(project->store, &op, NULL, err);
 }
 
@@ -136,12 +164,12 @@ static int count(struct snap_project *project, const struct seal *seal, bool fir
 
 static int insert(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
                   struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
-    int64_t before = index_newest_number(project->store, INDEX_PROJECT_LINE, err);
+    int64_t before = index_newest_number(project->store, snapshot->line, err);
     int r = before < 0 ? (int)before : seal_index(seal, ret, err);
     if (r < 0)
         return r;
     snapshot->public.bytes = ret->bytes;
-    if ((r = count(project, seal, before == 0, snapshot, err)) < 0 || (r = index_add_snapshot(project->store, snapshot, err)) < 0
+    if ((r = count(project, seal, before == 0 && snapshot->line == INDEX_PROJECT_LINE, snapshot, err)) < 0 || (r = index_add_snapshot(project->store, snapshot, err)) < 0
         || (r = seal_live(scan, err)) < 0)
         return r;
     if (!request->automatic && (r = log_operation(project, snapshot, before, err)) < 0)
@@ -176,7 +204,7 @@ int take_commit(struct snap_project *project, const struct take_request *request
 /* Nothing to record, but what was read need not be read again. Where the newest entries say something else than the project
  * (it is equal to an older snapshot), the records that know it must stay. */
 static int refresh(struct scan *scan, const struct seal *seal, struct snap_err *err) {
-    if ((!map_count(scan->records) && !scan->watching) || seal_count(seal))
+    if ((!map_count(scan->records) && !scan->watching && !scan->rows) || seal_count(seal))
         return 0;
     int r = store_begin(scan->store, err);
     if (r < 0 || (r = seal_live(scan, err)) < 0) {
@@ -191,8 +219,10 @@ static int nothing_changed(struct snap_project *project, const struct take_reque
     if (request->automatic)
         return !seal_count(seal);
     _snapshot_ struct snapshot *latest = NULL;
-    int r = index_latest(project->store, INDEX_PROJECT_LINE, 0, &latest, err);
-    return r <= 0 ? r : seal_equals(seal, latest->public.number, err);
+    int r = index_latest(project->store, project_line(project), 0, &latest, err);
+    if (r < 0 || (r == 0 && !project->workspace))
+        return r;
+    return seal_equals(seal, latest ? latest->public.number : 0, err);
 }
 
 static void fill(struct snap_take_result *ret, const struct snapshot *snapshot, const struct sealed *sealed) {
@@ -216,10 +246,9 @@ static int take(struct snap_project *project, const struct take_request *request
     _scan_ struct scan *scan = NULL;
     _seal_ struct seal *seal = NULL;
     _snapshot_ struct snapshot *snapshot = NULL;
-    if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0 || (r = scan_new(project, stage, &scan, err)) < 0
-        || (r = capture(scan, err)) < 0)
+    if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0
+        || (r = project->workspace ? cut_capture(project, stage, &scan, err) : capture_project(project, stage, &scan, err)) < 0)
         return r;
-    scan_end(scan);
     if ((r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
         return r;
     if (request->options.if_changed && (r = nothing_changed(project, request, seal, err)) != 0)
@@ -250,14 +279,13 @@ int take_safety(struct snap_project *project, const char *message, int64_t *ret,
     struct snap_take_result result = {0};
     struct take_request request = { .options = { .message = message, .if_changed = true }, .automatic = true };
     int r = take_run(project, &request, &result, err);
-    int64_t newest = r < 0 ? r : index_newest_number(project->store, INDEX_PROJECT_LINE, err);
+    int64_t newest = r < 0 ? r : index_newest_number(project->store, project_line(project), err);
     if (newest < 0)
         return (int)newest;
-    *ret = newest;
+    *ret = newest == 0 && project->workspace ? project->workspace->base : newest;
     return 0;
 }
 
 int snap_take(struct snap_project *project, const struct snap_take_options *options, struct snap_take_result *ret, struct snap_err *err) {
-    int r = here_refuse(project, "take a snapshot", err);
-    return r < 0 ? r : take_run(project, &(struct take_request){ .options = *options }, ret, err);
+    return take_run(project, &(struct take_request){ .options = *options }, ret, err);
 }

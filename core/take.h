@@ -11,8 +11,12 @@ struct take_request {
 /* Needs the lock; runs its own transactions. With if_changed: number 0 if the project is exactly the newest entries
  * (index_newest). Sets fact "project.parent" to the new number unless automatic. */
 int take_run(struct snap_project *project, const struct take_request *request, struct snap_take_result *ret, struct snap_err *err);
-/* The present in an automatic snapshot, unless the newest is just that. *ret: the newest now, which equals the project. */
+/* The present in an automatic snapshot, unless the newest is just that, or what the workspace stands on. *ret: the newest now, which equals
+ * the project. */
 int take_safety(struct snap_project *project, const char *message, int64_t *ret, struct snap_err *err);
+
+/* In an open transaction: what the project, or the workspace, is equal to from now on. */
+int take_set_parent(struct snap_project *project, int64_t snapshot, struct snap_err *err);
 
 /* The parts of it that any new snapshot goes through, in this order. */
 int take_check_name(struct snap_project *project, const char *name, struct snap_err *err);      /* NULL = none */

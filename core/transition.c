@@ -13,8 +13,10 @@
  * Never removes a displaced file before the commit. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "transition.h"
 #include "fs.h"
+#include "here.h"
 #include "hook.h"
 #include "restore.h"
+#include "take.h"
 #include "work.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -40,7 +42,7 @@ static void work_done(struct work *work) {
 
 static struct work work_new(struct snap_project *project, int64_t before, int64_t after) {
     return (struct work){ .project = project, .store = project->store, .staging = { .store = -1 },
-                          .from = { INDEX_PROJECT_LINE, before }, .to = { INDEX_PROJECT_LINE, after } };
+                          .from = { project_line(project), before }, .to = { project_line(project), after } };
 }
 
 enum { OPEN_DIRECTORIES = 256, LAYOUT_MATTERS = 64 * 1024 };
@@ -368,6 +370,8 @@ static int begin(struct work *work, const struct transition_request *request, st
     struct op op = { .kind = (char *)(uintptr_t)request->kind, .state = (char *)(uintptr_t)"begun",
                      .command = (char *)(uintptr_t)work->project->env.command,
                      .before = request->before, .after = request->after, .target = request->target };
+    if (!op.target && work->project->workspace)
+        op.target = work->project->workspace->id;
     int r = store_begin(work->store, err);
     if (r < 0)
         return r;
@@ -387,9 +391,7 @@ static int set_parent(struct work *work, int64_t number, struct snap_err *err) {
     int r = index_snapshot(work->store, number, &snapshot, err);
     if (r <= 0)
         return r;
-    char text[24];
-    (void)snprintf(text, sizeof(text), "%" PRId64, snapshot->flags & SNAPSHOT_AUTO ? snapshot->public.parent : number);
-    return store_set_fact(work->store, "project.parent", text, err);
+    return take_set_parent(work->project, snapshot->flags & SNAPSHOT_AUTO ? snapshot->public.parent : number, err);
 }
 
 static const char *state_of_target(const char *kind) {
@@ -403,7 +405,7 @@ static int close_op(struct work *work, const char *state, const char *text, stru
 
 static int record(struct work *work, const struct transition_request *request, struct snap_err *err) {
     const char *state = state_of_target(request->kind);
-    int r = settle_live(work, err);
+    int r = work->project->workspace ? 0 : settle_live(work, err);
     if (r >= 0 && (!request->paths || !*request->paths))
         r = set_parent(work, request->after, err);
     if (r >= 0 && state)
@@ -433,7 +435,7 @@ static int flush(struct work *work, struct snap_err *err) {
     int r = hook("transition.flush", "");
     if (r < 0)
         return err_errno(err, r, "cannot flush the project's file system");
-    if (work->project->info.same_file_system)
+    if (work->project->info.same_file_system || work->project->workspace)      /* whose layer is in the store */
         return store_flush(work->store, err);
     return syncfs(work->project->root) < 0 ? err_errno(err, -errno, "cannot flush the project's file system") : 0;
 }
@@ -517,8 +519,8 @@ static struct plan_request plan_of(const struct work *work, const struct transit
     struct plan_request plan = { .from = work->from, .to = work->to, .paths = request->paths,
                                  .prune = undo != backwards, .ground_after = (undo && !also) != backwards };
     if (also) {
-        plan.also_from = (struct point){ INDEX_PROJECT_LINE, request->also_before };
-        plan.also_to = (struct point){ INDEX_PROJECT_LINE, request->also_after };
+        plan.also_from = (struct point){ work->from.line, request->also_before };
+        plan.also_to = (struct point){ work->from.line, request->also_after };
     }
     return plan;
 }
@@ -594,7 +596,7 @@ static int commit_back(struct work *work, struct snap_err *err) {
     int r = store_begin(work->store, err);
     if (r < 0)
         return r;
-    r = settle_live(work, err);
+    r = work->project->workspace ? 0 : settle_live(work, err);
     if (r >= 0 && (r = close_op(work, "failed", PUT_BACK, err)) >= 0)
         return store_commit(work->store, true, err);
     store_abort(work->store);
@@ -637,6 +639,8 @@ static int request_of(struct snap_project *project, const struct op *op, char **
     *ret = (struct transition_request){ .kind = op->kind, .before = op->before, .after = op->after, .target = op->target,
                                         .paths = (const char *const *)paths };
     _op_ struct op *target = NULL;
+    if (!state_of_target(op->kind))
+        ret->target = 0;
     int r = op->target && state_of_target(op->kind) ? op_get(project->store, op->target, &target, err) : 0;
     if (r <= 0)
         return r;
@@ -684,12 +688,8 @@ static int finish(struct snap_project *project, struct op *op, struct snap_err *
     return 0;
 }
 
-static int recover(struct snap_project *project, struct op *op, struct snap_err *err) {
-    _op_ struct op *target = NULL;
-    int r = op->target && state_of_target(op->kind) ? op_get(project->store, op->target, &target, err) : 0;
-    if (r < 0)
-        return r;
-    const char *kind = target ? target->kind : op->kind;
+/* The operation itself, or the one that an undo or redo means. */
+static int recover_here(struct snap_project *project, struct op *op, const char *kind, struct snap_err *err) {
     if (!strcmp(kind, "rollback") || !strcmp(kind, "apply"))
         return finish(project, op, err);
     if (!strcmp(kind, "restore"))
@@ -699,11 +699,30 @@ static int recover(struct snap_project *project, struct op *op, struct snap_err 
     return forget(&work, "failed", err);
 }
 
+/* One of a workspace waits until that is mounted where we can reach it. */
+static int recover(struct snap_project *project, struct op *op, struct snap_err *err) {
+    _op_ struct op *target = NULL;
+    int r = op->target && state_of_target(op->kind) ? op_get(project->store, op->target, &target, err) : 0;
+    if (r < 0)
+        return r;
+    const struct op *meant = target ? target : op;
+    int64_t workspace = !strcmp(meant->kind, "rollback") ? meant->target : 0;
+    if (!workspace)
+        return recover_here(project, op, meant->kind, err);
+    struct visit visit;
+    if ((r = here_visit(project, workspace, &visit, err)) <= 0)
+        return r;
+    r = recover_here(project, op, meant->kind, err);
+    here_leave(project, &visit);
+    return r;
+}
+
 int transition_recover(struct snap_project *project, struct snap_err *err) {
-    for (;;) {
+    for (int64_t after = 0;;) {
         _op_ struct op *op = NULL;
-        int r = op_unfinished(project->store, &op, err);
+        int r = op_unfinished(project->store, after, &op, err);
         if (r <= 0 || (r = recover(project, op, err)) < 0)
             return r;
+        after = op->id;
     }
 }

@@ -54,9 +54,24 @@ static int refuse_undo(const struct op *op, struct snap_err *err) {
     return err_hint(err, "snapctl op log shows which operations can be undone");
 }
 
+/* What was done in a workspace is undone there, all else in the project. */
+static int refuse_elsewhere(struct snap_project *project, const struct op *op, struct snap_err *err) {
+    _workspace_ struct workspace *workspace = NULL;
+    if (strcmp(op->kind, "rollback") != 0 || !op->target) {
+        err_set(err, -EINVAL, "operation %" PRId64 " (%s) is none of this workspace", op->id, op->kind);
+        return err_hint(err, "--project means the project that it stands on");
+    }
+    int r = workspace_get(project->store, op->target, &workspace, err);
+    if (r < 0)
+        return r;
+    err_set(err, -EINVAL, "operation %" PRId64 " (%s) is one of workspace '%s'", op->id, op->kind, workspace && workspace->name ? workspace->name : "");
+    return err_hint(err, "undo it in its mount");
+}
+
 static int find_undo(struct snap_project *project, int64_t id, struct op **ret, struct snap_err *err) {
     _op_ struct op *op = NULL;
-    int r = id ? op_get(project->store, id, &op, err) : op_undo_candidate(project->store, &op, err);
+    int64_t workspace = project->workspace ? project->workspace->id : 0;
+    int r = id ? op_get(project->store, id, &op, err) : op_undo_candidate(project->store, workspace, &op, err);
     if (r < 0)
         return r;
     if (r == 0 && id) {
@@ -67,12 +82,14 @@ static int find_undo(struct snap_project *project, int64_t id, struct op **ret, 
         return err_set(err, -ENOENT, "there is nothing to undo");
     if (!can_be_undone(op))
         return refuse_undo(op, err);
+    if (workspace != (!strcmp(op->kind, "rollback") ? op->target : 0))
+        return refuse_elsewhere(project, op, err);
     *ret = TAKE_PTR(op);
     return 0;
 }
 
 static int find_redo(struct snap_project *project, struct op **ret, struct snap_err *err) {
-    int r = op_redo_candidate(project->store, ret, err);
+    int r = op_redo_candidate(project->store, project->workspace ? project->workspace->id : 0, ret, err);
     return r == 0 ? err_set(err, -ENOENT, "there is nothing to redo") : MIN(r, 0);
 }
 

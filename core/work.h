@@ -99,6 +99,8 @@ int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after);
 bool work_is_lost(struct plan_dir *dir);                              /* it, or a directory above it, is not where it belongs */
 int swap_back(struct work *work, struct snap_err *err);               /* takes all steps back, last first */
 int work_known(struct work *work, struct plan_row *row, struct snap_err *err);            /* loads row->known */
+/* The live record of a place: 1, 0 = none, as in a workspace. */
+int work_live(const struct work *work, int64_t dir, const char *name, struct live_entry *ret, struct snap_err *err);
 void work_fail(struct work *work, struct plan_row *row, int code, const char *doing);      /* tells, and marks the row */
 void work_leave(struct work *work, struct plan_row *row, const char *text);                /* the same, for a reason that is no error of the system */
 /* The entry comes back all the same, and what the file system or a missing privilege did not allow (SNAP_WHAT_*) is told. */

@@ -71,3 +71,4 @@ struct lower_snapshot {
     void *data;
 };
 int lower_snapshot_open(const struct lower_snapshot *options, struct lower **ret);
+int64_t lower_snapshot_object(uint64_t ino);         /* the object that has this number in it; 0 = it is no file's */

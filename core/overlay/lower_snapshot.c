@@ -213,6 +213,10 @@ static uint64_t number_of(const struct object *object, int64_t dir, const char *
     return TAG_FILE | ((uint64_t)object->id & OBJECT_MASK) << PLACE_BITS | place;
 }
 
+int64_t lower_snapshot_object(uint64_t number) {
+    return (number & TAGS) == TAG_FILE ? (int64_t)(number >> PLACE_BITS & OBJECT_MASK) : 0;
+}
+
 /* Objects as stat(2) tells them. */
 
 static void fill_stat(const struct object *object, uint64_t number, uint32_t links, struct stat *ret) {

@@ -46,8 +46,6 @@ say the project is meant
 run --project status
 run log
 run ls base:src
-run take
-run rollback
 echo more >>"$HERE/project/a.txt"
 run --project status
 run status --project
