@@ -37,6 +37,8 @@ struct plan_dir {
     bool finished;                        /* it has its metadata of after */
     bool touched;                         /* something in it was changed: `mode` and `mtime` are what it had before */
     bool opened_up;                       /* its mode was widened for the work */
+    bool entered;                         /* it may be searched, or that was tried */
+    bool shut;                            /* and is what it shall be again */
     uint32_t mode;
     struct timespec mtime;
 };

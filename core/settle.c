@@ -77,12 +77,17 @@ static bool may_be_written(int dirfd, const struct plan_row *row, const struct s
     return fd < 0 || copy_is_hot(fd);
 }
 
+/* Somebody was faster, or its directory may not be searched now: a record that equals nothing is compared. */
+static bool is_hidden(int code) {
+    return code == -ENOENT || code == -ENOTDIR || code == -ESTALE || (code == -EACCES && geteuid() != 0);
+}
+
 static int settle_entry(struct settler *settler, struct plan_row *row) {
     struct work *work = settler->work;
     _pinned_ struct dir_pinned at = work_pin(work, row->dir, true);
     struct statx stat;
     int r = at.fd < 0 ? at.fd : fs_statx(at.fd, row->name, &stat);
-    if (r == -ENOENT || r == -ENOTDIR || r == -ESTALE)     /* somebody was faster: a record that equals nothing is compared */
+    if (is_hidden(r))
         stat = (struct statx){0};
     else if (r < 0)
         return err_path(settler->err, r, row->name, "look at");
@@ -131,7 +136,7 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir) {
     struct statx stat;
     r = at.fd < 0 ? at.fd : fs_statx(at.fd, "", &stat);
     if (r < 0)
-        return r == -ENOENT || r == -ENOTDIR || r == -ESTALE ? 0 : err_path(settler->err, r, name, "look at");
+        return is_hidden(r) ? 0 : err_path(settler->err, r, name, "look at");
     const struct plan_row *row = dir->to_row ? dir->to_row : dir->own;
     return put_record(settler, parent, name, &stat, object ? object : looked_up, row && row->lacking);
 }

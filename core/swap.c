@@ -177,11 +177,59 @@ static int check_identity(struct work *work, struct plan_dir *dir, int fd) {
     return print.ino == dir->ino && print.size == dir->birth ? 0 : -ESTALE;
 }
 
+static int change_mode(int fd, uint32_t mode) {
+    if (fchmod(fd, mode & 07777) == 0)
+        return 0;
+    if (errno != EBADF)
+        return -errno;
+    char path[32];
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return chmod(path, mode & 07777) < 0 ? -errno : 0;
+}
+
+/* Remembers what it was like, and gives us these permissions until it is finished. */
+static int open_up(struct plan_dir *dir, int fd, mode_t need) {
+    struct stat stat;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    if (!dir->touched) {
+        dir->mode = stat.st_mode;
+        dir->mtime = stat.st_mtim;
+    }
+    dir->touched = true;
+    if (geteuid() == 0 || (stat.st_mode & need) == need)
+        return 0;
+    int r = change_mode(fd, stat.st_mode | 0700);
+    dir->opened_up |= r == 0;
+    return r == -EPERM ? 0 : r;           /* another's: what we may do shows itself */
+}
+
+int swap_touch(struct plan_dir *dir, int fd) {
+    return dir->touched && !dir->shut ? 0 : open_up(dir, fd, 0300);
+}
+
+/* Nothing in a directory that may not be searched can be looked at, be it our own. */
+static bool is_to_enter(const struct work *work, const struct plan_dir *dir) {
+    return work->opens && !dir->entered && geteuid() != 0;
+}
+
+static int enter(const struct work *work, struct plan_dir *dir, int fd) {
+    struct stat stat;
+    if (!is_to_enter(work, dir))
+        return 0;
+    dir->entered = true;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    return stat.st_mode & 0100 ? 0 : open_up(dir, fd, 0100);
+}
+
 /* Once it was the right one it stays so: a node that is opened again must be the same inode. */
 static int check_one(struct work *work, struct plan_dir *dir, bool after) {
     struct dir *node = after ? dir->to_at : dir->from_at;
     struct dir_pinned at = dir_pinned(node);
     int r = at.fd < 0 ? at.fd : check_identity(work, dir, at.fd);
+    if (r >= 0)
+        r = enter(work, dir, at.fd);
     if (at.fd >= 0)
         dir_unpin(node);
     if (r < 0)
@@ -195,8 +243,8 @@ static int check_one(struct work *work, struct plan_dir *dir, bool after) {
 static int check_chain(struct work *work, struct plan_dir *dir, bool after) {
     for (;;) {
         struct plan_dir *first = NULL;
-        for (struct plan_dir *at = dir; at && !(after ? at->to_checked : at->from_checked); at = after ? at->to_parent : at->from_parent)
-            first = at;
+        for (struct plan_dir *at = dir; at; at = after ? at->to_parent : at->from_parent)
+            first = !(after ? at->to_checked : at->from_checked) || is_to_enter(work, at) ? at : first;
         if (!first)
             return 0;
         int r = check_one(work, first, after);
@@ -224,32 +272,6 @@ bool work_is_lost(struct plan_dir *dir) {
     for (const struct plan_dir *at = dir; at && !dir->lost; at = at->to_parent)
         dir->lost = at->lost;
     return dir->lost;
-}
-
-static int change_mode(int fd, uint32_t mode) {
-    if (fchmod(fd, mode & 07777) == 0)
-        return 0;
-    if (errno != EBADF)
-        return -errno;
-    char path[32];
-    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return chmod(path, mode & 07777) < 0 ? -errno : 0;
-}
-
-int swap_touch(struct plan_dir *dir, int fd) {
-    if (dir->touched)
-        return 0;
-    struct stat stat;
-    if (fstat(fd, &stat) < 0)
-        return -errno;
-    dir->mode = stat.st_mode;
-    dir->mtime = stat.st_mtim;
-    dir->touched = true;
-    if (geteuid() == 0 || (stat.st_mode & 0300) == 0300)
-        return 0;
-    int r = change_mode(fd, stat.st_mode | 0700);
-    dir->opened_up = r == 0;
-    return r == -EPERM ? 0 : r;           /* another's: what we may do shows itself */
 }
 
 int work_live(const struct work *work, int64_t dir, const char *name, struct live_entry *ret, struct snap_err *err) {
@@ -352,6 +374,8 @@ static int back(struct work *work, const struct step *step) {
     int r;
     if (at.fd < 0)
         return at.fd;
+    if ((r = swap_touch(row->dir, at.fd)) < 0)
+        return r;
     switch (step->kind) {
     case STEP_EXCHANGED:
         r = rename_flags(place_of(work, row)->at, staged_new(row).text, at.fd, row->name, RENAME_EXCHANGE);
@@ -1010,6 +1034,7 @@ int swap_finish_dir(struct work *work, struct plan_dir *dir, bool after) {
     if (r >= 0 && after && row && !dir->finished)
         work_missing(work, row, missing);
     dir->finished = after;
+    dir->shut = true;
     if (dir->adopted)
         dir->instead_of->finished = after;   /* its metadata has to come back when this is taken back */
     return r;

@@ -255,6 +255,8 @@ static int state_now(struct work *work, struct plan_row *row, int fd, struct sna
         return r;
     if (dir) {
         _pinned_ struct dir_pinned at = work_pin(work, dir, false);
+        if (at.fd == -EACCES && geteuid() != 0)
+            return at.fd;
         if (at.fd >= 0 || row->self)
             return at.fd < 0 ? (int)NOW_OTHER : is_dir_as_before(row, at.fd);
     }
@@ -283,7 +285,11 @@ static int validate_row(struct work *work, struct plan_row *row, struct writers 
     _pinned_ struct dir_pinned at = { .fd = work->project->root };
     if (row->dir)
         at = work_pin(work, row->dir, false);
-    int now = at.fd < 0 ? work->tolerant && !row->after ? (int)NOW_AFTER : (int)NOW_OTHER : state_now(work, row, at.fd, err);
+    bool hidden = at.fd == -EACCES;       /* in a directory that may not be searched: it is looked at when that is opened up */
+    int now = hidden ? (int)NOW_BEFORE : at.fd < 0 ? work->tolerant && !row->after ? (int)NOW_AFTER : (int)NOW_OTHER
+        : state_now(work, row, at.fd, err);
+    if (now == -EACCES && geteuid() != 0)
+        now = NOW_BEFORE;
     if (now < 0)
         return err && err->code ? now : err_path(err, now, row->name, "look at");
     if (now == NOW_AFTER && work->tolerant) {
@@ -312,7 +318,7 @@ static int validate_inside(struct work *work, struct plan_dir *dir) {
     int copy = openat(at.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     _closedir_ DIR *list = copy < 0 ? NULL : fdopendir(copy);
     if (!list)
-        return copy < 0 ? -errno : -ENOMEM;
+        return copy < 0 ? errno == EACCES ? 0 : -errno : -ENOMEM;
     errno = 0;
     for (struct dirent *entry; (entry = readdir(list)); errno = 0) {
         _buf_ struct buf path = {0};
@@ -406,6 +412,8 @@ static int close_op(struct work *work, const char *state, const char *text, stru
 static int record(struct work *work, const struct transition_request *request, struct snap_err *err) {
     const char *state = state_of_target(request->kind);
     int r = work->project->workspace ? 0 : settle_live(work, err);
+    if (r >= 0)
+        r = left_note(work, err);
     if (r >= 0 && (!request->paths || !*request->paths))
         r = set_parent(work, request->after, err);
     if (r >= 0 && state)
@@ -456,9 +464,11 @@ static int prepare(struct work *work, struct snap_err *err) {
 }
 
 static int carry_out(struct work *work, struct snap_err *err) {
+    work->opens = true;
     int r = swap_all(work, err);
     if (r < 0 || (r = after_hook("transition.swapped", err)) < 0 || (r = swap_finish(work, true, err)) < 0)
         return r;
+    work->opens = false;
     return flush(work, err);
 }
 
@@ -534,6 +544,8 @@ int transition_run(struct snap_project *project, const struct transition_request
     work.force = request->force;
     work.tolerant = request->target != 0 && !request->also_before;
     int r = work_open(&work, &plan, err);
+    if (r >= 0 && work.tolerant)
+        r = left_expect(&work, request->target, err);
     if (r < 0 || (r = decide(&work, err)) < 0 || (r = validate(&work, err)) < 0)
         return r;
     if (work.plan->count > 0 || request->target) {
@@ -613,7 +625,7 @@ static int go_on(struct snap_project *project, const struct op *op, const struct
     _work_ struct work work = work_new(project, there.before, there.after);
     struct plan_request plan = plan_of(&work, &there, backwards);
     work.op = op->id;
-    work.recovering = true;
+    work.recovering = work.opens = true;
     work.ground = plan.ground_after ? work.to : work.from;
     int r = work_open(&work, &plan, err);
     if (r < 0 || (r = decide(&work, err)) < 0)

@@ -46,6 +46,7 @@ struct work {
     int64_t op;                           /* 0: none yet */
     bool force;                           /* also over files that somebody writes */
     bool recovering;                      /* an earlier attempt may have done any part of this */
+    bool opens;                           /* directories of ours that may not be searched are opened up, until they are finished */
     bool tolerant;                        /* what is in another state already was so before: no conflict (undo) */
     struct dirs *tree;
     struct staging staging;
@@ -106,6 +107,12 @@ void work_leave(struct work *work, struct plan_row *row, const char *text);     
 /* The entry comes back all the same, and what the file system or a missing privilege did not allow (SNAP_WHAT_*) is told. */
 void work_missing(struct work *work, struct plan_row *row, unsigned missing);
 void work_conflict(struct work *work, struct plan_row *row, const char *text);
+
+/* left.c */
+/* Notes with the operation, in the open transaction, what is not as the snapshot says because that was not permitted. */
+int left_note(struct work *work, struct snap_err *err);
+/* Rows of an undo or redo of `target`: before is what was left, not what was wanted. */
+int left_expect(struct work *work, int64_t target, struct snap_err *err);
 
 /* settle.c */
 /* The live records of what was done, in the open transaction. */

@@ -43,6 +43,14 @@ int op_add_temporary(struct store *store, int64_t id, const char *path, struct s
 int op_temporaries(struct store *store, int64_t id, char ***ret, struct snap_err *err);          /* as op_paths */
 int op_clear_temporaries(struct store *store, int64_t id, struct snap_err *err);
 
+/* What an operation left of an entry where not all was permitted that the snapshot says. In the transaction of the operation. */
+struct meta;
+int op_add_left(struct store *store, int64_t id, int64_t dir, const char *name, const struct meta *meta, struct snap_err *err);
+/* The last that went to where `target` went or came from: `target`, or an undo or redo of it. 0 = none left anything. */
+int64_t op_that_left(struct store *store, int64_t target, struct snap_err *err);
+/* 1 = it left that: its mode, owner, time and xattrs are put into *meta; 0 = what the snapshot says. */
+int op_left(struct store *store, int64_t id, int64_t dir, const char *name, struct meta *meta, struct snap_err *err);
+
 /* The snapshots that an rm or prune hid, with the names that they had ("" = none). In the transaction of the operation. */
 int op_add_snapshot(struct store *store, int64_t id, int64_t snapshot, const char *name, struct snap_err *err);
 typedef int (*op_snapshot_fn)(void *data, int64_t snapshot, const char *name);                  /* fn may query */

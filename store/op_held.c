@@ -68,7 +68,8 @@ static int is_expired(struct store *store, struct db_statement *row, const int64
 }
 
 static int expire(struct store *store, int64_t id, struct snap_err *err) {
-    return db_run(store, err, "UPDATE operation SET state = 'freed' WHERE id = ?", "i", id);
+    int r = db_run(store, err, "DELETE FROM operation_left WHERE operation IN (SELECT id FROM operation WHERE id = ?1 OR target = ?1)", "i", id);
+    return r < 0 ? r : db_run(store, err, "UPDATE operation SET state = 'freed' WHERE id = ?", "i", id);
 }
 
 int op_expire(struct store *store, const int64_t *snapshots, size_t count, uint64_t *ret, struct snap_err *err) {

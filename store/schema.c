@@ -37,6 +37,12 @@
     "CREATE TABLE current(line INTEGER NOT NULL REFERENCES line, inode INTEGER NOT NULL, birth INTEGER NOT NULL, changed INTEGER NOT NULL," \
     " object INTEGER NOT NULL, dir INTEGER NOT NULL, PRIMARY KEY(line, inode)) STRICT, WITHOUT ROWID;"
 
+/* What an operation left of an entry where not all was permitted that the snapshot says (schema 2). */
+#define LEFT_TABLE \
+    "CREATE TABLE operation_left(operation INTEGER NOT NULL REFERENCES operation, dir INTEGER NOT NULL, name BLOB NOT NULL," \
+    " mode INTEGER NOT NULL, uid INTEGER NOT NULL, gid INTEGER NOT NULL, mtime_sec INTEGER NOT NULL, mtime_nsec INTEGER NOT NULL," \
+    " xattrs BLOB, PRIMARY KEY(operation, dir, name)) STRICT, WITHOUT ROWID;"
+
 const char schema_sql[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID;"
     "CREATE TABLE line(id INTEGER PRIMARY KEY, base_line INTEGER REFERENCES line, base_snapshot INTEGER) STRICT;"
@@ -70,7 +76,7 @@ const char schema_sql[] =
     "CREATE TABLE operation_path(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
     "CREATE INDEX operation_path_of ON operation_path(operation);"
     "CREATE TABLE temporary(operation INTEGER NOT NULL REFERENCES operation, path BLOB NOT NULL) STRICT;"
-    REMOVAL_TABLES WATCHING_TABLES WORKSPACE_TABLE CURRENT_TABLE;
+    REMOVAL_TABLES WATCHING_TABLES WORKSPACE_TABLE CURRENT_TABLE LEFT_TABLE;
 
 /* From 1 to 2: of the rows of one object, the first made stands for it. */
 static const char to_2[] =
@@ -78,7 +84,7 @@ static const char to_2[] =
     "UPDATE entry SET again = 1 FROM (SELECT line, dir, name, born, row_number() OVER (PARTITION BY object"
     " ORDER BY born, line, dir, name) AS place FROM entry) AS e WHERE e.place > 1 AND entry.line = e.line AND entry.dir = e.dir"
     " AND entry.name = e.name AND entry.born = e.born;"
-    REMOVAL_TABLES WATCHING_TABLES WORKSPACE_TABLE CURRENT_TABLE;
+    REMOVAL_TABLES WATCHING_TABLES WORKSPACE_TABLE CURRENT_TABLE LEFT_TABLE;
 
 /* steps[N]: from schema N to N + 1; NULL: no released version wrote N. */
 static const char *const steps[SCHEMA_VERSION] = { NULL, to_2 };

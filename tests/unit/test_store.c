@@ -355,7 +355,7 @@ static void a_migration_takes_every_step_or_none(void **state) {
 static void a_store_of_version_1_is_brought_forward(void **state) {
     (void)state;
     store_close(made());
-    run_sql("DROP TABLE current; DROP TABLE workspace; DROP TABLE operation_snapshot; DROP TABLE gone; DROP TABLE gone_dir; DROP TABLE stale; DROP TABLE doomed; DROP TABLE doubt; DROP INDEX entry_again;"
+    run_sql("DROP TABLE current; DROP TABLE workspace; DROP TABLE operation_snapshot; DROP TABLE gone; DROP TABLE gone_dir; DROP TABLE stale; DROP TABLE doomed; DROP TABLE doubt; DROP TABLE operation_left; DROP INDEX entry_again;"
             "ALTER TABLE entry DROP COLUMN again; PRAGMA user_version = 1;"
             "INSERT INTO entry VALUES (1, 1, CAST('b' AS BLOB), 1, 3, 7), (1, 1, CAST('a' AS BLOB), 4, 9, 7), (1, 1, CAST('b' AS BLOB), 5, 9, 7),"
             " (1, 1, CAST('c' AS BLOB), 2, 3, 8)");
