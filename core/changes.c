@@ -334,6 +334,10 @@ static char letter(const struct change_row *row) {
     return row->what ? 't' : 0;
 }
 
+bool changes_listed(const struct object *before, const struct object *after) {
+    return (before->meta.mode ^ after->meta.mode) & S_IFMT || differences(before, after) & ~(unsigned)SNAP_WHAT_TIME;
+}
+
 static bool wanted(const struct change_row *row, const char *const *paths, unsigned flags) {
     if (!row->letter || (row->letter == 't' && !(flags & CHANGES_TIMES)))
         return false;

@@ -26,6 +26,8 @@ enum changes_flags {
     CHANGES_EXPAND = 2,                   /* a renamed directory becomes a rename of each file in it (patches) */
     CHANGES_TIMES = 4,                    /* rows whose only difference is mtime, letter 't' */
 };
+/* Whether one entry that was `before` and is `after` makes a row, without CHANGES_TIMES and names of the same inode elsewhere. */
+bool changes_listed(const struct object *before, const struct object *after);
 /* to: a point, or `scan` not NULL: the project as scanned. paths: NULL-terminated, NULL = all; a path covers what is below it. */
 int changes_between(struct snap_project *project, struct point from, struct point to, struct scan *scan,
                     const char *const *paths, unsigned flags, struct changes *ret, struct snap_err *err);

@@ -2,6 +2,7 @@
  * Reads nothing of the project. Plan first (only questions), then the layer's tree, then the rows: the layer is whole
  * before the index speaks of it. Cost: what differs, and the directories that lead to it.
  * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "changes.h"
 #include "current.h"
 #include "fs.h"
 #include "graft.h"
@@ -372,38 +373,44 @@ static int64_t content_layer(struct seal *seal, const struct object *object, str
     return content.layer;
 }
 
-static int list_rows(struct seal *seal, struct buf *out, struct snap_err *err) {
-    for (size_t i = 0; i < seal->count; i++) {
-        const struct delta_entry *entry = &seal->rows[i].delta->entry;
-        if (is_dir(entry->after))
-            continue;
-        struct manifest_entry line = { .in = entry->dir, .name = entry->name, .object = entry->after,
-                                       .flags = entry->after ? 0 : MANIFEST_DELETED };
-        if (entry->after && has_bytes(entry->after)) {
-            line.content_layer = content_layer(seal, entry->after, err);
-            if (line.content_layer < 0)
-                return (int)line.content_layer;
-        }
-        manifest_add(out, &line);
+static int list_row(struct seal *seal, const struct row *row, struct text_stream *out, struct snap_err *err) {
+    const struct delta_entry *entry = &row->delta->entry;
+    struct manifest_entry line = { .in = entry->dir, .name = entry->name, .object = entry->after, .flags = entry->after ? 0 : MANIFEST_DELETED };
+    if (is_dir(entry->after))
+        return 0;
+    if (entry->after && has_bytes(entry->after))
+        line.content_layer = content_layer(seal, entry->after, err);
+    if (line.content_layer < 0)
+        return (int)line.content_layer;
+    manifest_add(&out->text, &line);
+    return text_stream_push(out);
+}
+
+static int list_all(struct seal *seal, struct text_stream *out, struct snap_err *err) {
+    int r = 0;
+    for (size_t i = 0; i < seal->dirs_count && r == 0; i++) {
+        const struct seal_dir *dir = seal->order[i];
+        manifest_add(&out->text, &(struct manifest_entry){ .in = dir->parent, .name = dir->name, .object = dir->object,
+            .flags = (dir->context ? MANIFEST_CONTEXT : 0) | (dir->opaque ? MANIFEST_OPAQUE : 0), .redirect = dir->redirect });
+        r = text_stream_push(out);
     }
-    return 0;
+    for (size_t i = 0; i < seal->count && r == 0; i++)
+        r = list_row(seal, &seal->rows[i], out, err);
+    return r;
 }
 
 int seal_manifest(struct seal *seal, const struct snapshot *snapshot, struct snap_err *err) {
-    _buf_ struct buf out = {0};
-    manifest_begin(&out, snapshot);
-    for (size_t i = 0; i < seal->dirs_count; i++) {
-        const struct seal_dir *dir = seal->order[i];
-        manifest_add(&out, &(struct manifest_entry){ .in = dir->parent, .name = dir->name, .object = dir->object,
-            .flags = (dir->context ? MANIFEST_CONTEXT : 0) | (dir->opaque ? MANIFEST_OPAQUE : 0), .redirect = dir->redirect });
+    _text_stream_ struct text_stream out = {0};
+    _close_ int fd = stage_create_manifest(seal->scan->stage);
+    int r = fd < 0 ? fd : text_stream_open(&out, fd);
+    if (r == 0) {
+        manifest_begin(&out.text, snapshot);
+        r = list_all(seal, &out, err);
     }
-    int r = list_rows(seal, &out, err);
-    if (r < 0)
+    if (r == 0)
+        r = text_stream_end(&out);
+    if (r < 0 && err && err->code == r)
         return r;
-    manifest_end(&out);
-    if (out.failed)
-        return err_nomem(err);
-    r = stage_set_manifest(seal->scan->stage, &out);
     return r < 0 ? err_errno(err, r, "cannot write the manifest of layer %lld", (long long)seal->number) : 0;
 }
 
@@ -498,6 +505,27 @@ int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_
         return r;
     *ret = TAKE_PTR(seal);
     return 0;
+}
+
+static bool is_plain(const struct row *row) {
+    const struct object *after = row->delta->entry.after;
+    return after && !row->dead_dir && !row->delta->from_name && !(after->flags & OBJECT_LINKED);
+}
+
+int seal_counts(struct seal *seal, struct snap_snapshot *ret) {
+    uint64_t added = 0, changed = 0;
+    for (size_t i = 0; i < seal->count; i++) {
+        const struct row *row = &seal->rows[i];
+        struct object *before = NULL;
+        int r = is_plain(row) && row->before ? scan_known_object(seal->scan, row->before, &before) : 0;
+        if (r < 0 || !is_plain(row) || (before && before->flags & OBJECT_LINKED))
+            return MIN(r, 0);
+        added += !before;
+        changed += before && changes_listed(before, row->delta->entry.after);
+    }
+    ret->added = added;
+    ret->changed = changed;
+    return 1;
 }
 
 size_t seal_count(const struct seal *seal) {

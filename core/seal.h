@@ -10,6 +10,9 @@ int seal_plan(struct scan *scan, int64_t number, struct seal **ret, struct snap_
 struct seal *seal_free(struct seal *seal);
 DEFINE_CLEANUP(struct seal *, seal_free)
 #define _seal_ _cleanup_(seal_freep)
+/* What diff would list from the newest entries to these, where that needs no looking for partners: nothing went, moved, or has
+ * several names. 1 = counted, 0 = it is not so plain. */
+int seal_counts(struct seal *seal, struct snap_snapshot *ret);
 size_t seal_count(const struct seal *seal);           /* names that differ */
 /* 1 = the project shows exactly what snapshot `number` of its line shows, 0 = not. 0 = what the line stands on. Cost: what differs between the three. */
 int seal_equals(struct seal *seal, int64_t number, struct snap_err *err);

@@ -143,8 +143,8 @@ static void count_row(struct snap_snapshot *counts, char letter) {
 }
 
 /* What diff would list from the latest snapshot to this one. All of the first is new but the root, which needs no question. */
-static int count(struct snap_project *project, const struct seal *seal, bool first, struct snapshot *snapshot, struct snap_err *err) {
-    if (first) {
+static int count(struct snap_project *project, struct seal *seal, int64_t newest, struct snapshot *snapshot, struct snap_err *err) {
+    if (!newest && snapshot->line == INDEX_PROJECT_LINE) {
         snapshot->public.added = seal_count(seal) - 1;
         return 0;
     }
@@ -155,6 +155,8 @@ static int count(struct snap_project *project, const struct seal *seal, bool fir
     if (r < 0)
         return r;
     from.snap = latest ? latest->public.number : 0;
+    if (newest && from.snap == newest && (r = seal_counts(seal, &snapshot->public)) != 0)
+        return r < 0 ? err_errno(err, r, "cannot count what changed") : 0;
     if ((r = changes_between(project, from, to, NULL, NULL, 0, &changes, err)) < 0)
         return r;
     for (size_t i = 0; i < changes.count; i++)
@@ -169,7 +171,7 @@ static int insert(struct snap_project *project, const struct take_request *reque
     if (r < 0)
         return r;
     snapshot->public.bytes = ret->bytes;
-    if ((r = count(project, seal, before == 0 && snapshot->line == INDEX_PROJECT_LINE, snapshot, err)) < 0 || (r = index_add_snapshot(project->store, snapshot, err)) < 0
+    if ((r = count(project, seal, before, snapshot, err)) < 0 || (r = index_add_snapshot(project->store, snapshot, err)) < 0
         || (r = seal_live(scan, err)) < 0)
         return r;
     if (!request->automatic && (r = log_operation(project, snapshot, before, err)) < 0)

@@ -215,10 +215,10 @@ int gc_layers(struct pass *pass) {
 
 /* Manifests. */
 
-struct rewrite { struct plan *plan; size_t at; struct buf out; };
+struct rewrite { struct plan *plan; size_t at; struct text_stream out; };
 
 static void rewrite_done(struct rewrite *rewrite) {
-    buf_done(&rewrite->out);
+    text_stream_done(&rewrite->out);
 }
 
 /* Content may have been given another place. */
@@ -244,25 +244,33 @@ static int copy_line(void *data, const struct manifest_entry *entry) {
     if (need == NEED_LEADS)
         copy.flags |= MANIFEST_CONTEXT;
     int r = copy.flags & MANIFEST_DELETED ? 0 : find_content(rewrite->plan, &copy);
-    manifest_add(&rewrite->out, &copy);
-    return r < 0 ? r : rewrite->out.failed;
+    manifest_add(&rewrite->out.text, &copy);
+    return r < 0 ? r : text_stream_push(&rewrite->out);
+}
+
+static int write_lines(struct rewrite *rewrite, const struct snapshot *snapshot, struct snap_err *err) {
+    manifest_begin(&rewrite->out.text, snapshot);
+    int r = manifest_read(rewrite->plan->store, rewrite->plan->layer, NULL, copy_line, rewrite, err);
+    return r < 0 ? r : text_stream_end(&rewrite->out);
 }
 
 /* Built in work/, so that a layer never holds half of one. */
-static int put_manifest(struct store *store, int64_t layer, const struct buf *text, struct snap_err *err) {
+static int put_manifest(struct rewrite *rewrite, const struct snapshot *snapshot, struct snap_err *err) {
     char name[40], to[24];
-    (void)snprintf(name, sizeof(name), "manifest-%lld", (long long)layer);
-    (void)snprintf(to, sizeof(to), "%lld", (long long)layer);
-    int work = store_work_fd(store), r = 0;
+    struct store *store = rewrite->plan->store;
+    (void)snprintf(name, sizeof(name), "manifest-%lld", (long long)rewrite->plan->layer);
+    (void)snprintf(to, sizeof(to), "%lld", (long long)rewrite->plan->layer);
+    int work = store_work_fd(store);
     _close_ int dir = openat(store_layers_fd(store), to, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     _close_ int fd = openat(work, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (dir < 0 || fd < 0)
-        r = -errno;
+    int r = dir < 0 || fd < 0 ? -errno : text_stream_open(&rewrite->out, fd);
     if (r == 0)
-        r = fs_write_all(fd, text->data, text->size);
+        r = write_lines(rewrite, snapshot, err);
     if (r == 0 && (fsync(fd) < 0 || renameat(work, name, dir, "manifest") < 0 || fsync(dir) < 0))
         r = -errno;
-    return r < 0 ? err_errno(err, r, "cannot write the manifest of layer %lld", (long long)layer) : 0;
+    if (r < 0 && err && err->code == r)
+        return r;
+    return r < 0 ? err_errno(err, r, "cannot write the manifest of layer %lld", (long long)rewrite->plan->layer) : 0;
 }
 
 /* Of a layer whose snapshot is there, only places of content change. */
@@ -277,10 +285,5 @@ int gc_write_manifest(struct store *store, int64_t layer, int64_t line, struct s
         snapshot->flags |= SNAPSHOT_GONE;
     for (size_t i = 0; i < plan.count && !gone; i++)
         plan.lines[i].need = NEED_LINE;      /* all of what a snapshot says that is there */
-    manifest_begin(&rewrite.out, snapshot);
-    r = manifest_read(store, layer, NULL, copy_line, &rewrite, err);
-    manifest_end(&rewrite.out);
-    if (r == 0 && rewrite.out.failed)
-        r = err_nomem(err);
-    return r < 0 ? r : put_manifest(store, layer, &rewrite.out, err);
+    return put_manifest(&rewrite, snapshot, err);
 }

@@ -359,11 +359,9 @@ static int remove_flat_root(struct stage *stage) {
     return fs_remove_tree(stage->fd, "dirs");
 }
 
-int stage_set_manifest(struct stage *stage, const struct buf *text) {
-    _close_ int fd = openat(stage->fd, "manifest", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    return fs_write_all(fd, text->data, text->size);
+int stage_create_manifest(struct stage *stage) {
+    int fd = openat(stage->fd, "manifest", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : fd;
 }
 
 static int publish(struct stage *stage) {

@@ -52,8 +52,8 @@ int stage_apply_open(struct stage *stage, int fd, const struct meta *meta);     
  * there already. redirect may be NULL. */
 int stage_place_dir(struct stage *stage, int64_t id, int64_t parent, const char *name,
                     const struct meta *meta, bool opaque, const char *redirect);
-/* Puts the manifest (complete text, see manifest.h) beside the tree. */
-int stage_set_manifest(struct stage *stage, const struct buf *text);
+/* A new, empty file for the manifest (manifest.h) beside the tree: a descriptor, or a negative errno. */
+int stage_create_manifest(struct stage *stage);
 /* Renames work/<id> to layers/<id>; a leftover of that number, which no snapshot names, goes first. Not flushed. */
 int stage_publish(struct stage *stage, struct snap_err *err);
 void stage_keep(struct stage *stage);                         /* after the commit: the layer belongs to a snapshot now */

@@ -14,6 +14,7 @@
  * holds the bytes if it is another one. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "index.h"
+#include "manifest_text.h"
 
 enum manifest_flags { MANIFEST_DELETED = 1, MANIFEST_CONTEXT = 2, MANIFEST_OPAQUE = 4 };
 struct manifest_entry {
@@ -27,10 +28,14 @@ struct manifest_entry {
 void manifest_begin(struct buf *out, const struct snapshot *snapshot);
 void manifest_add(struct buf *out, const struct manifest_entry *entry);
 void manifest_end(struct buf *out);   /* out->failed tells once whether memory sufficed */
+/* The same in pieces, so that its size is no matter: begin and add to stream.text, push after each line, text_stream_end. */
 
 typedef int (*manifest_fn)(void *data, const struct manifest_entry *entry);
 /* Reads and checks all of layers/<id>/manifest: -EUCLEAN with a sentence if damaged, -ENOENT. fn may be NULL. */
 int manifest_read(struct store *store, int64_t layer, struct snapshot **ret, manifest_fn fn, void *data, struct snap_err *err);
+/* What makes sense of a manifest that may be damaged, line by line, without a look at its digest: the snapshot (NULL if its line
+ * is not whole), and entries as above. 0 also where there is no manifest. */
+int manifest_glean(struct store *store, int64_t layer, struct snapshot **ret, manifest_fn fn, void *data, struct snap_err *err);
 /* The text of a snapshot's manifest, from the index: 1, or 0 = there is no such snapshot. */
 int manifest_from_index(struct store *store, int64_t number, struct buf *out, struct snap_err *err);
 /* 1 = manifest and tree are whole (types, sizes, digests of everything stored in it), 0 = not and why in err->message. */

@@ -2,6 +2,8 @@
  * Knows no field. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "manifest_text.h"
 
+#include "cleanup.h"
+#include "fs.h"
 #include "quote.h"
 
 #include <stdio.h>
@@ -166,12 +168,65 @@ const char *text_end(struct text *whole) {
     return NULL;
 }
 
-void text_add_end(struct buf *out) {
-    if (out->failed)
-        return;
+static void add_end(struct buf *out, uint64_t lines, XXH128_hash_t hash) {
     XXH128_canonical_t digest;
-    XXH128_canonicalFromHash(&digest, XXH3_128bits(out->data, out->size));
-    buf_fmt(out, "#end lines=%llu xxh128=", (unsigned long long)count_lines((struct text){ .at = out->data, .size = out->size }));
+    XXH128_canonicalFromHash(&digest, hash);
+    buf_fmt(out, "#end lines=%llu xxh128=", (unsigned long long)lines);
     hex_encode(out, digest.digest, sizeof(digest.digest));
     buf_char(out, '\n');
+}
+
+void text_add_end(struct buf *out) {
+    if (!out->failed)
+        add_end(out, count_lines((struct text){ .at = out->data, .size = out->size }), XXH3_128bits(out->data, out->size));
+}
+
+/* In pieces. */
+
+enum { PIECE = 256 * 1024 };
+
+int text_stream_open(struct text_stream *stream, int fd) {
+    XXH3_state_t *state = XXH3_createState();
+    if (!state || XXH3_128bits_reset(state) != XXH_OK) {
+        XXH3_freeState(state);
+        return -ENOMEM;
+    }
+    *stream = (struct text_stream){ .fd = fd, .digest = state };
+    return 0;
+}
+
+void text_stream_done(struct text_stream *stream) {
+    XXH3_freeState(stream->digest);
+    buf_done(&stream->text);
+    *stream = (struct text_stream){ .fd = -1 };
+}
+
+static int write_piece(struct text_stream *stream) {
+    const struct buf *text = &stream->text;
+    int r = text->failed ? text->failed : text->size ? fs_write_all(stream->fd, text->data, text->size) : 0;
+    buf_clear(&stream->text);
+    return r;
+}
+
+/* What stands there goes out, and counts. */
+static int push(struct text_stream *stream) {
+    const struct buf *text = &stream->text;
+    if (!text->failed && text->size) {
+        stream->lines += count_lines((struct text){ .at = text->data, .size = text->size });
+        if (XXH3_128bits_update(stream->digest, text->data, text->size) != XXH_OK)
+            return -EIO;
+    }
+    return write_piece(stream);
+}
+
+int text_stream_push(struct text_stream *stream) {
+    return stream->text.size < PIECE ? stream->text.failed : push(stream);
+}
+
+int text_stream_end(struct text_stream *stream) {
+    int r = push(stream);
+    if (r < 0)
+        return r;
+    add_end(&stream->text, stream->lines, XXH3_128bits_digest(stream->digest));
+    return write_piece(stream);
 }

@@ -23,3 +23,16 @@ int text_once(const char *const *names, size_t count, struct text key, unsigned 
 /* NULL, or what is wrong with the end. */
 const char *text_end(struct text *whole);
 void text_add_end(struct buf *out);                                /* writes it; out->failed tells whether memory sufficed */
+
+/* The same text written to a file in pieces: what is added to `text` goes out when it is large. */
+struct text_stream {
+    struct buf text;
+    int fd;                    /* borrowed */
+    uint64_t lines;            /* that are out */
+    void *digest;              /* of all that is out */
+};
+int text_stream_open(struct text_stream *stream, int fd);          /* -ENOMEM */
+int text_stream_push(struct text_stream *stream);                  /* after each line; negative errno */
+int text_stream_end(struct text_stream *stream);                   /* all of it and the end are written */
+void text_stream_done(struct text_stream *stream);
+#define _text_stream_ _cleanup_(text_stream_done)

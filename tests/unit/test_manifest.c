@@ -289,7 +289,9 @@ static void build_layer(struct place *place) {
     struct object root = root_object();
     assert_int_equal(stage_place_dir(stage, 12, INDEX_ROOT, "d", &d.meta, false, NULL), 0);
     assert_int_equal(stage_place_dir(stage, INDEX_ROOT, 0, "", &root.meta, false, NULL), 0);
-    assert_int_equal(stage_set_manifest(stage, &text), 0);
+    _close_ int manifest = stage_create_manifest(stage);
+    assert_true(manifest >= 0);
+    assert_int_equal(fs_write_all(manifest, text.data, text.size), 0);
     assert_int_equal(stage_publish(stage, &err), 0);
     stage_keep(stage);
 }
