@@ -12,6 +12,7 @@
 #include "identity.h"
 #include "manifest.h"
 #include "renew.h"
+#include "salvage.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -108,12 +109,10 @@ static int write_facts(struct mend *mend, struct snap_err *err) {
     return r < 0 ? r : facts_write(mend->store, err);
 }
 
-static int write_manifest(struct mend *mend, int64_t layer, struct snap_err *err) {
-    _buf_ struct buf text = {0};
+/* The damaged one goes aside. */
+static int put_manifest(struct mend *mend, int64_t layer, const struct buf *text, struct snap_err *err) {
     char file[48], name[24];
-    int r = manifest_from_index(mend->store, layer, &text, err);
-    if (r <= 0)
-        return r;
+    int r;
     snprintf(name, sizeof(name), "%" PRId64, layer);
     snprintf(file, sizeof(file), "layers/%s/manifest", name);
     if ((r = mend_aside(mend->store, file, err)) < 0)
@@ -121,8 +120,14 @@ static int write_manifest(struct mend *mend, int64_t layer, struct snap_err *err
     if (mkdirat(store_layers_fd(mend->store), name, 0700) < 0 && errno != EEXIST)
         return err_path(err, -errno, file, "make the directory of");
     _close_ int dirfd = openat(store_layers_fd(mend->store), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    r = dirfd < 0 ? -errno : fs_replace_file(dirfd, "manifest", text.data, text.size, 0600);
+    r = dirfd < 0 ? -errno : fs_replace_file(dirfd, "manifest", text->data, text->size, 0600);
     return r < 0 ? err_path(err, r, file, "write") : 0;
+}
+
+static int write_manifest(struct mend *mend, int64_t layer, struct snap_err *err) {
+    _buf_ struct buf text = {0};
+    int r = manifest_from_index(mend->store, layer, &text, err);
+    return r <= 0 ? r : put_manifest(mend, layer, &text, err);
 }
 
 static int write_manifests(struct mend *mend, struct snap_err *err) {
@@ -177,6 +182,29 @@ static void tell_gaps(struct mend *mend) {
                            verify->layers[i] - 1 > next ? verify->layers[i] : 0);
 }
 
+/* Nobody is left who knows what the manifest said; but the layer is there. */
+static int salvage(struct mend *mend, int64_t layer, struct snap_err *err) {
+    _buf_ struct buf text = {0};
+    int r = salvage_manifest(mend->store, layer, mend->project->env.cancel, &text, err);
+    if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP) {
+        *err = (struct snap_err){0};
+        return 0;
+    }
+    int put = r < 0 ? r : put_manifest(mend, layer, &text, err);
+    if (put == 0)
+        project_notice(mend->project, SNAP_NOTICE_INFO, NULL, "snapshot %" PRId64 " was put together from its layer%s", layer,
+                       r ? " and what is left of its manifest" : ": its time, its message, and what a layer cannot hold are lost");
+    return put;
+}
+
+static int salvage_all(struct mend *mend, struct snap_err *err) {
+    int r = 0;
+    for (size_t i = 0; i < mend->verify->findings.count && r == 0; i++)
+        if (mend->verify->findings.all[i]->kind == DAMAGE_MANIFEST)
+            r = salvage(mend, mend->verify->findings.all[i]->layer, err);
+    return r;
+}
+
 static int renew(struct mend *mend, struct snap_err *err) {
     struct renewed renewed = {0};
     if (!mend->verify->usable)
@@ -186,6 +214,8 @@ static int renew(struct mend *mend, struct snap_err *err) {
     int r = identity_of(mend->project->root, &identity, err);
     if (r == 0)
         r = remember_layers(mend, err);
+    if (r == 0)
+        r = salvage_all(mend, err);
     if (r == 0)
         r = verify_build_apart(mend->verify, err);
     mend->project->layers = layers_close(mend->project->layers);

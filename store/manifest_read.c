@@ -378,3 +378,25 @@ int manifest_read(struct store *store, int64_t layer, struct snapshot **ret, man
         *ret = TAKE_PTR(snapshot);
     return 0;
 }
+
+int manifest_glean(struct store *store, int64_t layer, struct snapshot **ret, manifest_fn fn, void *data, struct snap_err *err) {
+    _buf_ struct buf text = {0};
+    struct snap_err ignored = {0};
+    _snapshot_ struct snapshot *snapshot = NULL;
+    struct text at = {0};
+    if (load(store, layer, &text, &ignored) < 0 || !text.data)
+        return 0;
+    _cleanup_(reader_done) struct reader reader = { .rest = { .at = text.data, .size = text.size }, .dirs = map_new() };
+    if (!reader.dirs)
+        return err_nomem(err);
+    while (text_take_until(&reader.rest, '\n', &at)) {
+        _cleanup_(entry_line_done) struct entry_line line = {0};
+        if (text_begins(at, "#snapshot ") && !snapshot)
+            (void)read_snapshot(at, layer, &snapshot);
+        int r = text_begins(at, "#") || !reader.rest.at || read_entry(&reader, at, &line) < 0 ? 0 : fn(data, &line.entry);
+        if (r < 0 && r != -EUCLEAN)
+            return err_errno(err, r, "cannot go on with the manifest of layer %lld", (long long)layer);
+    }
+    *ret = TAKE_PTR(snapshot);
+    return 0;
+}

@@ -96,14 +96,29 @@ static int add(void *data, const struct manifest_entry *from) {
     return 0;
 }
 
-int sheet_read(struct store *store, int64_t layer, struct sheet **ret, struct snap_err *err) {
+static struct sheet *sheet_new(int64_t layer) {
     _sheet_ struct sheet *sheet = calloc(1, sizeof(*sheet));
     if (!sheet)
-        return err_nomem(err);
+        return NULL;
     sheet->layer = layer;
     sheet->by_dir = map_new();
     sheet->by_place = map_new();
-    if (!sheet->by_dir || !sheet->by_place)
+    return sheet->by_dir && sheet->by_place ? TAKE_PTR(sheet) : NULL;
+}
+
+int sheet_glean(struct store *store, int64_t layer, struct sheet **ret, struct snap_err *err) {
+    _sheet_ struct sheet *sheet = sheet_new(layer);
+    if (!sheet)
+        return err_nomem(err);
+    int r = manifest_glean(store, layer, &sheet->snapshot, add, sheet, err);
+    if (r == 0)
+        *ret = TAKE_PTR(sheet);
+    return r;
+}
+
+int sheet_read(struct store *store, int64_t layer, struct sheet **ret, struct snap_err *err) {
+    _sheet_ struct sheet *sheet = sheet_new(layer);
+    if (!sheet)
         return err_nomem(err);
     int r = manifest_read(store, layer, &sheet->snapshot, add, sheet, err);
     if (r == -EUCLEAN && err && err->failure != SNAP_FAILURE_DAMAGE)

@@ -31,6 +31,8 @@ struct sheet {
 };
 /* -EUCLEAN damaged, -ENOENT missing. Facts are not read. */
 int sheet_read(struct store *store, int64_t layer, struct sheet **ret, struct snap_err *err);
+/* What makes sense of one that may be damaged, or not be there; its snapshot may be NULL. Facts are not read. */
+int sheet_glean(struct store *store, int64_t layer, struct sheet **ret, struct snap_err *err);
 struct sheet *sheet_free(struct sheet *sheet);         /* accepts NULL */
 DEFINE_CLEANUP(struct sheet *, sheet_free)
 #define _sheet_ _cleanup_(sheet_freep)
