@@ -31,7 +31,7 @@ struct prepared {
 struct wal {
     sqlite3_io_methods methods;
     const sqlite3_io_methods *real;
-    int fd, error;             /* error: of the last flush; SQLite loses the cause on its way */
+    int fd, error;             /* error: of the last flush or write; SQLite loses the cause on its way */
     bool skip;                 /* this commit need not be flushed */
     bool header;               /* the log was begun anew: frames must not reach the disk before its header does */
 };
@@ -41,6 +41,7 @@ struct db {
     struct wal wal;
     int dirfd;                 /* the store's; borrowed */
     int pages;                 /* in the log at the last commit */
+    int no_room;               /* negative errno: there was none for the index of the log, and this connection can only read */
     struct prepared *all;
     size_t count, room, last;
     uint32_t recent[RECENT];   /* by the address of the text: where it was found last, plus one */
@@ -113,6 +114,9 @@ static int translate(sqlite3 *connection, const char *path, int result, struct s
 }
 
 static int db_error(struct store *store, int result, struct snap_err *err) {
+    int error = store_database(store)->wal.error;
+    if ((result & 0xff) == SQLITE_IOERR && error < 0)
+        return err_path(err, error, store_path(store), "write to the database of the store");
     return translate(store_db(store), store_path(store), result, err);
 }
 
@@ -141,16 +145,19 @@ static int register_vfs(void) {
     return sqlite3_vfs_register(&beneath, 0);
 }
 
-static int connect_to(int dirfd, const char *name, int flags, sqlite3 **ret) {
+enum connect_flags { CONNECT_NO_SHM = 1 /* only to read: nothing is written into the file of the log's index */ };
+
+static int connect_to(int dirfd, const char *name, unsigned flags, sqlite3 **ret) {
     int result = register_vfs();
     if (result != SQLITE_OK)
         return result;
-    char path[sizeof("/proc/self/fd//") + 3 * sizeof(int) + NAME_MAX];
-    int size = snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name);
+    char path[sizeof("file:/proc/self/fd//?readonly_shm=1") + 3 * sizeof(int) + NAME_MAX];
+    bool no_shm = flags & CONNECT_NO_SHM;
+    int size = snprintf(path, sizeof(path), "%s/proc/self/fd/%d/%s%s", no_shm ? "file:" : "", dirfd, name, no_shm ? "?readonly_shm=1" : "");
     if (size < 0 || (size_t)size >= sizeof(path))
         return SQLITE_CANTOPEN;
-    flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
-    return sqlite3_open_v2(path, ret, flags, VFS_NAME);
+    return sqlite3_open_v2(path, ret, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE
+                           | (no_shm ? SQLITE_OPEN_URI : 0), VFS_NAME);
 }
 
 static int note_pages(void *data, sqlite3 *connection, const char *schema, int pages) {
@@ -214,18 +221,45 @@ static int check_version(struct db *db, const char *path, int *ret_version, stru
     return 0;
 }
 
+/* The first to open it makes the index of the log anew, as a file. */
+static int connect_and_look(struct db *db, unsigned flags) {
+    int ignored, result = connect_to(db->dirfd, "store.db", flags, &db->connection);
+    if (result == SQLITE_OK)
+        result = set_up(db);
+    return result == SQLITE_OK ? read_number(db->connection, "PRAGMA schema_version", &ignored) : result;
+}
+
+static bool is_about_shm(int result) {
+    return result == SQLITE_IOERR_SHMSIZE || result == SQLITE_IOERR_SHMMAP || result == SQLITE_IOERR_SHMOPEN || (result & 0xff) == SQLITE_FULL;
+}
+
+/* Looking must work on a full disk: then the index of the log is kept in memory, which is enough for who only reads. */
+static int connect_in_memory(struct db *db, const char *path, struct snap_err *err) {
+    int extended = sqlite3_extended_errcode(db->connection);
+    int code = translate(db->connection, path, extended, err);
+    if (!is_about_shm(extended))
+        return code;
+    sqlite3_close_v2(TAKE_PTR(db->connection));
+    if (connect_and_look(db, CONNECT_NO_SHM) != SQLITE_OK)
+        return code;
+    db->no_room = code;
+    return 0;
+}
+
 int db_open(struct store *store, struct db **ret, int *ret_version, struct snap_err *err) {
     _cleanup_(db_closep) struct db *db = calloc(1, sizeof(*db));
+    struct snap_err why = {0};
     if (!db)
         return err_nomem(err);
     db->dirfd = store_fd(store);
     db->wal.fd = -1;
-    int result = connect_to(db->dirfd, "store.db", 0, &db->connection);
-    if (result == SQLITE_OK)
-        result = set_up(db);
-    if (result != SQLITE_OK)
-        return translate(db->connection, store_path(store), result, err);
-    int code = check_version(db, store_path(store), ret_version, err);
+    int code = connect_and_look(db, 0) == SQLITE_OK ? 0 : connect_in_memory(db, store_path(store), &why);
+    if (code < 0) {
+        if (err)
+            *err = why;
+        return code;
+    }
+    code = check_version(db, store_path(store), ret_version, err);
     if (code < 0)
         return code;
     *ret = TAKE_PTR(db);
@@ -509,7 +543,10 @@ static int wal_write(sqlite3_file *file, const void *data, int size, sqlite3_int
     struct wal *wal = (struct wal *)file->pMethods;
     if (at == 0)
         wal->header = true;
-    return wal->real->xWrite(file, data, size, at);
+    int result = wal->real->xWrite(file, data, size, at);
+    if (result != SQLITE_OK)
+        wal->error = errno > 0 ? -errno : -EIO;
+    return result;
 }
 
 /* SQLite's own would flush the directory, too, once in each process. */
@@ -555,6 +592,10 @@ static int watch_wal(struct db *db) {
 }
 
 int db_begin(struct store *store, struct snap_err *err) {
+    int no_room = store_database(store)->no_room;
+    if (no_room < 0)
+        return err_path(err, no_room, store_path(store), "make room for a change of the database in");
+    store_database(store)->wal.error = 0;
     int code = db_exec(store, "BEGIN IMMEDIATE", err);
     if (code < 0)
         return code;
