@@ -1,15 +1,16 @@
 /* snapctl du: where the store's space goes.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format.h"
-#include "project.h"
+#include "mounts.h"
 
 #include <inttypes.h>
 
-static int show_json(struct call *call, const struct snap_snapshot *snapshot, uint64_t own, bool removed, bool pinned) {
+static int show_json(struct call *call, const struct snap_snapshot *snapshot, uint64_t own, bool removed, bool pinned, struct users *users) {
     json_object *object = json_message("usage");
     json_count(object, "own_bytes", own);
     json_flag(object, "removed", removed);
     json_flag(object, "pinned", pinned);
+    json_add(object, "used_by", TAKE_PTR(users->array));
     json_snapshot(object, snapshot);
     return json_print(&call->out, object);
 }
@@ -17,12 +18,18 @@ static int show_json(struct call *call, const struct snap_snapshot *snapshot, ui
 static int show(void *data, const struct snap_snapshot *snapshot, uint64_t own, bool removed, bool pinned) {
     struct call *call = data;
     char size[FORMAT_SIZE];
+    _users_ struct users users = {0};
+    int r = users_find(call, snapshot->number, &users, NULL);
+    if (r < 0)
+        return r;
     if (call->globals.json)
-        return show_json(call, snapshot, own, removed, pinned);
+        return show_json(call, snapshot, own, removed, pinned, &users);
     _buf_ struct buf title = {0};
     add_snapshot(&title, snapshot->number, snapshot->name);
-    out_text(&call->out, "%10s  %s%s%s%s\n", format_size(own, size), title.failed ? "snapshot" : title.data,
-             removed ? ", removed" : "", snapshot->automatic ? ", automatic" : "", pinned ? ", in use" : "");
+    bool known = users.text.size && !users.text.failed;
+    out_text(&call->out, "%10s  %s%s%s%s%s%s\n", format_size(own, size), title.failed ? "snapshot" : title.data,
+             removed ? ", removed" : "", snapshot->automatic ? ", automatic" : "", pinned ? ", in use" : "", known ? " by " : "",
+             known ? users.text.data : "");
     return out_check(&call->out);
 }
 

@@ -1,7 +1,7 @@
 /* snapctl show: one snapshot.
  * Lists no files. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "format.h"
-#include "project.h"
+#include "mounts.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -46,17 +46,25 @@ static void show_counts_of(struct out *out, const struct snap_snapshot *snapshot
         out_text(out, "lost     %" PRIu64 " %s of which the store's copy was damaged\n", counts->lost, plural(counts->lost, "entry", "entries"));
 }
 
-static void show(struct call *call, const struct snap_snapshot *snapshot, const struct snap_counts *counts) {
+static void show_users(struct out *out, const struct snap_counts *counts, const struct users *users) {
+    if (counts->removed)
+        out_text(out, "removed  and kept only for who uses it\n");
+    if (users->text.size && !users->text.failed)
+        out_text(out, "used by  %s\n", users->text.data);
+}
+
+static void show(struct call *call, const struct snap_snapshot *snapshot, const struct snap_counts *counts, const struct users *users) {
     _buf_ struct buf title = {0};
     add_snapshot(&title, snapshot->number, snapshot->name);
     out_painted(&call->out, PAINT_YELLOW, title.failed ? "snapshot" : title.data);
     out_text(&call->out, "\n");
     show_times(&call->out, snapshot);
+    show_users(&call->out, counts, users);
     show_message(&call->out, snapshot->message);
     show_counts_of(&call->out, snapshot, counts);
 }
 
-static int show_json(struct call *call, const struct snap_snapshot *snapshot, const struct snap_counts *counts) {
+static int show_json(struct call *call, const struct snap_snapshot *snapshot, const struct snap_counts *counts, struct users *users) {
     json_object *object = json_message("show");
     json_snapshot(object, snapshot);
     json_count(object, "files", counts->files);
@@ -68,18 +76,21 @@ static int show_json(struct call *call, const struct snap_snapshot *snapshot, co
     json_count(object, "unread", counts->unread);
     if (counts->lost)
         json_count(object, "lost", counts->lost);
+    json_flag(object, "removed", counts->removed);
+    json_add(object, "used_by", TAKE_PTR(users->array));
     return json_print(&call->out, object);
 }
 
 static int run(struct call *call, struct snap_err *err) {
     _snapshot_ struct snap_snapshot *snapshot = NULL;
+    _users_ struct users users = {0};
     struct snap_counts counts = {0};
     int r = snap_show(call->project, call->words[0], &snapshot, &counts, err);
-    if (r < 0)
+    if (r < 0 || (r = users_find(call, snapshot->number, &users, err)) < 0)
         return r;
     if (call->globals.json)
-        return show_json(call, snapshot, &counts);
-    show(call, snapshot, &counts);
+        return show_json(call, snapshot, &counts, &users);
+    show(call, snapshot, &counts, &users);
     return 0;
 }
 

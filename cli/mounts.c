@@ -1,9 +1,11 @@
 /* Mounts and workspaces as rows.
  * Mounts nothing. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "mounts.h"
+#include "quote.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *state_name(enum snap_mount_state state) {
     switch (state) {
@@ -23,8 +25,7 @@ static const char *kind_name(enum snap_mount_kind kind) {
     return "view";
 }
 
-static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
-    json_object *object = json_message(type);
+static void add_members(json_object *object, const struct snap_mount *mount) {
     json_text(object, "kind", kind_name(mount->kind));
     json_optional(object, "workspace", mount->workspace);
     json_path(object, "dir", mount->dir);
@@ -33,6 +34,11 @@ static int show_json(struct call *call, const char *type, const struct snap_moun
     json_optional(object, "name", mount->name);
     json_id(object, "pid", mount->pid);
     json_time(object, "since", mount->since);
+}
+
+static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
+    json_object *object = json_message(type);
+    add_members(object, mount);
     return json_print(&call->out, object);
 }
 
@@ -99,4 +105,37 @@ int mounts_show_done(void *data, const struct snap_mount *mount) {
     out_path(&call->out, mount->dir);
     out_text(&call->out, mount->kind == SNAP_MOUNT_VIEW ? ", read-only\n" : "\n");
     return flush(call);
+}
+
+/* Users. */
+
+void users_done(struct users *users) {
+    json_object_put(users->array);
+    buf_done(&users->text);
+}
+
+static int add_user(void *data, const struct snap_mount *mount) {
+    struct users *users = data;
+    if (users->array) {
+        json_object *object = json_object_new_object();
+        add_members(object, mount);
+        return object && json_object_array_add(users->array, object) == 0 ? 0 : -ENOMEM;
+    }
+    buf_str(&users->text, users->text.size ? ", " : "");
+    if (mount->workspace) {
+        buf_str(&users->text, "workspace \"");
+        quote_display(&users->text, mount->workspace, strlen(mount->workspace));
+        buf_str(&users->text, mount->state == SNAP_MOUNT_NONE ? "\"" : "\" on ");
+    } else {
+        buf_str(&users->text, "the view on ");
+    }
+    if (!mount->workspace || mount->state != SNAP_MOUNT_NONE)
+        quote_display(&users->text, mount->dir, strlen(mount->dir));
+    return users->text.failed;
+}
+
+int users_find(struct call *call, int64_t snapshot, struct users *ret, struct snap_err *err) {
+    if (call->globals.json && !(ret->array = json_object_new_array()))
+        return -ENOMEM;
+    return snap_users(call->project, snapshot, add_user, ret, err);
 }

@@ -5,9 +5,11 @@
 
 #include "changes.h"
 #include "facts.h"
+#include "hook.h"
 #include "op.h"
 #include "pin.h"
 #include "quote.h"
+#include "reading.h"
 #include "workspace.h"
 #include <limits.h>
 #include <stdio.h>
@@ -161,35 +163,32 @@ static int look_up_shown(struct snap_project *project, const char *spec, struct 
     return 0;
 }
 
-/* Whoever writes holds the lock, and gc cannot run. Where no pin can be set, as in a store that cannot be written to, the
- * worst is an error when somebody frees what is being read. 1 = pinned. */
-static int pin_it(struct snap_project *project, const struct snapshot *snapshot) {
-    struct snap_err ignored = {0};
-    if (store_locked(project->store) || MAKE_ROOM(project->pins, project->pins_count, project->pins_room) < 0)
-        return 0;
-    int fd = pin_take(project->store, snapshot->public.number, false, &ignored);
-    if (fd < 0)
-        return 0;
-    project->pins[project->pins_count++] = fd;
-    return 1;
-}
-
 int catalog_find(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     int r = look_up_shown(project, spec, &snapshot, err);
-    if (r < 0)
+    if (r < 0 || (r = hook("catalog.found", spec)) < 0)
         return r;
     int64_t number = snapshot->public.number;
-    if (pin_it(project, snapshot)) {          /* gc may have come before the pin */
+    if ((r = reading_hold(project, snapshot, err)) < 0)
+        return r;
+    if (r > 0) {                              /* gc may have come before the pin */
         snapshot = snapshot_free(snapshot);
         r = look_up_shown(project, spec, &snapshot, err);
         if (r < 0)
             return r;
-        if (snapshot->public.number != number && !pin_it(project, snapshot))
+        if (snapshot->public.number != number && reading_hold(project, snapshot, err) <= 0)
             return err_set(err, -EAGAIN, "snapshot '%s' was removed a moment ago", spec);
     }
     *ret = TAKE_PTR(snapshot);
-    return 0;
+    return MIN(hook("catalog.held", spec), 0);
+}
+
+int catalog_latest(struct snap_project *project, struct snapshot **ret, struct snap_err *err) {
+    _snapshot_ struct snapshot *snapshot = NULL;
+    int r = index_latest(project->store, project_line(project), 0, &snapshot, err);
+    if (r > 0)
+        r = catalog_find(project, "latest", ret, err);
+    return r < 0 ? r : snapshot != NULL;
 }
 
 /* Public rows. */
@@ -220,15 +219,35 @@ void snap_snapshot_free(struct snap_snapshot *snapshot) {
     free(snapshot);
 }
 
+int catalog_is_used(struct snap_project *project, int64_t number, struct snap_err *err) {
+    int r = pin_held(project->store, number, err);
+    return r != 0 ? r : index_is_base(project->store, number, err);
+}
+
+/* What is there for its users alone: 1 = that is so of this one, 0 = it is to be found as any other. */
+static int find_removed(struct snap_project *project, const char *spec, struct snapshot **ret, struct snap_err *err) {
+    _snapshot_ struct snapshot *snapshot = NULL;
+    int r = look_up(project, spec, &snapshot, err);
+    if (r > 0)
+        r = snapshot->flags & SNAPSHOT_HIDDEN ? catalog_is_used(project, snapshot->public.number, err) : 0;
+    if (r <= 0)
+        return r;
+    *ret = TAKE_PTR(snapshot);
+    return 1;
+}
+
 int snap_show(struct snap_project *project, const char *spec, struct snap_snapshot **ret,
               struct snap_counts *ret_counts, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
     struct snap_counts counts = {0};
-    int r = catalog_find(project, spec, &snapshot, err);
-    if (r >= 0)
-        r = index_counts(project->store, snapshot, &counts, err);
+    int r = find_removed(project, spec, &snapshot, err);
+    if (r == 0)
+        r = catalog_find(project, spec, &snapshot, err);
+    if (r >= 0 && (r = reading_begin(project, err)) == 0)
+        r = reading_end(project, index_counts(project->store, snapshot, &counts, err), err);
     if (r >= 0)
         r = publish(snapshot, ret, err);
+    counts.removed = snapshot && snapshot->flags & SNAPSHOT_HIDDEN;
     if (r >= 0)
         *ret_counts = counts;
     return MIN(r, 0);

@@ -4,6 +4,7 @@
 #include "changes.h"
 #include "current.h"
 #include "patch.h"
+#include "reading.h"
 #include "tree.h"
 #include <string.h>
 
@@ -93,27 +94,26 @@ static unsigned flags_of(const struct snap_diff_options *options) {
 /* Without a name: the newest snapshot; before there is one, the empty tree, or what the workspace stands on. */
 static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    int r = spec ? catalog_find(project, spec, &snapshot, err) : index_latest(project->store, project_line(project), 0, &snapshot, err);
+    int r = spec ? catalog_find(project, spec, &snapshot, err) : catalog_latest(project, &snapshot, err);
     if (r < 0)
         return r;
     *ret = snapshot ? snapshot_point(snapshot) : (struct point){ project_line(project), project->workspace ? project->workspace->base : 0 };
     return 0;
 }
 
-static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct scan **ret_scan, struct snap_err *err) {
+static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    int r;
-    if (!spec) {
-        r = project->workspace ? current_compare(project, project->workspace, project->root, ret_scan, err) : scan_look(project, ret_scan, err);
-        if (r == 0)
-            *ret = scan_ground(*ret_scan);
-        return r;
-    }
-    r = catalog_find(project, spec, &snapshot, err);
-    if (r < 0)
-        return r;
-    *ret = snapshot_point(snapshot);
-    return 0;
+    int r = spec ? catalog_find(project, spec, &snapshot, err) : 0;
+    if (r >= 0 && spec)
+        *ret = snapshot_point(snapshot);
+    return r;
+}
+
+static int look(struct snap_project *project, struct point *ret, struct scan **ret_scan, struct snap_err *err) {
+    int r = project->workspace ? current_compare(project, project->workspace, project->root, ret_scan, err) : scan_look(project, ret_scan, err);
+    if (r == 0)
+        *ret = scan_ground(*ret_scan);
+    return r;
 }
 
 static int compare_and_tell(struct telling *telling, struct point from, struct point to, struct scan *scan) {
@@ -134,10 +134,14 @@ int snap_diff(struct snap_project *project, const struct snap_diff_options *opti
     uint64_t failed = project->failed;
     int r = find_from(project, telling.options->from, &from, err);
     if (r >= 0)
-        r = find_to(project, telling.options->to, &to, &scan, err);
+        r = find_to(project, telling.options->to, &to, err);
+    if (r < 0 || (r = reading_begin(project, err)) < 0)
+        return r;
+    if (!telling.options->to)
+        r = look(project, &to, &scan, err);
     if (r >= 0)
         r = compare_and_tell(&telling, from, to, scan);
-    if (r < 0)
+    if ((r = reading_end(project, r, err)) < 0)
         return r;
     telling.result.from = from.snap;
     telling.result.to = scan ? 0 : to.snap;

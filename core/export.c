@@ -1,6 +1,7 @@
 /* `export`: a snapshot, or what differs between two, as an archive, a specification or an image.
  * Writes nothing in the store. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "exporter.h"
+#include "reading.h"
 
 struct exporting {
     const struct snap_export_options *options;
@@ -60,8 +61,9 @@ static int fill_between(struct exporting *exporting, struct snap_project *projec
     for (size_t i = between.count; i-- > 0 && r >= 0;) {
         struct snapshot *snapshot = NULL;
         r = index_snapshot(project->store, numbers[i], &snapshot, err);
-        if (r > 0)
-            r = add_snapshot(exporting, snapshot, err);
+        if (r > 0 && (r = reading_hold(project, snapshot, err)) >= 0)
+            r = add_snapshot(exporting, TAKE_PTR(snapshot), err);
+        snapshot_free(snapshot);
     }
     int added = add_snapshot(exporting, last, err);
     return r < 0 ? r : added;
@@ -142,27 +144,9 @@ static int write_all(struct exporting *exporting, struct exporter *exporter, str
     return r < 0 ? r : target_commit(&target, exporter->err);
 }
 
-/* What gc took away looks like damage to who was reading it. */
-static int look_again(const struct exporting *exporting, struct snap_project *project, int r, struct snap_err *err) {
-    for (size_t i = 0; i < exporting->count && err->failure == SNAP_FAILURE_DAMAGE; i++) {
-        _snapshot_ struct snapshot *still = NULL;
-        int64_t number = exporting->snapshots[i]->public.number;
-        if (index_snapshot(project->store, number, &still, NULL) < 0 || (still && !(still->flags & SNAPSHOT_HIDDEN)))
-            continue;
-        *err = (struct snap_err){0};
-        return err_set(err, -ENOENT, "snapshot %lld was removed while it was being exported", (long long)number);
-    }
-    return r;
-}
-
 static int run(struct exporting *exporting, struct exporter *exporter, struct snap_export_result *ret) {
-    struct store *store = exporter->project->store;
-    int r = store_read_begin(store, exporter->err);
-    if (r < 0)
-        return r;
-    r = write_all(exporting, exporter, ret);
-    store_read_end(store);
-    return r < 0 ? look_again(exporting, exporter->project, r, exporter->err) : 0;
+    int r = reading_begin(exporter->project, exporter->err);
+    return r < 0 ? r : reading_end(exporter->project, write_all(exporting, exporter, ret), exporter->err);
 }
 
 int snap_export(struct snap_project *project, const struct snap_export_options *options, struct snap_export_result *ret, struct snap_err *error) {

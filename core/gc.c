@@ -1,6 +1,7 @@
 /* gc: which snapshots are freed, and the one transaction that does it.
  * What is freed with them is the store's matter (store/gc.h). SPDX-License-Identifier: GPL-2.0-or-later */
 #include "gc.h"
+#include "hook.h"
 #include "pin.h"
 #include "project.h"
 #include "workspace.h"
@@ -76,7 +77,9 @@ static int choose(struct choice *choice) {
         r = op_held(store, choice->operations, choice->since, add_held, choice, choice->err);
     if (r == 0 && choice->held_count)
         qsort(choice->held, choice->held_count, sizeof(*choice->held), by_number);
-    return r < 0 ? r : index_disposable(store, consider, choice, choice->err);
+    if (r == 0)
+        r = index_disposable(store, consider, choice, choice->err);
+    return r < 0 ? r : MIN(hook("gc.chosen", ""), 0);
 }
 
 /* The transaction. */
@@ -152,6 +155,8 @@ int snap_gc(struct snap_project *project, bool now, struct snap_gc_result *ret, 
     if (r < 0 || (r = since(now, &choice.since, err)) < 0 || (r = choose(&choice)) < 0 || (r = free_chosen(&choice)) < 0)
         return r < 0 ? err ? err_wrap(err, "cannot free snapshots") : r : 0;
     choice.pins = pins_free(choice.pins);
+    if ((r = hook("gc.freed", "")) < 0)
+        return err_errno(err, r, "stopped before the files were removed");
     struct gc_watch watch = { .progress = tell_progress, .data = project, .cancel = project->env.cancel };
     if ((r = gc_finish(project->store, &watch, err)) < 0)
         return err ? err_wrap(err, "the snapshots are freed, but not all of their files are removed yet") : r;

@@ -263,6 +263,7 @@ int snap_mount(const struct snap_env *env, const struct snap_mount_options *opti
 struct listing {
     struct snap_project *project;
     bool workspaces;                      /* those alone */
+    int64_t only;                         /* what shows this snapshot or stands on it; 0 = all */
     int64_t *seen;                        /* workspaces that are mounted */
     size_t count, room;
     snap_mount_fn fn;
@@ -287,6 +288,8 @@ static int is_mounted(struct store *store, const struct mounted *mounted) {
 
 static int give(struct listing *listing, struct snap_mount *row, const struct workspace *workspace) {
     _free_ char *name = NULL;
+    if (listing->only && row->snapshot != listing->only)
+        return 0;
     row->kind = !workspace ? SNAP_MOUNT_VIEW : workspace->follow ? SNAP_MOUNT_FOLLOW : SNAP_MOUNT_FROZEN;
     row->workspace = workspace ? workspace->name : NULL;
     int r = name_snapshot(listing->project, row->snapshot, &name, listing->err);
@@ -348,6 +351,10 @@ int snap_mounts(struct snap_project *project, snap_mount_fn fn, void *data, stru
 
 int snap_workspaces(struct snap_project *project, snap_mount_fn fn, void *data, struct snap_err *err) {
     return list_all(&(struct listing){ .project = project, .workspaces = true, .fn = fn, .data = data, .err = err });
+}
+
+int snap_users(struct snap_project *project, int64_t snapshot, snap_mount_fn fn, void *data, struct snap_err *err) {
+    return list_all(&(struct listing){ .project = project, .only = snapshot, .fn = fn, .data = data, .err = err });
 }
 
 /* Unmounting. */

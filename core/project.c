@@ -6,7 +6,7 @@
 #include "fs.h"
 #include "here.h"
 #include "identity.h"
-#include "pin.h"
+#include "reading.h"
 #include "search.h"
 #include "transition.h"
 
@@ -25,9 +25,7 @@ struct snap_project *snap_project_close(struct snap_project *project) {
     if (!project)
         return NULL;
     layers_close(project->layers);
-    while (project->pins_count > 0)
-        pin_drop(project->pins[--project->pins_count]);
-    free(project->pins);
+    reading_drop(project);
     store_close(project->store);
     fd_close(project->root);
     pthread_mutex_destroy(&project->telling);

@@ -17,8 +17,9 @@ struct snap_project {
     char *left_out;                       /* what project_store_inside returns */
     struct store *store;
     struct layers *layers;                /* opened on first use by project_layers */
-    int *pins;                            /* of what was found by a reader, until it closes (pin.h) */
-    size_t pins_count, pins_room;
+    struct held *held;                    /* what was found by a reader, until it closes (reading.h) */
+    size_t held_count, held_room;
+    unsigned reading;                     /* how often reading has begun and not ended */
     pthread_mutex_t telling;              /* one notice or progress call at a time */
     uint64_t failed;                      /* paths told as SNAP_NOTICE_FAILED_PATH so far; under `telling` */
 };

@@ -5,6 +5,7 @@
 #include "copy.h"
 #include "fs.h"
 #include "quote.h"
+#include "reading.h"
 #include <string.h>
 
 void tree_join(struct buf *out, const char *first, const char *name) {
@@ -239,15 +240,15 @@ int snap_list(struct snap_project *project, const char *spec, bool recursive,
     _free_ char *path = NULL, *name = NULL;
     int64_t dir = 0;
     int r = tree_spec(project, spec, &snapshot, &path, err);
-    if (r >= 0)
-        r = tree_find(project, snapshot, path, &dir, &name, &object, err);
-    if (r < 0)
+    if (r < 0 || (r = reading_begin(project, err)) < 0)
         return r;
+    r = tree_find(project, snapshot, path, &dir, &name, &object, err);
     struct listing listing = { project, snapshot_point(snapshot), fn, data, err };
-    r = object_is_dir(object)
-        ? tree_walk(project->store, listing.at, object->dir, path, recursive, list_node, &listing, err)
-        : list_node(&listing, &(struct tree_node){ dir, name, path, object });
-    return explain(r, err, "cannot list a snapshot");
+    if (r >= 0)
+        r = object_is_dir(object)
+            ? tree_walk(project->store, listing.at, object->dir, path, recursive, list_node, &listing, err)
+            : list_node(&listing, &(struct tree_node){ dir, name, path, object });
+    return explain(reading_end(project, r, err), err, "cannot list a snapshot");
 }
 
 /* Reading a file. */
@@ -299,7 +300,10 @@ int snap_cat(struct snap_project *project, const char *spec, int fd, struct snap
     _object_ struct object *object = NULL;
     _free_ char *path = NULL;
     int r = tree_spec(project, spec, &snapshot, &path, err);
+    if (r < 0 || (r = reading_begin(project, err)) < 0)
+        return r;
+    r = tree_find(project, snapshot, path, NULL, NULL, &object, err);
     if (r >= 0)
-        r = tree_find(project, snapshot, path, NULL, NULL, &object, err);
-    return r < 0 ? r : cat_object(project, path, object, fd, err);
+        r = cat_object(project, path, object, fd, err);
+    return reading_end(project, r, err);
 }

@@ -1,10 +1,8 @@
 /* du: what the store holds, and for whom. One pass over the index and one over the store's directories; asked by people.
  * SPDX-License-Identifier: GPL-2.0-or-later */
+#include "catalog.h"
 #include "fs_usage.h"
-#include "index.h"
 #include "map.h"
-#include "pin.h"
-#include "project.h"
 #include <string.h>
 
 /* For whom a content is there: the strongest reason that any snapshot gives. */
@@ -123,9 +121,7 @@ static int tell(struct usage *usage, snap_usage_fn fn, void *data) {
     int r = 0;
     for (size_t i = usage->count; i-- > 0 && fn && r >= 0;) {
         const struct snapshot *snapshot = usage->snapshots[i];
-        int pinned = pin_held(usage->project->store, snapshot->public.number, usage->err);
-        if (pinned == 0)
-            pinned = index_is_base(usage->project->store, snapshot->public.number, usage->err);
+        int pinned = catalog_is_used(usage->project, snapshot->public.number, usage->err);
         r = pinned < 0 ? pinned : fn(data, &snapshot->public, usage->own[i], snapshot->flags & SNAPSHOT_HIDDEN, pinned);
     }
     return MIN(r, 0);

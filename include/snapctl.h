@@ -149,7 +149,9 @@ struct snap_counts {
     uint64_t own_bytes;        /* stored content that only this snapshot shows */
     uint64_t unread;           /* entries whose content could not be read when it was taken */
     uint64_t lost;             /* entries whose stored content was found damaged, with no whole copy */
+    bool removed;              /* and still there for those who use it: snap_users */
 };
+/* Also one that was removed, as long as somebody shows it or stands on it. */
 SNAP_API int snap_show(struct snap_project *project, const char *spec, struct snap_snapshot **ret,
                        struct snap_counts *ret_counts, struct snap_err *err);
 
@@ -411,6 +413,8 @@ SNAP_API int snap_mount(const struct snap_env *env, const struct snap_mount_opti
                         struct snap_err *err);
 /* All mounts, then the workspaces that are not mounted. */
 SNAP_API int snap_mounts(struct snap_project *project, snap_mount_fn fn, void *data, struct snap_err *err);
+/* The mounts that show a snapshot, and the workspaces that stand on it: as long as they are there gc keeps it, removed or not. */
+SNAP_API int snap_users(struct snap_project *project, int64_t snapshot, snap_mount_fn fn, void *data, struct snap_err *err);
 /* Of a mount of any project, dead or not; returns when its process has ended. `dir` as above. */
 SNAP_API int snap_unmount(const struct snap_env *env, const char *dir, struct snap_err *err);
 

@@ -50,16 +50,36 @@ int pin_take(struct store *store, int64_t snapshot, bool wait, struct snap_err *
     return r < 0 ? cannot(store, r, err) : TAKE_FD(fd);
 }
 
+/* gc removes files that nobody has locked, while it has them locked: a name that is gone then is no pin. */
+int pin_take_beside(struct store *store, int64_t snapshot, struct snap_err *err) {
+    char name[24];
+    struct stat stat = {0};
+    name_of(snapshot, name);
+    _close_ int dir = open_pins(store, true);
+    int r = MIN(dir, 0);
+    while (r == 0) {
+        _close_ int fd = openat(dir, name, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        r = fd < 0 ? -errno : lock(fd, LOCK_SH);
+        if (r == 0 && fstat(fd, &stat) < 0)
+            r = -errno;
+        if (r == 0 && stat.st_nlink > 0)
+            return TAKE_FD(fd);
+    }
+    return cannot(store, r, err);
+}
+
 int pin_drop(int fd) {
     return fd_close(fd);
 }
 
-/* 1 = locked by somebody. */
-static int is_held(int dir, const char *name) {
+/* 1 = locked by somebody; what nobody holds is removed if asked for. */
+static int is_held(int dir, const char *name, bool clear) {
     _close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
     int r = lock(fd, LOCK_EX | LOCK_NB);
+    if (r == 0 && clear && unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+        r = -errno;
     return r == -EAGAIN ? 1 : r;
 }
 
@@ -67,7 +87,7 @@ int pin_held(struct store *store, int64_t snapshot, struct snap_err *err) {
     char name[24];
     name_of(snapshot, name);
     _close_ int dir = open_pins(store, false);
-    int r = dir < 0 ? dir : is_held(dir, name);
+    int r = dir < 0 ? dir : is_held(dir, name, false);
     return r == -ENOENT ? 0 : r < 0 ? cannot(store, r, err) : r;
 }
 
@@ -86,9 +106,7 @@ static int look_at(struct pins *pins, const char *name) {
     int64_t snapshot = strtoll(name, &end, 10);
     if (*end || snapshot <= 0)
         return 0;
-    int r = is_held(pins->fd, name);
-    if (r == 0 && unlinkat(pins->fd, name, 0) < 0 && errno != ENOENT)
-        return -errno;
+    int r = is_held(pins->fd, name, true);
     if (r <= 0)
         return r;
     if (MAKE_ROOM(pins->held, pins->count, pins->room) < 0)

@@ -7,6 +7,8 @@
 /* A descriptor that holds the pin until pin_drop. The snapshot must be looked up after it: gc may have been faster.
  * Without `wait`, -EAGAIN while a gc is freeing. */
 int pin_take(struct store *store, int64_t snapshot, bool wait, struct snap_err *err);
+/* The same while a gc is freeing others: of a snapshot that was neither removed nor automatic when that began. */
+int pin_take_beside(struct store *store, int64_t snapshot, struct snap_err *err);
 int pin_drop(int fd);                                    /* accepts -1; returns -1 */
 int pin_held(struct store *store, int64_t snapshot, struct snap_err *err);      /* 1 = by somebody, 0 = not */
 

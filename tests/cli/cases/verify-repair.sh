@@ -34,6 +34,7 @@ look_at_lost() {
     run cat 2:d/b
     run ls -l 2:d/b
     json ls 2:d/b
+    json show 2
     run show 2
     run restore 2:d/b "$HERE/tmp/b"
     run restore 2: "$HERE/tmp/all"

@@ -11,10 +11,17 @@ echo more >>"$HERE/try/a.txt"
 snapctl -q mount base "$HERE/then"
 snapctl -q rm base
 run gc --now
+say "who uses it is told, as long as it is used"
+run show 1
+json show 1 | sed -E 's/"total_bytes":[0-9]+/"total_bytes":N/'
+run du | head -n 3
+snapctl --json du | head -n 1 | "$CHECK_JSON"
 cat "$HERE/try/a.txt" "$HERE/then/a.txt"
 snapctl -q umount "$HERE/then"
+run du | head -n 3
 snapctl -q umount "$HERE/try"
 run gc --now
+run show 1
 run mount try "$HERE/try"
 cat "$HERE/try/a.txt"
 run umount "$HERE/try"
