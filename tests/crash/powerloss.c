@@ -142,10 +142,10 @@ static bool snapshots_are_right(struct recorded *recorded, const struct trial *t
     struct world *world = &recorded->world;
     size_t count = 0;
     for (; newer[count]; count++) {
-        const struct state *want = count && trial->script ? recorded->must_be : &recorded->before;
-        if (trial->script != thrice && !world_restores(world, newer[count], want->project))
-            return false;
-        if (trial->script == thrice && !world_restores(world, newer[count], recorded->before.project))
+        bool later = count && trial->script == twice;
+        const struct listing *want = later ? recorded->must_be->project
+            : world_is_foreign(world, newer[count]) ? world->kept[0].listing : recorded->before.project;
+        if (!world_restores(world, newer[count], want))
             return false;
     }
     if (count < must_be)
@@ -159,6 +159,8 @@ static size_t snapshots_due(const struct trial *trial, unsigned mark) {
         return mark >= 2 ? 2 : 0;
     if (trial->script == thrice)
         return mark >= 2 ? 1 : 0;
+    if (mark && !strcmp(trial->name, "import"))
+        return 2;                         /* the present, and what was imported */
     return mark && !strcmp(trial->scene->words[0], "take") && strcmp(trial->name, "take-no-sync") != 0 ? 1 : 0;
 }
 
@@ -166,6 +168,22 @@ static bool tag_is_there(struct world *world) {
     _run_ struct run run = {0};
     run_program(&run, &world->box, "show", "name", NULL);
     return run.code == 0 || world_say(world, &run, "the tag that was reported is gone");
+}
+
+/* Nothing is left that gc would free. */
+static bool is_freed(struct world *world) {
+    _run_ struct run run = {0};
+    run_program(&run, &world->box, "--json", "gc", "--now", NULL);
+    bool freed = run.code == 0 && json_int(run.out, "snapshots") == 0 && json_int(run.out, "files") == 0;
+    return freed || world_say(world, &run, "what was reported freed is there");
+}
+
+static bool is_listed(struct world *world, int64_t number, bool listed) {
+    _run_ struct run run = {0};
+    char text[24];
+    snprintf(text, sizeof(text), "%" PRId64, number);
+    run_program(&run, &world->box, "ls", text, NULL);
+    return (run.code == 0) == listed || world_say(world, &run, "snapshot %s is %s", text, listed ? "still removed" : "there again");
 }
 
 static bool judge(struct recorded *recorded, const struct trial *trial, const struct disk_crash *crash) {
@@ -178,6 +196,10 @@ static bool judge(struct recorded *recorded, const struct trial *trial, const st
     if (!trial->changes_project && !project_is_right(recorded, trial->scene, reported))
         return false;
     if (!world_store_is_tidy(world, newer) || !snapshots_are_right(recorded, trial, newer, snapshots_due(trial, mark)))
+        return false;
+    if (reported && !strcmp(trial->scene->words[0], "gc") && !is_freed(world))
+        return false;
+    if (reported && (!strcmp(trial->name, "rm") || !strcmp(trial->name, "undo-rm")) && !is_listed(world, 2, !strcmp(trial->name, "undo-rm")))
         return false;
     return !reported || strcmp(trial->name, "tag") != 0 || tag_is_there(world);
 }
