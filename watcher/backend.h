@@ -26,10 +26,11 @@ struct watch {                            /* each backend's own struct begins wi
 struct watch *watch_inotify_new(void);
 struct watch *watch_fanotify_new(void);
 
-/* Tells each file that some process, as far as /proc shows them to us, has mapped to be written to, as WATCH_ENTRY. */
-int watch_mapped(struct watch *watch);
 int watch_tell(struct watch *watch, enum watch_kind kind, struct watch_inode dir, const char *name);
 struct watch_seen { struct watch_inode inode; int64_t birth; uint64_t mount; bool is_dir; uint32_t links; };
+/* Each file below the root that some process, as far as /proc shows them to us, has mapped to be written to. `dirfd`: O_PATH. */
+typedef int (*watch_mapped_fn)(struct watch *watch, int dirfd, const struct watch_seen *dir, const char *name);
+int watch_mapped(struct watch *watch, watch_mapped_fn fn);
 /* A name, not of a directory, was made in this directory: tells WATCH_LINKED if it is another one of an older inode. */
 int watch_came(struct watch *watch, int dirfd, struct watch_inode dir, const char *name);
 int watch_look(int dirfd, const char *name, struct watch_seen *ret);      /* 0 or a negative errno; follows nothing */

@@ -2,7 +2,7 @@
  * What happens outside of the root is told as well, and dropped after one look in a table of directories met so far.
  *
  * Whether a directory lies below the root is found by going up from it; the answers hold until some directory moves.
- * Cost: nothing a directory that nobody touches; memory about 300 bytes for each that somebody did.
+ * Cost: nothing a directory that nobody touches; memory about 300 bytes for each that somebody did, as long as it is there.
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "backend.h"
 #include "fs.h"
@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 
 #define EVENTS (FAN_CREATE | FAN_DELETE | FAN_MODIFY | FAN_CLOSE_WRITE | FAN_ATTRIB | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_ONDIR)
-#define KNOWN_MAX (1u << 18)              /* directories remembered; past that all are met anew */
+#define KNOWN_MAX (1u << 20)              /* directories remembered: without them nobody can say where the ones told of are */
+#define KNOWN_LEAST 4096                  /* before it is worth looking which of them are gone */
 
 struct met {                              /* a directory, by its handle */
     struct watch_inode inode;
@@ -28,6 +30,7 @@ struct fanotify {
     struct map *by_handle;                /* owns */
     struct map *by_inode;
     unsigned moves;                       /* of directories so far: each may have changed what lies where */
+    size_t room;                          /* how many are remembered before those that are gone are looked for */
 };
 
 static struct fanotify *of(struct watch *watch) {
@@ -82,10 +85,46 @@ static int look_up(struct fanotify *fan, const struct file_handle *handle, struc
     return 1;
 }
 
+static int start_over(struct fanotify *fan) {
+    forget_all(fan);
+    return watch_tell(&fan->watch, WATCH_LOST, fan->watch.root, NULL);
+}
+
+static bool is_needed(struct fanotify *fan, const struct met *met) {
+    _close_ int fd = met->below ? open_handle(fan, met->handle) : -1;
+    return fd >= 0;
+}
+
+static void drop(struct fanotify *fan, const void *handle, size_t size) {
+    struct met *met = map_remove(fan->by_handle, handle, size);
+    if (met && map_get(fan->by_inode, &met->inode, sizeof(met->inode)) == met)
+        (void)map_remove(fan->by_inode, &met->inode, sizeof(met->inode));
+    free(met);
+}
+
+/* What was removed since, or lies elsewhere, nobody asks for. Two passes: nothing may be removed during one. */
+static int make_room(struct fanotify *fan) {
+    _buf_ struct buf gone = {0};
+    for (struct map_iter i = {0}; map_next(fan->by_handle, &i);) {
+        if (is_needed(fan, i.value))
+            continue;
+        buf_u32(&gone, (uint32_t)i.key_size);
+        buf_add(&gone, i.key, i.key_size);
+    }
+    struct bufread at = { .at = (uint8_t *)gone.data, .end = (uint8_t *)gone.data + gone.size };
+    while (!gone.failed && at.at && at.at < at.end) {
+        uint32_t size = bufread_u32(&at);
+        drop(fan, bufread_bytes(&at, size), size);
+    }
+    fan->room = MAX((size_t)KNOWN_LEAST, 2 * map_count(fan->by_handle));
+    return map_count(fan->by_handle) >= KNOWN_MAX ? start_over(fan) : 0;
+}
+
 static int remember(struct fanotify *fan, const struct file_handle *handle, const struct watch_seen *seen, struct met **ret) {
     size_t size = sizeof(*handle) + handle->handle_bytes;
-    if (map_count(fan->by_handle) >= KNOWN_MAX)
-        forget_all(fan);
+    int r = map_count(fan->by_handle) >= fan->room ? make_room(fan) : 0;
+    if (r < 0)
+        return r;
     struct met *met = calloc(1, sizeof(*met) + size);
     if (!met || !fan->by_handle || !fan->by_inode || map_put(fan->by_handle, handle, size, met, NULL) < 0) {
         free(met);
@@ -144,10 +183,8 @@ static int handle_record(struct fanotify *fan, uint64_t mask, const struct fanot
 /* `records`: what follows the event's own header, up to `end`. */
 static int handle_event(struct fanotify *fan, const struct fanotify_event_metadata *event, const char *records, const char *end) {
     fan->watch.info.events++;
-    if (event->mask & FAN_Q_OVERFLOW) {
-        forget_all(fan);
-        return watch_tell(&fan->watch, WATCH_LOST, fan->watch.root, NULL);
-    }
+    if (event->mask & FAN_Q_OVERFLOW)
+        return start_over(fan);
     int r = 0;
     for (const char *at = records; r >= 0 && at < end;) {
         const struct fanotify_event_info_header *header = (const void *)at;
@@ -160,27 +197,38 @@ static int handle_event(struct fanotify *fan, const struct fanotify_event_metada
     return r;
 }
 
+/* How many of them were read, or a negative errno. They are copied: events stand at multiples of 4. */
+static int handle_block(struct fanotify *fan, const char *block, size_t size, struct snap_err *err) {
+    struct fanotify_event_metadata event;
+    int r = 0, count = 0;
+    for (const char *at = block; r >= 0 && at + sizeof(event) <= block + size; at += event.event_len, count++) {
+        memcpy(&event, at, sizeof(event));
+        if (event.event_len < sizeof(event) || at + event.event_len > block + size)
+            return err_errno(err, -EBADMSG, "cannot read what fanotify tells");
+        r = handle_event(fan, &event, at + event.metadata_len, at + event.event_len);
+    }
+    return r < 0 ? err_errno(err, r, "cannot read what fanotify tells") : count;
+}
+
+/* What is in the queue now. Who changes things faster than they are read must not keep it up. FIONREAD counts no more than the fixed part
+ * of each event, or all of it. */
 static int fanotify_read(struct watch *watch, struct snap_err *err) {
-    struct fanotify *fan = of(watch);
     static _Thread_local char block[64 * 1024] __attribute__((aligned(8)));
-    int r = 0;
-    while (r >= 0) {
+    int queued = 0;
+    if (ioctl(watch->fd, FIONREAD, &queued) < 0)
+        return err_errno(err, -errno, "cannot read what fanotify tells");
+    for (int left = queued / (int)sizeof(struct fanotify_event_metadata); left > 0;) {
         ssize_t got = read(watch->fd, block, sizeof(block));
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0) {
-            r = got == 0 || errno == EAGAIN ? 0 : -errno;
-            break;
-        }
-        struct fanotify_event_metadata event;     /* copied: events stand at multiples of 4 */
-        for (const char *at = block; r >= 0 && at + sizeof(event) <= block + got; at += event.event_len) {
-            memcpy(&event, at, sizeof(event));
-            if (event.event_len < sizeof(event) || at + event.event_len > block + got)
-                return err_errno(err, -EBADMSG, "cannot read what fanotify tells");
-            r = handle_event(fan, &event, at + event.metadata_len, at + event.event_len);
-        }
+        if (got <= 0)
+            return got == 0 || errno == EAGAIN ? 0 : err_errno(err, -errno, "cannot read what fanotify tells");
+        int count = handle_block(of(watch), block, (size_t)got, err);
+        if (count < 0)
+            return count;
+        left -= count;
     }
-    return r < 0 ? err_errno(err, r, "cannot read what fanotify tells") : 0;
+    return 0;
 }
 
 /* The path of an open directory as this process sees it; its size, 0 = it was removed, or a negative errno. */
@@ -217,6 +265,7 @@ static int fanotify_open(struct watch *watch, struct snap_err *err) {
     struct fanotify *fan = of(watch);
     watch->info.backend = WATCH_FANOTIFY;
     forget_all(fan);
+    fan->room = KNOWN_LEAST;
     if (!fan->by_handle || !fan->by_inode)
         return err_nomem(err);
     watch->fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_DFID_NAME | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC);
@@ -233,7 +282,28 @@ static void fanotify_close(struct watch *watch) {
     fan->by_handle = map_free(fan->by_handle, free);
 }
 
-const struct watch_ops watch_fanotify = { fanotify_open, fanotify_close, fanotify_read, fanotify_path, watch_mapped };
+/* Its directory may be one of which nothing was told so far. */
+static int tell_mapped(struct watch *watch, int dirfd, const struct watch_seen *dir, const char *name) {
+    struct fanotify *fan = of(watch);
+    union { struct file_handle handle; char room[sizeof(struct file_handle) + MAX_HANDLE_SZ]; } at = { .room = {0} };
+    const struct met *met = map_get(fan->by_inode, &dir->inode, sizeof(dir->inode));
+    int mount;
+    at.handle.handle_bytes = MAX_HANDLE_SZ;
+    if (!met || met->birth != dir->birth) {
+        if (name_to_handle_at(dirfd, "", &at.handle, &mount, AT_EMPTY_PATH) < 0)
+            return errno == ENOMEM ? -ENOMEM : 0;
+        int r = meet(fan, &at.handle, &met);
+        if (r <= 0)
+            return r;
+    }
+    return watch_tell(watch, WATCH_ENTRY, dir->inode, name);
+}
+
+static int fanotify_writable(struct watch *watch) {
+    return watch_mapped(watch, tell_mapped);
+}
+
+const struct watch_ops watch_fanotify = { fanotify_open, fanotify_close, fanotify_read, fanotify_path, fanotify_writable };
 
 struct watch *watch_fanotify_new(void) {
     struct fanotify *fan = calloc(1, sizeof(*fan));

@@ -6,18 +6,22 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* As maps writes it: a newline as \012, nothing else. */
-static void unescape(char *path) {
-    for (char *at = path; (at = strstr(at, "\\012")); at++) {
-        *at = '\n';
-        memmove(at + 1, at + 4, strlen(at + 4) + 1);
-    }
+/* maps writes a newline as \012, and a backslash as it is; the link beside it tells them apart. */
+static bool read_link(int proc, const char *pid, const char *line, char path[static PATH_MAX]) {
+    char link[128];
+    snprintf(link, sizeof(link), "%.32s/map_files/%.*s", pid, (int)MIN(strcspn(line, " "), sizeof(link) - 64), line);
+    ssize_t size = readlinkat(proc, link, path, PATH_MAX);
+    if (size < 0 || size >= PATH_MAX)
+        return false;
+    path[size] = '\0';
+    return true;
 }
 
-static int tell_path(struct watch *watch, char *path) {
+static int tell_path(struct watch *watch, watch_mapped_fn fn, char *path) {
     char *name = strrchr(path, '/');
     struct watch_seen seen;
     const char *above = name ? path : ".";
@@ -26,34 +30,39 @@ static int tell_path(struct watch *watch, char *path) {
     _close_ int dir = fs_open_beneath(watch->options.root, above, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (dir < 0 || watch_look(dir, "", &seen) < 0)
         return 0;                         /* it has no such name any more */
-    return watch_tell(watch, WATCH_ENTRY, seen.inode, name ? name : path);
+    return fn(watch, dir, &seen, name ? name : path);
 }
+
+struct process { int proc; const char *pid; const char *root; size_t root_size; watch_mapped_fn fn; };
 
 /* ADDRESSES rw-s OFFSET DEVICE INODE    /path */
-static int tell_line(struct watch *watch, char *line, const char *root, size_t root_size) {
+static int tell_line(struct watch *watch, const struct process *process, char *line) {
     const char *mode = strchr(line, ' ');
-    char *path = strchr(line, '/');
-    if (!mode || !path || mode[2] != 'w' || mode[4] != 's' || strncmp(path, root, root_size) != 0 || path[root_size] != '/')
+    char *path = strchr(line, '/'), exact[PATH_MAX];
+    if (!mode || !path || mode[2] != 'w' || mode[4] != 's')
         return 0;
-    unescape(path);
-    return tell_path(watch, path + root_size + 1);
+    if (strstr(path, "\\012") && read_link(process->proc, process->pid, line, exact))
+        path = exact;
+    if (strncmp(path, process->root, process->root_size) != 0 || path[process->root_size] != '/')
+        return 0;
+    return tell_path(watch, process->fn, path + process->root_size + 1);
 }
 
-static int tell_process(struct watch *watch, int proc, const char *pid, const char *root, size_t root_size) {
+static int tell_process(struct watch *watch, const struct process *process) {
     char name[64];
     _buf_ struct buf maps = {0};
-    snprintf(name, sizeof(name), "%.32s/maps", pid);
-    if (fs_read_file(proc, name, 64 << 20, &maps) < 0 || !maps.size)
+    snprintf(name, sizeof(name), "%.32s/maps", process->pid);
+    if (fs_read_file(process->proc, name, 64 << 20, &maps) < 0 || !maps.size)
         return 0;                         /* another's, or gone */
     int r = 0;
     for (char *line = maps.data, *end; r >= 0 && (end = strchr(line, '\n')); line = end + 1) {
         *end = '\0';
-        r = tell_line(watch, line, root, root_size);
+        r = tell_line(watch, process, line);
     }
     return r;
 }
 
-int watch_mapped(struct watch *watch) {
+int watch_mapped(struct watch *watch, watch_mapped_fn fn) {
     char link[32], root[PATH_MAX];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", watch->options.root);
     ssize_t size = readlink(link, root, sizeof(root) - 1);
@@ -65,6 +74,6 @@ int watch_mapped(struct watch *watch) {
     int r = 0;
     for (const struct dirent *entry; r >= 0 && (entry = readdir(dir));)
         if (isdigit((unsigned char)entry->d_name[0]))
-            r = tell_process(watch, proc, entry->d_name, root, size == 1 ? 0 : (size_t)size);
+            r = tell_process(watch, &(struct process){ proc, entry->d_name, root, size == 1 ? 0 : (size_t)size, fn });
     return MIN(r, 0);
 }

@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "can_fanotify.h"
 #include "fs.h"
+#include "hook.h"
 #include "tempdir.h"
 #include "watch.h"
 #include <fcntl.h>
@@ -235,6 +237,207 @@ static void directories_that_change_places_are_both_told_of(void **state) {
     end(&heard);
 }
 
+/* The watcher reads late: the tree is another one already. */
+
+static void a_directory_made_in_one_that_moved_on_is_watched(void **state) {
+    struct heard heard;
+    begin(state, &heard);
+    make(state, "root/a/new");
+    move(state, "root/a", "root/c");
+    listen_now(&heard);
+    write_to(state, "root/c/new/file", "1");
+    listen_now(&heard);
+    assert_told(&heard, "entry c/new/file");
+    end(&heard);
+}
+
+static void a_name_is_not_looked_up_in_another_directory_that_took_the_place(void **state) {
+    struct heard heard;
+    make(state, "root/c");
+    make(state, "root/c/n");
+    begin(state, &heard);
+    make(state, "root/a/n");
+    assert_int_equal(unlinkat(tempdir_at(state), "root/a/n", AT_REMOVEDIR), 0);
+    move(state, "root/a", "root/d");
+    move(state, "root/c", "root/a");
+    listen_now(&heard);
+    write_to(state, "root/a/n/file", "1");
+    listen_now(&heard);
+    assert_told(&heard, "entry a/n/file");
+    end(&heard);
+}
+
+static void a_directory_made_in_one_that_was_away_is_watched(void **state) {
+    struct heard heard;
+    begin(state, &heard);
+    move(state, "root/a", "away");
+    listen_now(&heard);
+    make(state, "away/new");
+    listen_now(&heard);
+    move(state, "away", "root/a");
+    listen_now(&heard);
+    assert_told(&heard, "below ./a");
+    write_to(state, "root/a/new/file", "1");
+    listen_now(&heard);
+    assert_told(&heard, "entry a/new/file");
+    end(&heard);
+}
+
+static void what_changed_outside_is_in_doubt_wherever_it_ends(void **state) {
+    struct heard heard;
+    begin(state, &heard);
+    move(state, "root/a", "away");
+    for (unsigned i = 0; i < 3; i++)
+        listen_now(&heard);
+    write_to(state, "away/b/file", "new");
+    move(state, "away", "root/x");
+    listen_now(&heard);
+    assert_told(&heard, "below ./x");
+    move(state, "root/x", "root/a");
+    listen_now(&heard);
+    assert_told(&heard, "below ./a");
+    end(&heard);
+}
+
+/* What a test point does, once: moves the one directory to the other. */
+static struct { const char *point, *name, *from, *to; int at; } moving;
+
+static int move_meanwhile(const char *point, const char *name) {
+    if (!moving.point || strcmp(point, moving.point) != 0 || strcmp(name, moving.name) != 0)
+        return 0;
+    moving.point = NULL;
+    return renameat(moving.at, moving.from, moving.at, moving.to) < 0 ? -errno : 0;
+}
+
+static void move_at(void **state, const char *point, const char *name, const char *from, const char *to) {
+    moving.point = point;
+    moving.name = name;
+    moving.from = from;
+    moving.to = to;
+    moving.at = tempdir_at(state);
+    hook_function = move_meanwhile;
+}
+
+static void a_directory_whose_parent_moves_before_it_is_watched_is_found_again(void **state) {
+    struct heard heard;
+    if (backend != WATCH_INOTIFY)
+        skip();                           /* fanotify covers nothing directory by directory */
+    begin(state, &heard);
+    make(state, "root/a/new");
+    make(state, "root/a/new/deep");
+    move_at(state, "watch.cover", "deep", "root/a", "root/c");
+    listen_now(&heard);
+    hook_function = NULL;
+    assert_null(moving.point);
+    listen_now(&heard);
+    write_to(state, "root/c/new/deep/file", "1");
+    listen_now(&heard);
+    assert_told(&heard, "entry c/new/deep/file");
+    end(&heard);
+}
+
+static void a_directory_that_moves_while_it_is_listed_is_watched_with_all_in_it(void **state) {
+    struct heard heard;
+    if (backend != WATCH_INOTIFY)
+        skip();
+    begin(state, &heard);
+    make(state, "root/a/new");
+    make(state, "root/a/new/deep");
+    make(state, "root/a/new/deep/deeper");
+    move_at(state, "watch.list", "deep", "root/a/new/deep", "root/c");
+    listen_now(&heard);
+    hook_function = NULL;
+    assert_null(moving.point);
+    listen_now(&heard);
+    write_to(state, "root/c/deeper/file", "1");
+    listen_now(&heard);
+    assert_told(&heard, "entry c/deeper/file");
+    end(&heard);
+}
+
+static void a_tree_that_is_moved_while_it_is_first_watched_is_watched(void **state) {
+    struct heard heard;
+    if (backend != WATCH_INOTIFY)
+        skip();
+    move_at(state, "watch.cover", "b", "root/a", "root/c");
+    begin(state, &heard);
+    hook_function = NULL;
+    assert_null(moving.point);
+    listen_now(&heard);
+    write_to(state, "root/c/b/file", "new");
+    listen_now(&heard);
+    assert_told(&heard, "entry c/b/file");
+    end(&heard);
+}
+
+static bool is_a_b(void *data, const char *path) {
+    (void)data;
+    return strcmp(path, "a/b") == 0;
+}
+
+static void what_was_left_out_is_watched_where_no_rule_leaves_it_out(void **state) {
+    struct snap_err err = {0};
+    struct heard heard = {0};
+    struct watch_options options = { .root = openat(tempdir_at(state), "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC), .backend = backend,
+                                     .left_out = is_a_b };
+    assert_int_equal(watch_open(&options, hear, &heard, &heard.watch, &err), 0);
+    close(options.root);
+    move(state, "root/a", "root/c");
+    listen_now(&heard);
+    write_to(state, "root/c/b/file", "new");
+    listen_now(&heard);
+    assert_told(&heard, "entry c/b/file");
+    end(&heard);
+}
+
+static void times_of_the_root_are_told(void **state) {
+    struct heard heard;
+    const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1 } };
+    begin(state, &heard);
+    assert_int_equal(utimensat(tempdir_at(state), "root", times, 0), 0);
+    listen_now(&heard);
+    assert_told(&heard, "self .");
+    end(&heard);
+}
+
+static void a_second_name_in_a_new_directory_is_told(void **state) {
+    struct heard heard;
+    begin(state, &heard);
+    make(state, "root/new");
+    assert_int_equal(linkat(tempdir_at(state), "root/a/b/file", tempdir_at(state), "root/new/other", 0), 0);
+    listen_now(&heard);
+    assert_told(&heard, "linked new");
+    end(&heard);
+}
+
+/* Nobody told of anything in its directory before. */
+static void what_is_mapped_is_told(void **state) {
+    static const char *const names[] = { "root/a/b/file", "root/a/new\nline", "root/a/\\012" };
+    struct heard heard;
+    for (size_t i = 1; i < ELEMENTS(names); i++)
+        write_to(state, names[i], "old");
+    for (size_t i = 0; i < ELEMENTS(names); i++) {
+        char what[64];
+        int fd = openat(tempdir_at(state), names[i], O_RDWR | O_CLOEXEC);
+        char *map = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        assert_true(map != MAP_FAILED);
+        close(fd);
+        begin(state, &heard);
+        listen_now(&heard);
+        *map = 'n';
+        buf_clear(&heard.text);
+        buf_str(&heard.text, "");
+        assert_true(watch_writable(heard.watch, hear, &heard) >= 0);
+        buf_char(&heard.text, '|');
+        snprintf(what, sizeof(what), "entry %s", names[i] + strlen("root/"));
+        assert_told(&heard, what);
+        assert_int_equal(munmap(map, 1), 0);
+        listen_now(&heard);
+        assert_told(&heard, what);
+        end(&heard);
+    }
+}
+
 static void outside_of_the_root_nothing_is_told(void **state) {
     struct heard heard;
     make(state, "beside");
@@ -329,26 +532,23 @@ static void a_chain_longer_than_a_path_is_watched(void **state) {
     cmocka_unit_test_setup_teardown(a_directory_that_comes_back_changed_is_in_doubt, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(a_directory_that_was_replaced_is_watched_anew, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(directories_that_change_places_are_both_told_of, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_directory_made_in_one_that_moved_on_is_watched, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_name_is_not_looked_up_in_another_directory_that_took_the_place, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_directory_made_in_one_that_was_away_is_watched, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(what_changed_outside_is_in_doubt_wherever_it_ends, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_directory_whose_parent_moves_before_it_is_watched_is_found_again, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_directory_that_moves_while_it_is_listed_is_watched_with_all_in_it, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_tree_that_is_moved_while_it_is_first_watched_is_watched, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(what_was_left_out_is_watched_where_no_rule_leaves_it_out, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(times_of_the_root_are_told, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(a_second_name_in_a_new_directory_is_told, setup, tempdir_teardown), \
+    cmocka_unit_test_setup_teardown(what_is_mapped_is_told, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(outside_of_the_root_nothing_is_told, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(a_root_that_is_removed_is_said, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(too_few_watches_leave_directories_uncovered_and_say_which, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(an_overflow_is_said_and_watching_goes_on, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(names_of_any_bytes_are_told, setup, tempdir_teardown), \
     cmocka_unit_test_setup_teardown(a_chain_longer_than_a_path_is_watched, setup, tempdir_teardown)
-
-static bool can_fanotify(void) {
-    struct snap_err err = {0};
-    struct watch *watch = NULL;
-    const char *tmp = getenv("TMPDIR");
-    _close_ int root = open(tmp ? tmp : "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct watch_options options = { .root = root, .backend = WATCH_FANOTIFY };
-    if (watch_open(&options, NULL, NULL, &watch, &err) == 0) {
-        watch_close(watch);
-        return true;
-    }
-    printf("skipped: fanotify: %s\n", err.message);
-    return false;
-}
 
 int main(void) {
     const struct CMUnitTest with_inotify[] = { CASES }, with_fanotify[] = { CASES };
