@@ -141,6 +141,14 @@ static int settle_dir(struct settler *settler, struct plan_dir *dir) {
     return put_record(settler, parent, name, &stat, object ? object : looked_up, row && row->lacking);
 }
 
+/* No watcher tells of it when it changes under its other name. */
+static int doubt_other_name(struct settler *settler, struct buf *path, const char *name) {
+    if (path->size)
+        buf_char(path, '/');
+    buf_str(path, name);
+    return path->failed ? err_nomem(settler->err) : live_set_doubt(settler->work->store, path->data, true, settler->err);
+}
+
 /* A name outside of the plan whose inode got or lost another name: its ctime changed, and nothing else, or it is compared. */
 static int settle_other_name(struct settler *settler, int64_t dir, const char *name, int64_t object) {
     struct work *work = settler->work;
@@ -166,8 +174,9 @@ static int settle_other_name(struct settler *settler, int64_t dir, const char *n
         return 0;
     known.print.ctime_sec = sec;
     known.print.ctime_nsec = nsec;
-    known.flags |= is_racy(settler, &known.print) ? LIVE_HOT : 0;
-    return live_put(work->store, dir, &known, settler->err);
+    known.flags |= (is_racy(settler, &known.print) ? LIVE_HOT : 0) | (stat.stx_nlink > 1 ? LIVE_LINKED : 0);
+    r = known.flags & LIVE_LINKED ? doubt_other_name(settler, &path, name) : 0;
+    return r < 0 ? r : live_put(work->store, dir, &known, settler->err);
 }
 
 struct other_names { struct settler *settler; int64_t object; };
