@@ -15,12 +15,13 @@ static const struct option_row options[] = {
     ROW_END,
 };
 
-static int show_watcher(struct call *call, struct snap_err *err) {
+static void show_watcher(struct call *call) {
     struct snap_watch watch;
-    int r = snap_watch_status(call->project, &watch, err);
-    if (r == 0 && watch.running)
+    int r = snap_watch_status(call->project, &watch, NULL);
+    if (r < 0)
+        out_text(&call->out, "watched, but the watcher does not answer\n");
+    else if (watch.running)
         out_text(&call->out, "watched by %s\n", snap_watch_backend_name(watch.backend));
-    return r;
 }
 
 static int show_header(struct call *call, struct snap_err *err) {
@@ -42,7 +43,8 @@ static int show_header(struct call *call, struct snap_err *err) {
     _buf_ struct buf title = {0};
     add_snapshot(&title, newest->number, newest->name);
     out_text(&call->out, "compared with %s of %s\n", title.failed ? "the newest snapshot" : title.data, format_time(newest->created, time));
-    return show_watcher(call, err);
+    show_watcher(call);
+    return 0;
 }
 
 static int show_end(const struct view *view, const struct snap_diff_result *result) {

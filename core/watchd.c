@@ -102,15 +102,23 @@ static void add_state(struct watchd *daemon, bool known, struct buf *out) {
             info.watches, info.uncovered, info.lost, info.events, journal_count(daemon->journal), (int)getpid(), (long long)daemon->since);
 }
 
-static int answer_changes(struct watchd *daemon, const char *arguments, bool forget, struct buf *out) {
+/* A file that is closed while it is asked what is open is told by its closing, if that is read afterwards. */
+static int gather(struct answer *answer, const char *name, uint64_t clock, struct snap_err *err) {
+    int r = watch_writable(answer->daemon->watch, add_record, answer);
+    if (r >= 0 && (r = catch_up(answer->daemon, err)) < 0)
+        return r;
+    if (r >= 0)
+        r = journal_since(answer->daemon->journal, name, clock, add_record, answer);
+    return r < 0 ? err_errno(err, r, "cannot gather what changed") : r;
+}
+
+static int answer_changes(struct watchd *daemon, const char *arguments, bool forget, struct buf *out, struct snap_err *err) {
     char name[40];
     uint64_t clock;
     if (sscanf(arguments, "%39s %" SCNu64, name, &clock) != 2)
-        return -EINVAL;
+        return 0;                         /* another language: hears nothing */
     struct answer answer = { .daemon = daemon };
-    int r = journal_since(daemon->journal, name, clock, add_record, &answer);
-    if (r == 0)
-        r = watch_writable(daemon->watch, add_record, &answer);
+    int r = gather(&answer, name, clock, err);
     bool known = r == 0 && !answer.unknown;
     if (r >= 0)
         add_state(daemon, known, out);
@@ -124,12 +132,12 @@ static int answer_changes(struct watchd *daemon, const char *arguments, bool for
     return MIN(r, 0);
 }
 
-static int answer(struct watchd *daemon, const char *line, struct buf *out) {
+static int answer(struct watchd *daemon, const char *line, struct buf *out, struct snap_err *err) {
     static const char kept[] = "kept ", since[] = "since ";
     if (!strncmp(line, kept, strlen(kept)))
-        return answer_changes(daemon, line + strlen(kept), true, out);
+        return answer_changes(daemon, line + strlen(kept), true, out, err);
     if (!strncmp(line, since, strlen(since)))
-        return answer_changes(daemon, line + strlen(since), false, out);
+        return answer_changes(daemon, line + strlen(since), false, out, err);
     daemon->stop |= !strcmp(line, "stop");
     add_state(daemon, false, out);
     return 0;
@@ -170,7 +178,7 @@ static int serve(struct watchd *daemon, int client, struct snap_err *err) {
         || setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 || read_line(client, line) < 0)
         return 0;
     int r = catch_up(daemon, err);
-    if (r == 0 && answer(daemon, line, &out) == 0 && !out.failed)
+    if (r == 0 && (r = answer(daemon, line, &out, err)) == 0 && !out.failed)
         send_all(client, &out);
     return r;
 }
