@@ -18,7 +18,7 @@
 enum { ENTRIES_WANTED = 160, PATH_LIMIT = 3000 };
 
 void mutate_init(struct mutator *ret, int root, uint64_t seed, bool privileged, FILE *log) {
-    *ret = (struct mutator){ .rng = { seed }, .root = root, .privileged = privileged, .log = log };
+    *ret = (struct mutator){ .rng = { seed }, .root = root, .outside = -1, .privileged = privileged, .log = log };
 }
 
 void mutate_let_go(struct mutator *mutator) {
@@ -349,6 +349,34 @@ static void do_rename_type(struct mutator *mutator, mode_t type) {
 static void do_rename(struct mutator *mutator) { do_rename_type(mutator, 0); }
 static void do_rename_dir(struct mutator *mutator) { do_rename_type(mutator, S_IFDIR); }
 
+static int change_outside(struct mutator *mutator, const char *dir) {
+    char path[64];
+    snprintf(path, sizeof(path), "%s/%c%u", dir, (char)('a' + rng_below(&mutator->rng, 8)), (unsigned)rng_below(&mutator->rng, 6));
+    if (rng_percent(&mutator->rng, 30))
+        return mkdirat(mutator->outside, path, 0755);
+    _close_ int fd = openat(mutator->outside, path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+    return fd < 0 ? -1 : write_some(mutator, fd, 1 + rng_below(&mutator->rng, 300), -1);
+}
+
+/* A directory leaves; one that has left is changed where it is, or comes back. */
+static void do_outside(struct mutator *mutator) {
+    char name[16];
+    struct stat stat;
+    snprintf(name, sizeof(name), "away%u", (unsigned)rng_below(&mutator->rng, 3));
+    bool is_there = fstatat(mutator->outside, name, &stat, AT_SYMLINK_NOFOLLOW) == 0;
+    const char *from = is_there ? NULL : pick(mutator, S_IFDIR);
+    _free_ char *path = is_there ? make_path(mutator) : from ? strdup(from) : NULL;
+    if (is_there && rng_percent(&mutator->rng, 40)) {
+        note(mutator, "change outside", name, NULL, change_outside(mutator, name));
+        return;
+    }
+    _at_ struct at at = open_parent(mutator, path);
+    int result = at.fd < 0 ? -1 : is_there ? renameat(mutator->outside, name, at.fd, at.name) : renameat(at.fd, at.name, mutator->outside, name);
+    if (!result && is_there)
+        add_place(mutator, path, S_IFDIR);
+    note(mutator, is_there ? "come back" : "leave", path, name, result);
+}
+
 static void do_unlink(struct mutator *mutator) {
     const char *path = pick(mutator, 0);
     _at_ struct at at = open_parent(mutator, path);
@@ -579,9 +607,12 @@ static const struct { void (*run)(struct mutator *mutator); unsigned weight, whe
     { do_rename, 8, 8 }, { do_rename_dir, 6, 6 }, { do_unlink, 6, 14 }, { do_rmdir, 1, 3 }, { do_remove_tree, 1, 5 },
     { do_mkdirs, 5, 1 }, { do_symlink, 4, 1 }, { do_link, 5, 3 }, { do_break_link, 2, 2 }, { do_special, 2, 1 }, { do_change_type, 3, 3 },
     { do_chmod, 6, 6 }, { do_chown, 3, 3 }, { do_utimes, 5, 5 }, { do_xattr, 5, 5 }, { do_capability, 1, 1 }, { do_acl, 3, 3 },
+    { do_outside, 8, 8 },
 };
 
-static unsigned weight_of(size_t i, bool full) {
+static unsigned weight_of(const struct mutator *mutator, size_t i, bool full) {
+    if (operations[i].run == do_outside && mutator->outside < 0)
+        return 0;                         /* and histories without it stay what they were */
     return full ? operations[i].when_full : operations[i].weight;
 }
 
@@ -589,10 +620,10 @@ void mutate_step(struct mutator *mutator) {
     bool full = mutator->count > ENTRIES_WANTED;
     unsigned total = 0;
     for (size_t i = 0; i < ELEMENTS(operations); i++)
-        total += weight_of(i, full);
+        total += weight_of(mutator, i, full);
     unsigned chosen = (unsigned)rng_below(&mutator->rng, total);
     size_t i = 0;
-    while (chosen >= weight_of(i, full))
-        chosen -= weight_of(i++, full);
+    while (chosen >= weight_of(mutator, i, full))
+        chosen -= weight_of(mutator, i++, full);
     operations[i].run(mutator);
 }

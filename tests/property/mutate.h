@@ -12,6 +12,7 @@ struct held { void *map; size_t size; };
 struct mutator {
     struct rng rng;
     int root;                  /* borrowed */
+    int outside;               /* a directory beside it, to which others go and from which they come back; -1 = none; borrowed */
     bool privileged;
     struct place *places;      /* what the last look found, and what was made since */
     size_t count, room;

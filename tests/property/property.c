@@ -7,17 +7,15 @@
  * Runs as root and as an ordinary user; a seed gives the same operations again. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "exports.h"
 #include "model.h"
+#include "watched.h"
 
 #include "cleanup.h"
 
 #include <fcntl.h>
 #include <grp.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pwd.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 enum { ORDINARY_UID = 54321, BATCH_MAX = 20, STEPS_DEFAULT = 1000, STEPS_LONG = 20000, CHAIN_MAX = 3, SKIPPED = 77 };
@@ -332,12 +330,6 @@ static bool rollback_part(struct model *model) {
     return note_safety(model, &undo, between) && model_project_is(model, before, DIFFER_DIR_TIMES, NULL, "undo of a part");
 }
 
-static void mutate_batch(struct model *model) {
-    mutate_look(&model->mutator);
-    for (uint64_t i = 1 + rng_below(&model->rng, BATCH_MAX); i; i--)
-        mutate_step(&model->mutator);
-}
-
 static const char *last_name(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -591,71 +583,23 @@ static bool everything_still_equals(struct model *model) {
     return true;
 }
 
-/* A watcher. */
+/* Histories. */
 
-static bool watcher_runs(struct model *model, pid_t *ret_pid) {
-    _run_ struct run run = {0};
-    model_run(model, &run, "--json", "watch", "status", NULL);
-    *ret_pid = (pid_t)json_int(run.out, "pid");
-    return run.code == 0 && strstr(run.out, "\"running\":true");
+static bool batch(struct watched *watched) {
+    return watched_batch(watched, 1 + (unsigned)rng_below(&watched->model->rng, BATCH_MAX));
 }
 
-/* Killed without a word: what happened since, nobody saw. */
-static bool kill_watcher(pid_t pid) {
-    _close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    struct pollfd wait = { .fd = fd, .events = POLLIN };
-    return fd >= 0 && kill(pid, SIGKILL) == 0 && poll(&wait, 1, 10000) == 1;
-}
-
-static bool mind_watcher(struct model *model, const char *backend) {
-    _run_ struct run run = {0};
-    pid_t pid = 0;
-    bool running = watcher_runs(model, &pid);
-    if (!running)
-        model_run(model, &run, "watch", "start", "--backend", backend, NULL);
-    else if (rng_percent(&model->rng, 50))
-        model_run(model, &run, "watch", "stop", NULL);
-    else if (!kill_watcher(pid))
-        return model_fail(model, NULL, "the watcher cannot be killed");
-    return run.code == 0 || model_fail(model, &run, "the watcher cannot be started or stopped");
-}
-
-/* A watcher cannot know of a second name that is gone again before it looked. */
-static void let_watcher_look(void *data) {
-    _run_ struct run run = {0};
-    model_run(data, &run, "watch", "status", NULL);
-}
-
-static bool end_watcher(struct model *model) {
-    _run_ struct run run = {0};
-    if (!getenv("WATCH"))
-        return true;
-    model_run(model, &run, "watch", "stop", NULL);
-    return run.code == 0 || model_fail(model, &run, "the watcher does not stop");
-}
-
-static bool play(struct model *model, uint64_t steps) {
-    const char *backend = getenv("WATCH") && !model->mutator.privileged ? "inotify" : getenv("WATCH");
-    model->mutator.linked = backend ? let_watcher_look : NULL;
-    model->mutator.data = model;
+static bool play(struct model *model, struct watched *watched, uint64_t steps) {
     while (model->mutator.done + model->mutator.refused < steps) {
-        pid_t pid;
-        if (backend && model->count && (rng_percent(&model->rng, 5) || !watcher_runs(model, &pid)) && !mind_watcher(model, backend))
+        if (!watched_mind(watched) || !batch(watched))
             return false;
-        mutate_batch(model);
         bool good = rng_percent(&model->rng, 80) || !model->count ? take(model) : take_if_changed(model, false, "a batch");
         if (good && rng_percent(&model->rng, 10))
             good = take_if_changed(model, true, "a take");
-        if (good && rng_percent(&model->rng, 50)) {
-            if (rng_percent(&model->rng, 30))
-                mutate_batch(model);
-            good = look(model);
-        }
-        if (good && rng_percent(&model->rng, 25)) {
-            if (rng_percent(&model->rng, 40))
-                mutate_batch(model);
-            good = go_back(model);
-        }
+        if (good && rng_percent(&model->rng, 50))
+            good = (!rng_percent(&model->rng, 30) || batch(watched)) && look(model);
+        if (good && rng_percent(&model->rng, 25))
+            good = (!rng_percent(&model->rng, 40) || batch(watched)) && go_back(model);
         if (good && rng_percent(&model->rng, 15))
             good = reclaim(model);
         if (!good)
@@ -674,6 +618,7 @@ static uint64_t number_from(const char *name, uint64_t otherwise) {
 
 static int run_case(const char *program, uint64_t seed, bool ordinary) {
     struct model model;
+    struct watched watched;
     bool privileged = geteuid() == 0 && !ordinary;
     if (ordinary && (setgroups(0, NULL) < 0 || setresgid(ORDINARY_UID, ORDINARY_UID, ORDINARY_UID) < 0
                      || setresuid(ORDINARY_UID, ORDINARY_UID, ORDINARY_UID) < 0 || access(program, X_OK) < 0)) {
@@ -684,8 +629,8 @@ static int run_case(const char *program, uint64_t seed, bool ordinary) {
         fprintf(stderr, "cannot make a sandbox: %s\n", strerror(errno));
         return 1;
     }
-    bool good = play(&model, number_from("STEPS", getenv("LONG") ? STEPS_LONG : STEPS_DEFAULT));
-    good &= end_watcher(&model);
+    bool good = watched_begin(&watched, &model) && play(&model, &watched, number_from("STEPS", getenv("LONG") ? STEPS_LONG : STEPS_DEFAULT));
+    good &= watched_end(&watched);
     printf("%s: seed %" PRIu64 " as %s: %" PRIu64 " operations, %zu snapshots, %" PRIu64 " checks\n", good ? "passed" : "FAILED", seed, model.who,
            model.mutator.done, model.count, model.checks);
     model_done(&model, !good && getenv("KEEP"));
