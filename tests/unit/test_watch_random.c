@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-enum { BATCHES = 60, BATCH_MAX = 24, SEEDS_DEFAULT = 12, LOG_SIZE = 64 * 1024 };
+enum { BATCHES = 60, BATCH_MAX = 24, SEEDS_DEFAULT = 4, LOG_SIZE = 64 * 1024 };
 
 static enum watch_backend backend = WATCH_INOTIFY;
 
