@@ -349,7 +349,7 @@ static int list(struct lower *lower, struct lower_dir *dir, lower_name_fn fn, vo
         r = fn(data, name, type_of(row->object.meta.mode), number_of(&row->object, dir->id, name));
     }
     let_go(tree, known);
-    return MIN(r, 0);
+    return r;
 }
 
 /* Content. */

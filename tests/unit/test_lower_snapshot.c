@@ -405,6 +405,20 @@ static void what_was_never_read_is_an_error_and_not_an_empty_file(void **state) 
     view.lower->ops->unref(view.lower, dir);
 }
 
+static int end_listing(void *data, const char *name, unsigned char type, uint64_t ino) {
+    (void)data, (void)name, (void)type, (void)ino;
+    return 1;
+}
+
+static void a_listing_that_is_ended_says_so(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "echo text >file");
+    take(scratch);
+    _view_ struct view view;
+    open_view(scratch, 1, &view);
+    assert_int_equal(view.lower->ops->list(view.lower, view.root.dir, end_listing, NULL), 1);
+}
+
 static void damage_is_an_error_and_is_named(void **state) {
     struct scratch *scratch = *state;
     scratch_run(scratch, "echo text >file; echo text >other");
@@ -604,6 +618,7 @@ int main(void) {
         TEST(an_object_is_found_by_number_and_by_handle),
         TEST(the_root_is_found_and_is_nowhere_else),
         TEST(what_was_never_read_is_an_error_and_not_an_empty_file),
+        TEST(a_listing_that_is_ended_says_so),
         TEST(damage_is_an_error_and_is_named),
         TEST(after_a_listing_nothing_is_asked),
         TEST_IN_MEMORY(a_thousand_snapshots_cost_what_one_costs),
