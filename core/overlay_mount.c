@@ -99,7 +99,7 @@ static int open_overlay(struct stack *stack, struct overlay **ret, struct snap_e
     if (r < 0)
         err_path(err, r, stack->options->lowers[count], "open lowerdir");
     const struct overlay_options options = { .upper = stack->upper, .work = stack->work, .lowers = lowers, .lower_count = count,
-                                             .flags = stack->options->flags & SNAP_OVERLAY_FOLLOW ? OVERLAY_FOLLOW : OVERLAY_METACOPY, .log = say, .data = stack };
+                                             .flags = stack->options->flags & SNAP_OVERLAY_FOLLOW ? OVERLAY_FOLLOW : OVERLAY_METACOPY | OVERLAY_STILL, .log = say, .data = stack };
     if (r == 0)
         r = overlay_open(&options, ret, err);
     if (r < 0)

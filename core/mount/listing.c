@@ -22,7 +22,8 @@ static void do_opendir(fuse_req_t request, fuse_ino_t node, struct fuse_file_inf
         return;
     }
     info->fh = (uintptr_t)handle;
-    info->cache_readdir = info->keep_cache = mount->frozen || (mount->follow && overlay_kept(handle) & OVERLAY_KEEP_DATA);
+    info->cache_readdir = mount->frozen || (mount->follow && overlay_kept(handle) & OVERLAY_KEEP_DATA);
+    info->keep_cache = info->cache_readdir && r == 0;
     if (fuse_reply_open(request, info) < 0)
         overlay_release(mount->overlay, handle);
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
@@ -34,6 +35,28 @@ int at_stat(int dirfd, const char *name, struct stat *ret, struct timespec *ret_
     };
     *ret_birth = from.stx_mask & STATX_BTIME ? time_of(&from.stx_btime) : (struct timespec){0};
     return 0;
+}
+
+/* Those of vfat, exFAT and FUSE are other ones after another mount; overlayfs' too where it has any. */
+bool at_handles_last(int fd) {
+    enum { VFAT = 0x4d44, EXFAT = 0x2011bab0, FUSE = 0x65735546, OVERLAYFS = 0x794c7630 };       /* linux/magic.h */
+    struct statfs stat;
+    unsigned long type = fstatfs(fd, &stat) < 0 ? FUSE : (unsigned long)stat.f_type & 0xffffffff;
+    return type != VFAT && type != EXFAT && type != FUSE && type != OVERLAYFS;
+}
+
+uint64_t at_generation(int dirfd, const char *name, const struct timespec *birth, bool handles) {
+    union { struct file_handle handle; char room[sizeof(struct file_handle) + MAX_HANDLE_SZ]; } at;
+    uint64_t hash = (uint64_t)birth->tv_sec << 30 ^ (uint64_t)birth->tv_nsec;
+    int mount;
+    at.handle.handle_bytes = MAX_HANDLE_SZ;
+    if (handles && name_to_handle_at(dirfd, name, &at.handle, &mount, *name ? 0 : AT_EMPTY_PATH) == 0) {
+        hash = 0xcbf29ce484222325U;
+        for (unsigned i = 0; i < at.handle.handle_bytes; i++)
+            hash = (hash ^ (unsigned char)at.room[sizeof(struct file_handle) + i]) * 0x100000001b3U;
+    }
+    hash ^= hash >> 32;            /* a handle of ours holds the lower half */
+    return hash ? hash : 1;
 }
 
 int at_list(int dirfd, DIR **ret) {

@@ -6,11 +6,16 @@
 #include "buf.h"
 #include <dirent.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 struct statx;
 
 int at_stat(int dirfd, const char *name, struct stat *ret, struct timespec *ret_birth);      /* birth 0 = not known */
+/* What tells an inode from another that has its number afterwards, and lasts as long as it does: its file handle where those of this
+ * file system do, else its time of birth. Never 0. */
+bool at_handles_last(int fd);
+uint64_t at_generation(int dirfd, const char *name, const struct timespec *birth, bool handles);
 int at_list(int dirfd, DIR **ret);                                   /* a stream of its own, at the beginning */
 int at_read_link(int dirfd, const char *name, struct buf *ret);
 

@@ -31,14 +31,6 @@ static int keep_atime(int dirfd, const char *name, const struct stat *stat) {
     return r < 0 && errno != EPERM && errno != EACCES ? -errno : 0;
 }
 
-/* The number that the object had goes with the copy, before the copy has a name. */
-static int write_identity(const struct record *record, int dirfd, const char *name, mode_t mode) {
-    char text[RECORD_TEXT];
-    record_print(record, &text);
-    int r = S_ISREG(mode) || S_ISDIR(mode) ? marks_set(dirfd, name, "identity", text) : 0;
-    return r == -EOPNOTSUPP ? 0 : r;
-}
-
 /* Directories. */
 
 /* A directory that was followed may be shown nowhere any more, though its descriptor still leads to it. */
@@ -78,8 +70,9 @@ static int copy_dir(struct overlay *overlay, struct node *node, struct place *pl
         r = -errno;
     struct record record;
     if (r >= 0) {
-        record = numbers_begin(overlay, node, &(struct copied){ .upper = after.st_ino, .birth = birth, .lower = part->lower, .stat = &entry.stat });
-        r = write_identity(&record, made.fd, "", S_IFDIR);
+        const struct copied copied = { .upper = after.st_ino, .tag = at_generation(made.fd, "", &birth, overlay->handles_last), .lower = part->lower, .stat = &entry.stat };
+        record = numbers_begin(overlay, node, &copied);
+        r = numbers_write(&record, made.fd, "", S_IFDIR);
     }
     if (r >= 0)
         r = meta_apply(made.fd, "", &meta, META_STORE, NULL);
@@ -253,10 +246,11 @@ static int begin_identity(struct copy *copy, int fd, const char *name) {
     int r = at_stat(fd, name, &made, &birth);
     if (r < 0)
         return r;
-    const struct copied copied = { .upper = made.st_ino, .birth = birth, .lower = copy->meta->lower, .stat = &copy->stat };
+    const uint64_t tag = at_generation(fd, name, &birth, copy->overlay->handles_last);
+    const struct copied copied = { .upper = made.st_ino, .tag = tag, .lower = copy->meta->lower, .stat = &copy->stat };
     copy->record = numbers_begin(copy->overlay, copy->node, &copied);
     copy->linked = copy->record.indexed;
-    return write_identity(&copy->record, fd, name, copy->stat.st_mode);
+    return numbers_write(&copy->record, fd, name, copy->stat.st_mode);
 }
 
 static int make_copy(struct copy *copy) {

@@ -5,10 +5,12 @@
 #include "node.h"
 
 #include "at.h"
+#include "below.h"
 #include "file.h"
+#include "find.h"
 #include "fs.h"
 #include "hook.h"
-#include "below.h"
+#include "numbers.h"
 #include "records.h"
 
 #include <fcntl.h>
@@ -186,12 +188,14 @@ static int enter_new(struct overlay *overlay, struct node *parent, int parentfd,
     int r = at_stat(parentfd, name, &at.found.stat, &at.found.birth);
     if (r < 0)
         return r;
+    at.found.generation = at_generation(parentfd, name, &at.found.birth, overlay->handles_last);
     r = records_drop(overlay->records, at.found.stat.st_ino);        /* of something that had this number before */
     if (r >= 0)
         r = node_enter(overlay, parent, name, &at.found, true, &node);
     if (r < 0)
         return r;
-    atomic_fetch_add(&overlay->changes, 1);
+    name_counted(overlay, numbers_keep(overlay, node, parentfd, name));
+    find_note(overlay, node, parent, name);
     node_mark(node, NODE_FRESH);
     fill_entry(overlay, node, &at.found.stat, &at.found.birth, ret);
     *ret_node = node;
@@ -289,6 +293,7 @@ static int create_unnamed(struct creation *new, struct overlay_entry *ret, struc
         r = at_stat(made.fd, "", &found.found.stat, &found.found.birth);
     if (r < 0)
         return r;
+    found.found.generation = at_generation(made.fd, "", &found.found.birth, overlay->handles_last);
     r = records_drop(overlay->records, found.found.stat.st_ino);
     if (r >= 0)
         r = node_enter(overlay, new->parent, "", &found.found, true, &node.node);
@@ -299,6 +304,7 @@ static int create_unnamed(struct creation *new, struct overlay_entry *ret, struc
     if (held < 0)
         return -errno;
     atomic_store(&node.node->fd, held);
+    name_counted(overlay, numbers_keep(overlay, node.node, held, ""));
     node_mark(node.node, NODE_GONE | (new->flags & O_EXCL ? 0 : NODE_LINKABLE));
     fill_entry(overlay, node.node, &found.found.stat, &found.found.birth, ret);
     r = handle_new(overlay, node.node, new->flags & ~(O_TMPFILE | O_EXCL), made.fd, ret_handle);
@@ -369,7 +375,7 @@ static int link_at(struct overlay *overlay, struct node *node, struct node *pare
         free(place);
         return r;
     }
-    atomic_fetch_add(&overlay->changes, 1);
+    find_note(overlay, node, parent, name);
     place_add(overlay, node, place);
     node_unmark(node, NODE_GONE | NODE_LINKABLE);
     node_mark(node, NODE_FRESH);

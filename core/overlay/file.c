@@ -321,6 +321,8 @@ int overlay_open_dir(struct overlay *overlay, uint64_t number, struct overlay_ha
     int r = node_find_dir(overlay, number, &of.node);
     if (r < 0 || (overlay->below && (r = check_listed(overlay, of.node)) < 0))
         return r;
+    bool moved = node_is(of.node, NODE_MOVED);
+    node_unmark(of.node, NODE_MOVED);
     int doubtful = overlay->below ? overlay_is_doubtful(overlay, number) : 0;
     r = handle_new(overlay, of.node, O_RDONLY | O_DIRECTORY, -1, ret);
     if (r < 0)
@@ -328,7 +330,7 @@ int overlay_open_dir(struct overlay *overlay, uint64_t number, struct overlay_ha
     tree_read(overlay);
     (*ret)->keep = doubtful ? 0 : below_keep(overlay, of.node, 1);
     tree_unlock(overlay);
-    return 0;
+    return moved;
 }
 
 int overlay_read_dir(struct overlay_handle *handle, off_t offset, overlay_name_fn fn, void *data) {

@@ -173,6 +173,7 @@ static int join(struct way *way, struct found *found, unsigned lower, struct low
         found->is = true;
         found->stat = entry->stat;
         found->birth = entry->birth;
+        found->generation = entry->generation;
         found->lower = lower;
     }
     if (is_dir)
@@ -217,6 +218,7 @@ static int look_at_upper(struct overlay *overlay, const struct node *parent, con
     found->is = found->upper = !r;
     found->stat = stat;
     found->birth = birth;
+    found->generation = r ? 0 : at_generation(at.fd, name, &birth, overlay->handles_last);
     if (r || (!S_ISDIR(stat.st_mode) && !may_be_metacopy(&stat)))
         return 0;
     struct marks marks;
@@ -287,9 +289,8 @@ void fill_entry(struct overlay *overlay, struct node *node, const struct stat *s
     *ret = entry;
 }
 
-enum { ROUNDS = 64 };                  /* for a name that shows something else each time */
-
-static int look(struct overlay *overlay, struct node *parent, const char *name, bool writing, struct overlay_entry *ret) {
+/* ENTER_AGAIN with `writing`, too: it shows something else by now. */
+int name_enter(struct overlay *overlay, struct node *parent, const char *name, bool writing, struct overlay_entry *ret, struct node **ret_node) {
     _found_ struct found_ref at = { .overlay = overlay };
     int r = resolve(overlay, parent, name, &at.found);
     if (r < 0 || !at.found.is)
@@ -306,13 +307,26 @@ static int look(struct overlay *overlay, struct node *parent, const char *name, 
         }
     }
     fill_entry(overlay, node, &at.found.stat, &at.found.birth, ret);
-    node_held(overlay, node);
+    *ret_node = node;
     return 0;
 }
 
-/* "." is the object itself, whatever its type; ".." the directory that it is in. */
+enum { ROUNDS = 64 };                  /* for a name that shows something else each time */
+
+static int look(struct overlay *overlay, struct node *parent, const char *name, bool writing, struct overlay_entry *ret) {
+    struct node *node = NULL;
+    int r = name_enter(overlay, parent, name, writing, ret, &node);
+    if (r == ENTER_DONE)
+        node_held(overlay, node);
+    return r;
+}
+
+/* "." is the object itself, whatever its type; ".." the directory that it is in. What has no name is not found by a handle: who has
+ * it open still asks nothing. */
 static int look_around(struct overlay *overlay, struct node *node, const char *name, struct overlay_entry *ret) {
     struct place *place = atomic_load(&node->places);
+    if (node_is(node, NODE_GONE))
+        return -ESTALE;
     if (name[1] == '.' && (!node_is_dir(node) || (!place && node != overlay->root)))
         return -ESTALE;
     struct node *wanted = name[1] == '.' && place ? place->parent : node;

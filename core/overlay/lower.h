@@ -18,13 +18,14 @@ enum lower_found { LOWER_ABSENT = 0, LOWER_ENTRY, LOWER_WHITEOUT };
 struct lower_entry {
     struct stat stat;                     /* st_ino: the number of the object, unique in this tree (see `device`); st_nlink as in this tree */
     struct timespec birth;                /* 0 = not known */
+    uint64_t generation;                  /* of the object: another one that has its number later has another. Not told by stat_dir */
     struct lower_dir *dir;                /* directories: a new reference, else NULL */
     bool opaque;                          /* directories: nothing below it shows through */
     bool metacopy;                        /* regular files: metadata alone; the bytes are under this name, or `redirect`, in the trees below */
     char *redirect;                       /* "/path" or "name" in the trees below, NULL = none; owned */
 };
 
-/* One name of a listing; `ino` 0 = not known without a look. > 0 ends the listing. Whiteouts are told with type DT_WHT. */
+/* One name of a listing; `ino` 0 = not known without a look. > 0 ends the listing, which returns it. Whiteouts are told with type DT_WHT. */
 typedef int (*lower_name_fn)(void *data, const char *name, unsigned char type, uint64_t ino);
 
 /* What a handle of this tree is made of: enough to find the object again in another process. */
@@ -46,7 +47,8 @@ struct lower_ops {
     ssize_t (*get_xattr)(struct lower *lower, struct lower_dir *dir, const char *name, const char *xattr, void *value, size_t size);
     ssize_t (*list_xattr)(struct lower *lower, struct lower_dir *dir, const char *name, char *list, size_t size);
     int (*handle)(struct lower *lower, struct lower_dir *dir, const char *name, struct lower_handle *ret);   /* -EOPNOTSUPP */
-    /* Where the object of this number or handle is now: 0 absent, 1 found; *ret_dir a new reference, *ret_name owned. NULL: cannot tell. */
+    /* Where the object of this number or handle is now: 0 absent, 1 found; *ret_dir a new reference, *ret_name owned.
+     * -EAGAIN: cannot tell this time. NULL: never can. */
     int (*find)(struct lower *lower, uint64_t ino, const struct lower_handle *handle, struct lower_dir **ret_dir, char **ret_name);
     int (*where)(struct lower *lower, struct lower_dir *dir, struct buf *ret_path);     /* "" for the root; for redirects and messages */
     int (*statfs)(struct lower *lower, struct statvfs *ret);

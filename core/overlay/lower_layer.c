@@ -4,6 +4,7 @@
 #include "lower.h"
 
 #include "at.h"
+#include "by_handle.h"
 #include "dirs.h"
 #include "fs.h"
 
@@ -25,6 +26,7 @@ struct layer {
     struct dirs *dirs;
     struct lower_dir root;
     bool marks;
+    bool handles;              /* those of the file system last */
 };
 
 static struct layer *layer_of(struct lower *lower) {
@@ -113,6 +115,7 @@ static int layer_lookup(struct lower *lower, struct lower_dir *dir, const char *
     r = is_whiteout(layer, dir, at.fd, name, &entry.stat);
     if (r != 0)
         return r < 0 ? r : LOWER_WHITEOUT;
+    entry.generation = at_generation(at.fd, name, &entry.birth, layer->handles);
     r = S_ISDIR(entry.stat.st_mode) ? look_at_dir(layer, dir, at.fd, name, &entry) : look_at_file(layer, at.fd, name, &entry);
     if (r < 0)
         entry_done(layer, &entry);
@@ -227,6 +230,34 @@ static int layer_handle(struct lower *lower, struct lower_dir *dir, const char *
     return 0;
 }
 
+/* Only who may open handles is told. */
+static int layer_find(struct lower *lower, uint64_t ino, const struct lower_handle *handle, struct lower_dir **ret_dir, char **ret_name) {
+    struct layer *layer = layer_of(lower);
+    _buf_ struct buf path = {0};
+    _pinned_ struct dir_pinned root = dir_pinned(layer->root.dir);
+    int r = root.fd < 0 || handle ? -EAGAIN : by_handle(root.fd, ino, &path);
+    if (r <= 0)
+        return r;
+    struct dir *dir = dir_ref(layer->root.dir);
+    char *name = path.data;
+    for (char *slash; dir && (slash = strchr(name, '/')); name = slash + 1) {
+        *slash = '\0';
+        struct dir *child = dir_child(dir, name);
+        (void)dir_unref(dir);
+        dir = child;
+    }
+    struct lower_dir *found = new_dir(dir, false);
+    char *kept = strdup(name);
+    if (!found || !kept) {
+        layer_unref(lower, found);
+        free(kept);
+        return -ENOMEM;
+    }
+    *ret_dir = found;
+    *ret_name = kept;
+    return 1;
+}
+
 static int layer_where(struct lower *lower, struct lower_dir *dir, struct buf *ret) {
     (void)lower;
     dir_path(dir->dir, NULL, ret);
@@ -241,7 +272,7 @@ static int layer_statfs(struct lower *lower, struct statvfs *ret) {
 static const struct lower_ops operations = {
     .close = layer_close, .ref = layer_ref, .unref = layer_unref, .root = layer_root, .lookup = layer_lookup,
     .stat_dir = layer_stat_dir, .list = layer_list, .open = layer_open_file, .read_link = layer_read_link,
-    .get_xattr = layer_get_xattr, .list_xattr = layer_list_xattr, .handle = layer_handle, .where = layer_where,
+    .get_xattr = layer_get_xattr, .list_xattr = layer_list_xattr, .handle = layer_handle, .find = layer_find, .where = layer_where,
     .statfs = layer_statfs,
 };
 
@@ -260,6 +291,7 @@ int lower_layer_open(int dirfd, bool marks, struct lower **ret) {
         return r;
     layer->lower = (struct lower){ .ops = &operations, .device = stat.st_dev };
     layer->marks = marks;
+    layer->handles = at_handles_last(dirfd);
     layer->root = (struct lower_dir){ .dir = dirs_root(layer->dirs), .refs = 1 };
     struct marks root;
     r = read_marks(layer, dirfd, "", &root);

@@ -414,24 +414,30 @@ static bool same_parts(const struct node *node, const struct found *found) {
     return true;
 }
 
-static bool is_same(const struct node *node, const struct found *found) {
+/* A snapshot's numbers have hashes of places in them: two files that are equal may have one number. */
+static bool is_elsewhere(struct overlay *overlay, struct node *node, struct node *parent, const char *name, const struct found *found) {
+    return !node_is_dir(node) && found->stat.st_nlink == 1 && overlay->lowers[found->lower]->immutable && atomic_load(&node->places)
+        && !place_find(node, parent, name);
+}
+
+static bool is_same(struct overlay *overlay, struct node *node, struct node *parent, const char *name, const struct found *found) {
     if (node->type != (found->stat.st_mode & S_IFMT) || node_is(node, NODE_GONE))
         return false;
     if (node->real != found->stat.st_ino || node_is(node, NODE_UPPER) != found_in_upper(found))
         return false;
-    return found_in_upper(found) || node->generation == generation_of(&found->birth);
+    return found_in_upper(found) || (node->generation == found->generation && !is_elsewhere(overlay, node, parent, name, found));
 }
 
 /* Under the table's mutex. A number that somebody else has is replaced by a computed one. */
-static struct node *find_same(struct overlay *overlay, const struct found *found, uint64_t *ret_number) {
+static struct node *find_same(struct overlay *overlay, struct node *parent, const char *name, const struct found *found, uint64_t *ret_number) {
     uint64_t number = object_number(overlay, found);
     for (unsigned i = 0;; i++) {
         struct node *node = table_get(overlay, number);
-        if (!node || is_same(node, found)) {
+        if (!node || is_same(overlay, node, parent, name, found)) {
             *ret_number = number;
             return node;
         }
-        number = computed_number(number + i, generation_of(&found->birth));
+        number = computed_number(number + i, found->generation);
     }
 }
 
@@ -451,7 +457,7 @@ static struct node *make_node(struct overlay *overlay, uint64_t number, struct n
     struct record record;
     bool known = found_in_upper(found) && records_find(overlay->records, found->stat.st_ino, &record);
     *node = (struct node){
-        .number = number, .generation = known ? record.generation : generation_of(&found->birth), .type = found->stat.st_mode & S_IFMT,
+        .number = number, .generation = known ? record.generation : found->generation, .type = found->stat.st_mode & S_IFMT,
         .flags = (found_in_upper(found) ? NODE_UPPER : 0) | (found->metacopy ? NODE_METACOPY : 0), .fd = -1, .real = found->stat.st_ino,
     };
     if (is_dir) {
@@ -537,7 +543,7 @@ static int meet_file(struct overlay *overlay, struct node *node, struct node *pa
 int node_enter(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool writing, struct node **ret) {
     uint64_t number;
     table_lock(overlay);
-    struct node *node = find_same(overlay, found, &number);
+    struct node *node = find_same(overlay, parent, name, found, &number);
     bool is_new = !node;
     if (is_new) {
         node = make_node(overlay, number, parent, name, found);
@@ -564,7 +570,7 @@ int node_enter(struct overlay *overlay, struct node *parent, const char *name, s
 struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool *ret_other) {
     uint64_t number;
     table_lock(overlay);
-    struct node *node = find_same(overlay, found, &number);
+    struct node *node = find_same(overlay, parent, name, found, &number);
     if (node)
         node->refs++;
     table_unlock(overlay);
@@ -579,7 +585,7 @@ struct node *node_meet(struct overlay *overlay, struct node *parent, const char 
 struct node *node_known(struct overlay *overlay, struct node *parent, const char *name, const struct found *found) {
     uint64_t number;
     table_lock(overlay);
-    struct node *node = find_same(overlay, found, &number);
+    struct node *node = find_same(overlay, parent, name, found, &number);
     if (node && (!node_is_dir(node) || place_find(node, parent, name)))
         node->refs++;
     else

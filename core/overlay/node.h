@@ -45,6 +45,7 @@ enum node_flags {
     NODE_WATCHED = 64,         /* a directory whose lower trees all tell what changes in it */
     NODE_UNCOVERED = 128,      /* one that could not be watched; counted */
     NODE_LOST = 256,           /* shown nowhere any more, underneath, and whoever keeps names has been told */
+    NODE_MOVED = 512,          /* a directory that has another parent than when it was opened last */
 };
 
 struct node {
@@ -96,10 +97,10 @@ struct overlay {
     uid_t uid;
     gid_t gid;
     atomic_bool plain_marks, no_unnamed;
+    bool handles_last;                 /* those of the current layer's file system */
     atomic_ulong names;
     struct records *records;
     struct finder *finder;
-    atomic_ulong changes;              /* of names */
     pthread_rwlock_t tree;
     struct stripe stripes[STRIPES];
     pthread_mutex_t table;             /* and all that follows */
@@ -161,6 +162,7 @@ struct found {
     char *redirect;
     struct stat stat;                  /* of the topmost */
     struct timespec birth;
+    uint64_t generation;
     unsigned lower;                    /* the tree of the topmost */
     struct part *parts;
     size_t part_count, part_room;
@@ -185,6 +187,8 @@ struct node *node_meet(struct overlay *overlay, struct node *parent, const char 
 size_t nodes_at(struct overlay *overlay, const struct node *parent, const char *name, uint64_t *ret, size_t room);
 /* Whoever lies at or below a node. */
 int nodes_below(struct overlay *overlay, const struct node *top, uint64_t **ret, size_t *ret_count);
+/* Both in one, for who has no use for what was found. */
+int name_enter(struct overlay *overlay, struct node *parent, const char *name, bool writing, struct overlay_entry *ret, struct node **ret_node);
 struct node *node_known(struct overlay *overlay, struct node *parent, const char *name, const struct found *found);    /* a reference, or NULL */
 void fill_entry(struct overlay *overlay, struct node *node, const struct stat *stat, const struct timespec *birth, struct overlay_entry *ret);
 int check_name(const char *name);

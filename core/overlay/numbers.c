@@ -27,10 +27,6 @@ uint64_t computed_number(uint64_t a, uint64_t b) {
     return mix(a ^ mix(b)) | (uint64_t)1 << 63;
 }
 
-uint64_t generation_of(const struct timespec *birth) {
-    return (uint64_t)birth->tv_sec << 30 ^ (uint64_t)birth->tv_nsec;
-}
-
 bool found_in_upper(const struct found *found) {
     return found->upper || found->copied;
 }
@@ -53,9 +49,9 @@ uint64_t name_number(struct overlay *overlay, bool upper, unsigned lower, uint64
 }
 
 /* Is this lower object the one that the record is about? */
-static bool is_origin(const struct overlay *overlay, const struct record *record, unsigned lower, const struct stat *stat,
-                      const struct timespec *birth) {
-    return record->domain == overlay->domains[lower] && record->origin == stat->st_ino && record->generation == generation_of(birth);
+static bool is_origin(const struct overlay *overlay, const struct record *record, const struct found *found) {
+    return record->domain == overlay->domains[found->lower] && record->origin == found->stat.st_ino
+        && record->generation == found->generation;
 }
 
 uint64_t object_number(struct overlay *overlay, const struct found *found) {
@@ -66,8 +62,24 @@ uint64_t object_number(struct overlay *overlay, const struct found *found) {
     uint64_t number = found_in_upper(found) ? own_number(0, ino) : lower_number(overlay, found->lower, ino);
     if (!records_find_number(overlay->records, number, &record))
         return number;
-    bool own = !found_in_upper(found) && record.upper == 0 && is_origin(overlay, &record, found->lower, &found->stat, &found->birth);
-    return own ? number : computed_number(number, generation_of(&found->birth));
+    bool own = !found_in_upper(found) && record.upper == 0 && is_origin(overlay, &record, found);
+    return own ? number : computed_number(number, found->generation);
+}
+
+/* With the object, before it has a name: both are there or neither. */
+int numbers_write(const struct record *record, int dirfd, const char *name, mode_t mode) {
+    char text[RECORD_TEXT];
+    record_print(record, &text);
+    int r = S_ISREG(mode) || S_ISDIR(mode) ? marks_set(dirfd, name, "identity", text) : 0;
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
+int numbers_keep(struct overlay *overlay, const struct node *node, int dirfd, const char *name) {
+    if (node->number == own_number(0, node->real))
+        return 0;
+    const struct record record = { .upper = node->real, .number = node->number, .generation = node->generation, .tag = node->generation };
+    int r = numbers_write(&record, dirfd, name, node->type), kept = records_put(overlay->records, &record);
+    return r < 0 ? r : kept;
 }
 
 /* Hard links. */
@@ -80,7 +92,7 @@ int numbers_settle(struct overlay *overlay, struct found *found) {
     struct record record;
     char name[24];
     if (!records_find_number(overlay->records, lower_number(overlay, found->lower, found->stat.st_ino), &record) || !record.indexed
-        || !is_origin(overlay, &record, found->lower, &found->stat, &found->birth))
+        || !is_origin(overlay, &record, found))
         return 0;
     struct stat stat;
     struct timespec birth;
@@ -90,6 +102,7 @@ int numbers_settle(struct overlay *overlay, struct found *found) {
         return r == -ENOENT ? 0 : r;
     found->stat = stat;
     found->birth = birth;
+    found->generation = record.generation;
     found->copied = true;
     lower_place_unref(overlay, found->meta);
     lower_place_unref(overlay, found->data);
@@ -102,7 +115,7 @@ static bool find_record(struct overlay *overlay, const struct found *found, stru
     if (found_in_upper(found))
         return records_find(overlay->records, found->stat.st_ino, ret);
     return records_find_number(overlay->records, lower_number(overlay, found->lower, found->stat.st_ino), ret)
-        && is_origin(overlay, ret, found->lower, &found->stat, &found->birth);
+        && is_origin(overlay, ret, found);
 }
 
 nlink_t links_shown(struct overlay *overlay, const struct node *node, nlink_t links) {
@@ -163,7 +176,7 @@ int numbers_name_lost(struct overlay *overlay, struct node *node, const struct p
     if (!known && (in_upper || links <= 1))
         return 0;
     if (!known)
-        record = (struct record){ .number = object_number(overlay, found), .generation = generation_of(&found->birth),
+        record = (struct record){ .number = object_number(overlay, found), .generation = found->generation,
                                   .domain = overlay->domains[found->lower], .origin = found->stat.st_ino, .uncovered = links };
     if (!found->upper && record.uncovered > 0)
         record.uncovered--;
@@ -201,7 +214,7 @@ int numbers_materialise(struct overlay *overlay, struct node *node, struct place
 
 void name_counted(struct overlay *overlay, int r) {
     if (r < 0)
-        overlay_log(overlay, "a record about links could not be written: %s", strerror(-r));
+        overlay_log(overlay, "a record of identity could not be written: %s", strerror(-r));
 }
 
 int numbers_covered(struct overlay *overlay, struct record *record, unsigned names) {
@@ -217,7 +230,7 @@ struct record numbers_begin(struct overlay *overlay, const struct node *node, co
     bool linked = !node_is_dir(node) && (counted || copied->stat->st_nlink > 1);
     return (struct record){
         .upper = copied->upper, .number = node->number, .generation = node->generation, .domain = overlay->domains[copied->lower],
-        .birth = (int64_t)copied->birth.tv_sec * 1000000000 + copied->birth.tv_nsec, .origin = copied->stat->st_ino,
+        .tag = copied->tag, .origin = copied->stat->st_ino,
         .uncovered = !linked ? 0 : counted ? old.uncovered : (unsigned)copied->stat->st_nlink,
         .indexed = linked,
     };

@@ -6,12 +6,14 @@
 
 uint64_t mix(uint64_t x);
 uint64_t computed_number(uint64_t a, uint64_t b);              /* top bit set */
-uint64_t generation_of(const struct timespec *birth);
 bool found_in_upper(const struct found *found);
 uint64_t object_number(struct overlay *overlay, const struct found *found);
 
 /* What a lower name shows is the copy, if its file was copied up under another name. */
 int numbers_settle(struct overlay *overlay, struct found *found);
+/* Something new in the current layer got another number than its own, because that is taken: it keeps it from now on. */
+int numbers_keep(struct overlay *overlay, const struct node *node, int dirfd, const char *name);
+int numbers_write(const struct record *record, int dirfd, const char *name, mode_t mode);       /* the xattr, where it can have one */
 nlink_t links_shown(struct overlay *overlay, const struct node *node, nlink_t links);
 void index_name(uint64_t number, char (*ret)[24]);
 int index_check(struct overlay *overlay);                      /* at the start: links that no record knows go */
@@ -26,5 +28,5 @@ void name_counted(struct overlay *overlay, int r);
 /* The current layer has `names` more of its lower names. */
 int numbers_covered(struct overlay *overlay, struct record *record, unsigned names);
 /* The record of a copy that is about to get its names; `indexed`: it has other names, and has to be in the index. */
-struct copied { uint64_t upper; struct timespec birth; unsigned lower; const struct stat *stat; };
+struct copied { uint64_t upper, tag; unsigned lower; const struct stat *stat; };
 struct record numbers_begin(struct overlay *overlay, const struct node *node, const struct copied *copied);

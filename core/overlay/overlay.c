@@ -108,6 +108,7 @@ static int open_upper(struct overlay *overlay, const struct overlay_options *opt
         r = open_records(overlay, options);
     if (r < 0)
         return r;
+    overlay->handles_last = at_handles_last(options->upper);
     overlay->root->dir.upper = dir_ref(dirs_root(overlay->upper));
     node_mark(overlay->root, NODE_UPPER);
     struct marks marks = {0};

@@ -20,6 +20,7 @@ enum overlay_flags {
     OVERLAY_METACOPY = 1,                 /* a change of metadata alone copies no data of a large file until it must */
     OVERLAY_FOLLOW = 4,                   /* lower trees may be changed by others meanwhile: see below, "Following" */
     OVERLAY_PLAIN_MARKS = 2,              /* files instead of devices as whiteouts, where devices cannot be made (found out at open, too) */
+    OVERLAY_STILL = 8,                    /* nobody changes the lower trees while it is open */
 };
 struct overlay_options {
     int upper, work;                      /* descriptors of the current layer and its work directory, on one file system; duplicated.
@@ -99,6 +100,7 @@ ssize_t overlay_copy_range(struct overlay_handle *from, off_t from_offset, struc
  * Offsets are counted from 1 and are the position after the entry. "." and ".." are among them. `fn` > 0 ends. */
 struct overlay_name { const char *name; uint64_t ino; unsigned char type; off_t next; };
 typedef int (*overlay_name_fn)(void *data, const struct overlay_name *name);
+/* 1 = ".." is another one than in listings that were read before. */
 int overlay_open_dir(struct overlay *overlay, uint64_t node, struct overlay_handle **ret);
 int overlay_read_dir(struct overlay_handle *handle, off_t offset, overlay_name_fn fn, void *data);
 int overlay_sync_dir(struct overlay_handle *handle, bool data_only);

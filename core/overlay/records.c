@@ -4,6 +4,7 @@
 
 #include "at.h"
 #include "dirs.h"
+#include "fs.h"
 #include "hook.h"
 #include "map.h"
 #include "xattr.h"
@@ -13,23 +14,24 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MAGIC "snapctl identity 1\n"
-#define CLOSED "closed"
+#define MAGIC "snapctl identity 2\n"
 
+/* 0 and the root's number are nobody else's. */
+enum { NUMBERS_RESERVED = 1 };
 enum { LINE = 64, INDEXED = 1, DROPPED = 2, SLACK = 1024 };
 
 /* One line of the log, in the machine's byte order: it does not travel. The first one is the header. */
 struct line {
     uint64_t upper, number, generation, domain, origin;
     uint32_t uncovered, flags;
-    int64_t birth;
+    uint64_t tag;
     uint64_t check;
 };
 _Static_assert(sizeof(struct line) == LINE, "a line of the log has 64 bytes");
 
 struct header {
     char magic[20];
-    char state[44];            /* "closed", and then all of it is on disk */
+    char state[44];            /* "open", or "closed" and how many lines follow, and then all of it is on disk */
 };
 _Static_assert(sizeof(struct header) == LINE, "the header is a line");
 
@@ -66,7 +68,7 @@ int record_parse(const char *text, uint64_t upper, struct record *ret) {
     if (sscanf(text, "%llx.%llx.%llx.%llx.%x%n", &number, &generation, &origin, &domain, &uncovered, &end) < 5 || end == 0)
         return -EINVAL;
     bool indexed = strcmp(text + end, ".i") == 0;
-    if (text[end] && !indexed)
+    if ((text[end] && !indexed) || number <= NUMBERS_RESERVED)
         return -EINVAL;
     *ret = (struct record){ .upper = upper, .number = number, .generation = generation, .domain = domain, .origin = origin,
                             .uncovered = uncovered, .indexed = indexed };
@@ -115,7 +117,7 @@ static uint64_t check_of(const struct line *line) {
 static struct line line_of(const struct record *record, unsigned flags) {
     struct line line = {
         .upper = record->upper, .number = record->number, .generation = record->generation, .domain = record->domain,
-        .origin = record->origin, .birth = record->birth, .uncovered = record->uncovered, .flags = flags | (record->indexed ? INDEXED : 0),
+        .origin = record->origin, .tag = record->tag, .uncovered = record->uncovered, .flags = flags | (record->indexed ? INDEXED : 0),
     };
     line.check = check_of(&line);
     return line;
@@ -133,9 +135,15 @@ static int append(struct records *records, const struct record *record, unsigned
     return 0;
 }
 
-static int write_header(struct records *records, const char *state) {
-    struct header header = { .magic = MAGIC };
-    memcpy(header.state, state, strlen(state));
+static struct header header_of(const struct records *records, bool closed) {
+    struct header header = { .magic = MAGIC, .state = "open" };
+    if (closed)
+        (void)snprintf(header.state, sizeof(header.state), "closed %zu", records->lines);
+    return header;
+}
+
+static int write_header(struct records *records, bool closed) {
+    const struct header header = header_of(records, closed);
     ssize_t put = pwrite(records->fd, &header, sizeof(header), 0);
     return put == (ssize_t)sizeof(header) ? 0 : put < 0 ? -errno : -ENOSPC;
 }
@@ -149,7 +157,7 @@ static int take_line(struct records *records, const struct line *line) {
         return 0;
     }
     const struct record record = { .upper = line->upper, .number = line->number, .generation = line->generation, .domain = line->domain,
-                                   .origin = line->origin, .birth = line->birth, .uncovered = line->uncovered, .indexed = line->flags & INDEXED };
+                                   .origin = line->origin, .tag = line->tag, .uncovered = line->uncovered, .indexed = line->flags & INDEXED };
     return remember(records, &record);
 }
 
@@ -172,7 +180,8 @@ static int read_log(struct records *records) {
         if (got % LINE)
             return 0;          /* the line that was cut short */
     }
-    return got < 0 ? -errno : strcmp(header.state, CLOSED) == 0;
+    const struct header whole = header_of(records, true);
+    return got < 0 ? -errno : memcmp(&header, &whole, sizeof(whole)) == 0;
 }
 
 /* Only what is still true, in a new file. */
@@ -183,7 +192,7 @@ static int rewrite(struct records *records) {
     int old = records->fd;
     records->fd = fd;
     records->lines = 0;
-    int r = write_header(records, "open");
+    int r = write_header(records, false);
     for (struct map_iter i = {0}; r >= 0 && map_next(records->by_number, &i);)
         r = append(records, i.value, 0);
     if (r >= 0)
@@ -204,14 +213,11 @@ struct pass {
     struct records *records;
     struct map *seen;          /* inode numbers of objects whose record is right */
     bool is_index;
+    bool handles;              /* those of the file system last */
     bool differs;
     struct dir **dirs;         /* still to be looked at */
     size_t count, room;
 };
-
-static int64_t nanoseconds(const struct timespec *time) {
-    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
-}
 
 /* What the object itself says: 1 = a record, 0 = that it has none, -ENODATA: it cannot say. */
 static int read_object(int dirfd, const char *name, const struct stat *stat, struct record *ret) {
@@ -239,12 +245,13 @@ static int check_object(struct pass *pass, int dirfd, const char *name, const st
     struct records *records = pass->records;
     struct record said;
     const struct record *known = map_get(records->by_upper, &stat->st_ino, sizeof(stat->st_ino));
+    uint64_t tag = at_generation(dirfd, name, birth, pass->handles);
     int r = read_object(dirfd, name, stat, &said);
-    if (r == -ENODATA && known && (known->birth == 0 || known->birth == nanoseconds(birth)))
+    if (r == -ENODATA && known && (known->tag == 0 || known->tag == tag))
         return map_put(pass->seen, &stat->st_ino, sizeof(stat->st_ino), pass, NULL) < 0 ? -ENOMEM : 0;
     if (r <= 0)
         return r == -ENODATA ? 0 : r;
-    said.birth = nanoseconds(birth);
+    said.tag = tag;
     said.indexed &= pass->is_index;
     said.uncovered = said.indexed ? said.uncovered : 0;
     if (map_put(pass->seen, &stat->st_ino, sizeof(stat->st_ino), pass, NULL) < 0)
@@ -325,7 +332,7 @@ static int forget_unseen(struct pass *pass) {
 
 /* 1 = something was not as the log said. */
 static int check_all(struct records *records, int upper, int index) {
-    struct pass pass = { .records = records, .seen = map_new() };
+    struct pass pass = { .records = records, .seen = map_new(), .handles = at_handles_last(upper) };
     int r = pass.seen ? check_tree(&pass, upper, false) : -ENOMEM;
     if (r >= 0)
         r = check_tree(&pass, index, true);
@@ -341,8 +348,16 @@ static int load(struct records *records, int upper, int index) {
     if (differs < 0)
         return differs;
     bool anew = closed == 0 || records->lines > 2 * map_count(records->by_number) + SLACK;
-    int r = anew ? rewrite(records) : write_header(records, "open");
+    int r = anew ? rewrite(records) : write_header(records, false);
     return r < 0 ? r : closed == 0 && differs;
+}
+
+/* Whatever else lies there is no log. */
+static int open_log(int work) {
+    struct stat stat;
+    if (fstatat(work, "identity", &stat, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(stat.st_mode) && (errno = -fs_remove_tree(work, "identity")))
+        return -1;
+    return openat(work, "identity", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 }
 
 int records_open(int work, int upper, int index, struct records **ret) {
@@ -355,7 +370,7 @@ int records_open(int work, int upper, int index, struct records **ret) {
         return r;
     }
     records->work = fcntl(work, F_DUPFD_CLOEXEC, 3);
-    records->fd = openat(work, "identity", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    records->fd = open_log(work);
     records->by_upper = map_new();
     records->by_number = map_new();
     r = records->work < 0 || records->fd < 0 ? -errno : !records->by_upper || !records->by_number ? -ENOMEM : load(records, upper, index);
@@ -371,7 +386,7 @@ struct records *records_close(struct records *records) {
     if (!records)
         return NULL;
     if (records->fd >= 0 && !records->broken && fdatasync(records->fd) == 0)
-        (void)write_header(records, CLOSED);     /* else it is checked the next time */
+        (void)write_header(records, true);     /* else it is checked the next time */
     records->fd = fd_close(records->fd);
     records->work = fd_close(records->work);
     (void)map_free(records->by_upper, NULL);

@@ -15,7 +15,7 @@
 struct record {
     uint64_t upper;            /* inode number in the current layer; 0 = not copied up, but some of its names are hidden */
     uint64_t number, generation;       /* what people see */
-    int64_t birth;             /* of the upper inode, in ns; 0 = not known */
+    uint64_t tag;              /* the generation of the upper inode; 0 = not known */
     uint64_t domain, origin;   /* the lower object: what its number is unique in, and its number there */
     uint32_t uncovered;        /* names in the lower trees that the current layer neither has nor hides; hard-linked files */
     bool indexed;              /* the copy has a link in the index, so that such names find it */

@@ -26,7 +26,6 @@ int name_going(struct node *node, int dirfd, const char *name, const struct plac
 
 void name_gone(struct overlay *overlay, struct node *node, struct place *place, const struct found *found) {
     unsigned left = 0;
-    atomic_fetch_add(&overlay->changes, 1);
     int r = 0;
     if (!S_ISDIR(found->stat.st_mode))
         r = numbers_name_lost(overlay, node, place, found, &left);
@@ -72,7 +71,7 @@ static int remove_at(struct overlay *overlay, struct node *parent, const char *n
     if (is_dir != want_dir)
         return is_dir ? -EISDIR : -ENOTDIR;
     const struct found found = { .upper = at.found.upper, .copied = at.found.copied, .lower = at.found.lower, .stat = at.found.stat,
-                                 .birth = at.found.birth };
+                                 .birth = at.found.birth, .generation = at.found.generation };
     if (is_dir) {
         r = node_enter(overlay, parent, name, &at.found, true, &of.node);
         if (r >= 0 && (r = dir_is_empty(overlay, of.node)) >= 0)

@@ -6,6 +6,7 @@
 #include "node.h"
 
 #include "at.h"
+#include "find.h"
 #include "hook.h"
 #include "below.h"
 #include "numbers.h"
@@ -234,10 +235,11 @@ static int perform(struct renaming *renaming) {
 /* The node of `from` is at `to` now. */
 static void move_node(struct overlay *overlay, struct end *from, struct end *to, struct place *old) {
     struct node *node = from->node;
-    atomic_fetch_add(&overlay->changes, 1);
+    find_note(overlay, node, to->parent, to->name);
     place_add(overlay, node, TAKE_PTR(to->place));
     if (node_is_dir(node)) {
         dir_move(node->dir.upper, to->parent->dir.upper, TAKE_PTR(to->name_copy));
+        node_mark(node, NODE_MOVED);
         if (from->redirect) {
             free(node->dir.redirect);
             node->dir.redirect = TAKE_PTR(from->redirect);

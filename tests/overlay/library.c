@@ -241,7 +241,7 @@ static int open_handle(struct library *library, unsigned at, char *const *w) {
     library->nodes[at] = entry.node;
     int flags = open_flags(w[3]);
     if (S_ISDIR(entry.stat.st_mode))
-        return flags & O_ACCMODE ? -EISDIR : overlay_open_dir(overlay, entry.node, &library->handles[at]);
+        return flags & O_ACCMODE ? -EISDIR : MIN(overlay_open_dir(overlay, entry.node, &library->handles[at]), 0);
     if (S_ISFIFO(entry.stat.st_mode))
         return -ENXIO;
     return overlay_open_file(overlay, entry.node, flags, &library->handles[at]);
