@@ -87,11 +87,15 @@ static int tell_name(struct overlay *overlay, const struct settled *settled, ove
     bool same = settled->count == 1 && settled->shown[0] == settled->is;
     enum overlay_stale_kind kind = event->what & (WATCH_EACH_NAME | WATCH_EACH_DATA) ? OVERLAY_STALE_DATA : OVERLAY_STALE_ATTRIBUTES;
     int r = named ? say(fn, data, same ? OVERLAY_STALE_NAME : OVERLAY_STALE_DROP, event->node, event->name) : 0;
+    bool known = settled->is == 0;
     for (size_t i = 0; r >= 0 && i < settled->count; i++) {
+        known |= settled->shown[i] == settled->is;
         r = say_object(fn, data, event, kind, settled->shown[i]);
         if (named && settled->shown[i] != settled->is)
             lose_name(overlay, event, settled->shown[i]);
     }
+    if (r >= 0 && !known)                  /* by another name: it has one more, and what was written by this one is in all */
+        r = say(fn, data, OVERLAY_STALE_DATA, settled->is, NULL);
     return MIN(r, 0);
 }
 

@@ -1,13 +1,14 @@
 #!/bin/bash
-# Lower directories that change while they are mounted. Programs work in the mount while others work below it, both at random: no error
+# Lower directories that change while they are mounted. Case by case (follow_table.c); then programs work in the mount while others work below it, both at random: no error
 # that a native directory could not have given, and in the end the tree is what a new mount of the same directories shows.
 # The same seeds each time; SEEDS=N tries N others, STEPS=N longer ones.
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# usage: follow.sh SNAPCTL_OVERLAY RANDOM_NAMES
+# usage: follow.sh SNAPCTL_OVERLAY RANDOM_NAMES FOLLOW_TABLE
 # shellcheck disable=SC2119
 set -u
 NAMES=$(realpath -e "$2") || exit 2
+TABLE=$(realpath -e "$3") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] || skip_all "mounting takes root"
@@ -18,6 +19,11 @@ else
 fi
 steps=${STEPS-2000}
 barrier() { getfattr --only-values -n user.snapctl.sync merged 2>&1; }
+
+layers
+serve follow || exit 1
+check "each change in each state" "$TABLE" lower merged
+unserve
 
 for seed in "${seeds[@]}"; do
     layers
