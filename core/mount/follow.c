@@ -80,7 +80,8 @@ static void *run(void *data) {
     bool stop = false;
     int r = 0;
     while (!stop && !is_over(r)) {
-        if (poll(polled, 2, r < 0 ? AGAIN_MS : -1) < 0 && errno != EINTR)
+        bool again = r < 0;                    /* what is readable stays so */
+        if (poll(again ? &polled[1] : polled, again ? 1 : 2, again ? AGAIN_MS : -1) < 0 && errno != EINTR)
             break;
         eventfd_t count;
         (void)eventfd_read(follow->wake, &count);      /* before those who woke us are taken */
@@ -90,11 +91,6 @@ static void *run(void *data) {
         answer_all(mount, barriers, stop ? -ENOTCONN : r);
     }
     return NULL;
-}
-
-void follow_wake(struct mount *mount) {
-    if (mount->follow && overlay_is_untold(mount->overlay))
-        (void)eventfd_write(mount->follow->wake, 1);
 }
 
 void follow_barrier(struct mount *mount, fuse_req_t request, size_t room) {

@@ -100,9 +100,7 @@ static void do_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name) {
 }
 
 static void do_rename(fuse_req_t request, fuse_ino_t from, const char *name, fuse_ino_t to, const char *new_name, unsigned flags) {
-    struct mount *mount = mount_of(request);
-    reply_result(request, overlay_rename(mount->overlay, from, name, to, new_name, flags));
-    follow_wake(mount);
+    reply_result(request, overlay_rename(mount_of(request)->overlay, from, name, to, new_name, flags));
 }
 
 static void do_read_link(fuse_req_t request, fuse_ino_t node) {

@@ -90,7 +90,6 @@ int follow_new(struct mount *mount);               /* before the first request *
 int follow_start(struct mount *mount, struct snap_err *err);
 void follow_stop(struct mount *mount);             /* while requests are still answered */
 void follow_free(struct mount *mount);
-void follow_wake(struct mount *mount);             /* after what may have to be told */
 void follow_barrier(struct mount *mount, fuse_req_t request, size_t room);       /* answers it */
 #define FOLLOW_BARRIER "user.snapctl.sync"
 

@@ -6,9 +6,22 @@
 #include "numbers.h"
 
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 /* One watched object, and whose it is: two nodes for an instant, while a directory changes hands. */
 struct cover { size_t count, room; uint64_t *nodes; };
+
+static int add_fd(int to, int fd) {
+    return fd < 0 || epoll_ctl(to, EPOLL_CTL_ADD, fd, &(struct epoll_event){ .events = EPOLLIN }) < 0 ? -errno : 0;
+}
+
+static int open_fd(struct below *below) {
+    below->fd = epoll_create1(EPOLL_CLOEXEC);
+    below->noted = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = below->fd < 0 ? -errno : add_fd(below->fd, below->noted);
+    return r < 0 || !below->watch ? r : add_fd(below->fd, watch_each_fd(below->watch));
+}
 
 int below_open(struct overlay *overlay, unsigned watches_max) {
     struct below *below = calloc(1, sizeof(*below));
@@ -17,6 +30,7 @@ int below_open(struct overlay *overlay, unsigned watches_max) {
         return -ENOMEM;
     }
     overlay->below = below;
+    below->noted = below->fd = -1;
     below->watches_max = watches_max ? watches_max : watch_each_share();
     below->covers = map_new();
     below->handles = map_new();
@@ -25,7 +39,7 @@ int below_open(struct overlay *overlay, unsigned watches_max) {
     int r = watch_each_open(&below->watch);
     if (r < 0 && r != -ENOMEM)
         overlay_log(overlay, "changes underneath cannot be watched, and are asked for each time: %s", strerror(-r));
-    return r == -ENOMEM ? r : 0;
+    return r == -ENOMEM ? r : open_fd(below);
 }
 
 static void cover_free(void *value) {
@@ -38,6 +52,8 @@ struct below *below_close(struct below *below) {
     if (!below)
         return NULL;
     watch_each_close(below->watch);
+    fd_close(below->noted);
+    fd_close(below->fd);
     map_free(below->covers, cover_free);
     map_free(below->handles, NULL);
     heard_done(&below->now);
@@ -198,7 +214,7 @@ void below_redirected(struct overlay *overlay) {
 }
 
 int overlay_follow_fd(const struct overlay *overlay) {
-    return overlay->below && overlay->below->watch ? watch_each_fd(overlay->below->watch) : -1;
+    return overlay->below ? overlay->below->fd : -1;
 }
 
 void overlay_following(struct overlay *overlay, struct overlay_following *ret) {

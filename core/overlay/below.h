@@ -21,6 +21,7 @@ struct heard {
 struct below {
     pthread_mutex_t mutex;     /* all that follows. After `tree` and the stripes, before the table's */
     struct watch_each *watch;  /* NULL: no instance was to be had */
+    int noted, fd;             /* an eventfd: who does not tell has heard something; and what is readable for either reason */
     unsigned watches_max;
     struct map *covers;        /* watch -> struct cover */
     struct heard now, telling;
@@ -53,6 +54,7 @@ int heard_open(struct heard *heard);
 void heard_done(struct heard *heard);
 int below_hear(void *data, const struct watch_each_event *event);   /* data: the struct below */
 void below_drain(struct overlay *overlay);
+void below_overhear(struct overlay *overlay);                      /* the same, by who does not tell: whoever does is called */
 /* As if somebody underneath had changed the name: the kernel may take it for something else than it is. Locks may be held. */
 void below_doubt_name(struct overlay *overlay, const struct node *dir, const char *name);
 

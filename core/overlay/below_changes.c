@@ -10,6 +10,7 @@
 #include "numbers.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
 
 enum { AT_ONCE = 32, SHOWN_MOST = 8 };     /* names settled while `tree` is held; nodes of one name, old and new */
 
@@ -28,6 +29,20 @@ void below_drain(struct overlay *overlay) {
     struct below *below = overlay->below;
     if (below->watch && watch_each_read(below->watch, below_hear, below) < 0)
         below->now.lost = true;
+}
+
+static bool has_heard(const struct heard *heard) {
+    return heard->lost || map_count(heard->names) || map_count(heard->nodes);
+}
+
+static void call_teller(const struct below *below) {
+    if (has_heard(&below->now))
+        (void)eventfd_write(below->noted, 1);      /* cannot fail below 2^64 calls */
+}
+
+void below_overhear(struct overlay *overlay) {
+    below_drain(overlay);
+    call_teller(overlay->below);
 }
 
 /* One name. */
@@ -223,7 +238,9 @@ int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data) {
         heard_done(&empty);
         return -ENOMEM;
     }
+    eventfd_t calls;
     below_lock(below);
+    (void)eventfd_read(below->noted, &calls);      /* there may be none */
     below_drain(overlay);
     struct heard old = below->telling;
     below->telling = below->now;
@@ -231,7 +248,7 @@ int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data) {
     below_unlock(below);
     heard_done(&old);
     int r = 0;
-    if (below->telling.lost || map_count(below->telling.names) || map_count(below->telling.nodes)) {
+    if (has_heard(&below->telling)) {
         tree_write(overlay);               /* what was looked up before is entered when this is ours */
         tree_unlock(overlay);
         r = tell_heard(overlay, &below->telling, fn, data);
@@ -244,6 +261,7 @@ int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data) {
     old = below->telling;
     below->telling = empty;
     below->now.lost |= r < 0;               /* who was not told all has to doubt everything */
+    call_teller(below);
     below_unlock(below);
     heard_done(&old);
     return r;
@@ -261,18 +279,7 @@ static bool is_changed(const struct below *below, uint64_t node, const char *nam
 }
 
 static bool has_any(const struct below *below) {
-    return below->now.lost || below->telling.lost || map_count(below->now.names) || map_count(below->now.nodes) || map_count(below->telling.names)
-        || map_count(below->telling.nodes);
-}
-
-bool overlay_is_untold(struct overlay *overlay) {
-    struct below *below = overlay->below;
-    if (!below)
-        return false;
-    below_lock(below);
-    bool any = below->now.lost || map_count(below->now.names) || map_count(below->now.nodes);
-    below_unlock(below);
-    return any;
+    return has_heard(&below->now) || has_heard(&below->telling);
 }
 
 void below_doubt_name(struct overlay *overlay, const struct node *dir, const char *name) {
@@ -281,6 +288,7 @@ void below_doubt_name(struct overlay *overlay, const struct node *dir, const cha
         return;
     below_lock(below);
     below->now.lost |= event_note(below->now.names, dir->number, name, WATCH_EACH_NAME) < 0;
+    call_teller(below);
     below_unlock(below);
 }
 
@@ -304,7 +312,7 @@ int overlay_is_doubtful(struct overlay *overlay, uint64_t number) {
         return r;
     tree_read(overlay);
     below_lock(below);
-    below_drain(overlay);
+    below_overhear(overlay);
     bool changed = has_any(below) && (is_changed(below, number, "") || is_renamed(below, of.node));
     below_unlock(below);
     tree_unlock(overlay);

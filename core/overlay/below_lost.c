@@ -57,7 +57,7 @@ static int settle(struct overlay *overlay) {
     _cleanup_(pending_done) struct pending pending = {0};
     struct below *below = overlay->below;
     below_lock(below);
-    below_drain(overlay);
+    below_overhear(overlay);
     int r = collect(below->telling.names, &pending);
     if (r == 0)
         r = collect(below->now.names, &pending);

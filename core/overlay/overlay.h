@@ -135,7 +135,6 @@ typedef int (*overlay_stale_fn)(void *data, const struct overlay_stale *stale); 
 /* When it returns everything that happened before the call has been told, in an order that also reaches answers on their way. Called by
  * one thread at a time, which answers nothing itself; no lock is held during `fn`. */
 int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data);
-bool overlay_is_untold(struct overlay *overlay);                 /* something was noted here that overlay_follow_fd does not show */
 /* 1 = something happened to it, before the call, that has not been told to its end yet. */
 int overlay_is_doubtful(struct overlay *overlay, uint64_t node);
 struct overlay_following { uint64_t watches, uncovered, lost, events; };      /* `uncovered`: directories held that cannot be watched */

@@ -23,7 +23,63 @@ barrier() { getfattr --only-values -n user.snapctl.sync merged 2>&1; }
 layers
 serve follow || exit 1
 check "each change in each state" "$TABLE" lower merged
+
+# More than a queue holds while nobody reads it: everything is asked for again, once.
+mkdir lower/many lower/many/dir
+echo old | tee lower/many/{changed,gone,moved,dir/x} >/dev/null
+barrier >/dev/null
+cat merged/many/{changed,gone,moved,dir/x} >/dev/null
+ls merged/many/absent 2>/dev/null
+exec 3<merged/many/changed 4<merged/many/gone
+daemon=$(pgrep -n -f "^$OVERLAY .*merged")
+kill -STOP "$daemon"
+{ seq 18000 | sed 's:^:lower/many/:' | xargs touch; } 3<&- 4<&-
+echo new >lower/many/changed
+echo new >lower/many/absent
+{
+    rm lower/many/gone
+    mv lower/many/moved lower/many/there
+    mv lower/many/dir lower/many/dir2
+} 3<&- 4<&-
+kill -CONT "$daemon"
+check "it is said that events were lost" grep -q ' lost=[1-9]' <(barrier)
+same "what changed" "new new old old" "$(echo $(cat merged/many/{changed,absent,there,dir2/x}))"
+same "what went" "" "$(cd merged/many && ls -d gone moved dir 2>/dev/null)"
+same "what is open" "new old" "$(echo $(cat <&3; cat <&4))"
+check "all names are listed" cmp <(cd lower && ls -R many) <(cd merged && ls -R many)
+exec 3<&- 4<&-
+echo newer >lower/many/changed
+barrier >/dev/null
+same "it goes on" newer "$(cat merged/many/changed)"
 unserve
+
+# Fewer watches than directories: what is not watched is asked for each time.
+few_watches() {
+    echo 10 >/proc/sys/user/max_inotify_watches || return 77
+    serve follow || return 1
+    echo "serving"
+    find merged -type f -exec cat {} + >/dev/null
+    barrier
+    echo
+    "$TABLE" lower merged
+    local result=$?
+    umount merged
+    return $result
+}
+layers
+mkdir -p lower/{a,b,c,d}/{e,f,g,h}
+for dir in lower/?/?; do echo x >"$dir/file"; done
+export TABLE
+export -f few_watches serve barrier
+if unshare -Urm true 2>/dev/null && unshare -Urm bash -c few_watches >few 2>&1; then
+    check "directories stay uncovered, and it is said how many" grep -q '^watches=[0-9]* uncovered=[1-9]' few
+    passed=$((passed + 1))
+elif grep -q serving few; then
+    check "each change in each state, with too few watches: $(grep -m 1 failed few)" false
+else
+    skip "no user namespace with a limit of watches"
+fi
+released
 
 for seed in "${seeds[@]}"; do
     layers
