@@ -24,6 +24,27 @@ static void show_watcher(struct call *call) {
         out_text(&call->out, "watched by %s\n", snap_watch_backend_name(watch.backend));
 }
 
+static int show_following(struct call *call, struct snap_err *err) {
+    struct snap_following following;
+    int r = snap_following(call->project, &following, err);
+    if (r <= 0)
+        return r;
+    if (call->globals.json) {
+        json_object *object = json_message("following");
+        json_count(object, "watches", following.watches);
+        json_count(object, "uncovered", following.uncovered);
+        json_count(object, "lost", following.lost);
+        return json_print(&call->out, object);
+    }
+    out_text(&call->out, "follows the project: %" PRIu64 " director%s watched", following.watches, following.watches == 1 ? "y" : "ies");
+    if (following.uncovered)
+        out_text(&call->out, ", %" PRIu64 " not, and asked for each time", following.uncovered);
+    if (following.lost)
+        out_text(&call->out, "; everything was asked for again %" PRIu64 " time%s", following.lost, following.lost == 1 ? "" : "s");
+    out_text(&call->out, "\n");
+    return 0;
+}
+
 static int show_header(struct call *call, struct snap_err *err) {
     _snapshot_ struct snap_snapshot *newest = NULL;
     int r = project_newest(call, &newest, err);
@@ -70,6 +91,8 @@ static int run(struct call *call, struct snap_err *err) {
     const struct status_options *given = call->options;
     _view_ struct view view = { .call = call };
     int r = forms_choose(call, &(struct forms){ .porcelain = given->porcelain, .zero = given->zero }, &view.format, err);
+    if (r == 0 && (view.format == VIEW_TEXT || view.format == VIEW_JSON))
+        r = show_following(call, err);
     if (r == 0 && view.format == VIEW_TEXT)
         r = show_header(call, err);
     if (r < 0)

@@ -2,6 +2,7 @@
  * Asks the kernel and the record of the mount, never the process that serves it. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "here.h"
 
+#include "following.h"
 #include "fs.h"
 #include "mounted.h"
 #include "mountinfo.h"
@@ -113,6 +114,9 @@ static int enter_workspace(struct snap_project *project, const struct here *here
     project->root = fd_close(project->root);
     if ((r = stand_in(project, workspace, here->point, err)) < 0)
         return r;
+    struct snap_following unused;
+    if (workspace->follow && (r = following_sync(project->root, &unused)) < 0)
+        return err_path(err, r, here->point, "ask the workspace on");
     (void)search_below(here->point, here->dir, &inside);
     return replace(&project->info.inside, inside, err);
 }

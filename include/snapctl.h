@@ -431,6 +431,14 @@ struct snap_workspace_options {
  * mounted there is none. */
 SNAP_API int snap_workspace_add(const struct snap_env *env, const struct snap_workspace_options *options, struct snap_take_result *ret_taken,
                                 snap_mount_fn fn, void *data, struct snap_err *err);
+/* How a workspace that follows the project hears of changes there. When it returns, everything that was changed before is seen in it. */
+struct snap_following {
+    uint64_t watches;          /* directories, and files of several names, that somebody has looked at there and that are watched */
+    uint64_t uncovered;        /* directories that cannot be watched: what is in them is asked for each time */
+    uint64_t lost;             /* how often more happened than could be told, so that everything was asked for again */
+};
+/* `project` was opened as a workspace: 1, or 0 where it follows nothing. */
+SNAP_API int snap_following(struct snap_project *project, struct snap_following *ret, struct snap_err *err);
 SNAP_API int snap_workspaces(struct snap_project *project, snap_mount_fn fn, void *data, struct snap_err *err);     /* by name */
 enum snap_apply_side { SNAP_APPLY_NEITHER = 0, SNAP_APPLY_OURS, SNAP_APPLY_THEIRS };
 struct snap_apply_options {

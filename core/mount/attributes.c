@@ -66,7 +66,7 @@ static void reply_bytes(fuse_req_t request, ssize_t r, const void *value, size_t
 }
 
 static void do_getxattr(fuse_req_t request, fuse_ino_t node, const char *name, size_t size) {
-    if (mount_of(request)->follow && node == OVERLAY_ROOT && strcmp(name, FOLLOW_BARRIER) == 0) {
+    if (mount_of(request)->follow && node == OVERLAY_ROOT && strcmp(name, MOUNT_BARRIER) == 0) {
         follow_barrier(mount_of(request), request, size);
         return;
     }

@@ -32,6 +32,10 @@ enum mount_flags {
     MOUNT_DEBUG = 256,             /* every request on standard error */
 };
 
+/* With FOLLOW: reading this xattr of the root returns when everything that was changed below before is seen. The value: in words and numbers,
+ * "watches=N uncovered=N lost=N events=N" (struct overlay_following). */
+#define MOUNT_BARRIER "user.snapctl.sync"
+
 struct mount;
 struct mount_options {
     struct overlay *overlay;       /* the caller's; stays open */

@@ -91,7 +91,6 @@ int follow_start(struct mount *mount, struct snap_err *err);
 void follow_stop(struct mount *mount);             /* while requests are still answered */
 void follow_free(struct mount *mount);
 void follow_barrier(struct mount *mount, fuse_req_t request, size_t room);       /* answers it */
-#define FOLLOW_BARRIER "user.snapctl.sync"
 
 /* gate.c */
 bool gate_enter(struct mount *mount, uint32_t opcode);   /* may wait; true: gate_leave once it is answered */

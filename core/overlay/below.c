@@ -208,6 +208,15 @@ unsigned below_keep(struct overlay *overlay, struct node *node, nlink_t links) {
     return (named ? OVERLAY_KEEP_NAME : 0) | (node_is_dir(node) ? keep_dir(overlay, node) : keep_file(node, links, named));
 }
 
+bool below_see(struct node *node, const struct stat *stat) {
+    if (!S_ISREG(node->type) || node_is(node, NODE_UPPER))
+        return false;
+    uint64_t hash = mix((uint64_t)stat->st_size ^ mix((uint64_t)stat->st_mtim.tv_sec << 30 ^ (uint64_t)stat->st_mtim.tv_nsec));
+    unsigned now = (unsigned)mix(hash ^ (uint64_t)stat->st_ctim.tv_sec << 30 ^ (uint64_t)stat->st_ctim.tv_nsec) | 1;
+    unsigned before = atomic_exchange(&node->file.seen, now);
+    return before && before != now;
+}
+
 void below_redirected(struct overlay *overlay) {
     if (overlay->below)
         atomic_store(&overlay->below->redirects, true);

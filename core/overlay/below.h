@@ -41,6 +41,8 @@ int by_name_open(struct overlay *overlay);                         /* node.c */
 bool below_cover(struct overlay *overlay, struct node *dir);        /* it is covered, or is now */
 /* What may be kept of a node that looks like this; of a hard-linked file after below_watch_file and another look. */
 unsigned below_keep(struct overlay *overlay, struct node *node, nlink_t links);
+/* Size and times as they are now: whether they are others than at the last look. Stores through mappings are told by nothing else. */
+bool below_see(struct node *node, const struct stat *stat);
 bool below_wants_watch(const struct overlay *overlay, const struct node *node, nlink_t links);
 void below_watch_file(struct overlay *overlay, struct node *node);
 /* Any locks of the overlay but the table's may be held. */

@@ -133,9 +133,12 @@ static int open_handle(struct overlay *overlay, struct node *node, int flags, st
 
 static int open_now(struct overlay *overlay, struct node *node, int flags, struct overlay_handle **ret) {
     tree_read(overlay);
+    struct stat stat;
     int r = open_handle(overlay, node, flags, ret);
     if (r >= 0)
         (*ret)->keep = below_keep(overlay, node, 1);
+    if (r >= 0 && overlay->below && (fstat(handle_fd(*ret), &stat) < 0 || below_see(node, &stat)))
+        (*ret)->keep = 0;
     tree_unlock(overlay);
     return r;
 }

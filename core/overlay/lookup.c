@@ -278,6 +278,8 @@ int resolve_below(struct overlay *overlay, struct node *parent, const char *name
 void fill_entry(struct overlay *overlay, struct node *node, const struct stat *stat, const struct timespec *birth, struct overlay_entry *ret) {
     struct overlay_entry entry = { .node = node->number, .generation = node->generation, .stat = *stat, .birth = *birth,
                                    .keep = below_keep(overlay, node, stat->st_nlink) };
+    if (overlay->below)
+        (void)below_see(node, stat);
     if (node != overlay->root)
         entry.stat.st_ino = node->number;
     if (node_is(node, NODE_GONE))

@@ -70,6 +70,7 @@ struct node {
             struct lower_place *meta;  /* metadata; NULL once copied up */
             struct lower_place *data;  /* bytes, where they lie elsewhere */
             int watch;                 /* as a part's, of a lower file with several names */
+            atomic_uint seen;          /* where followed: size and times when it was last looked at, hashed; 0 = not yet */
         } file;
     };
 };

@@ -31,6 +31,12 @@ for i in 1 2 3 4 5; do
     [ "$(cat a.txt)" = "$i" ] || echo "stale after rename: $i"
 done
 
+say how it hears of that
+run status | sed 's/[0-9]* director.* watched/N directories watched/'
+json status | sed 's/"watches":[0-9]*/"watches":N/'
+getfattr --only-values -n user.snapctl.sync . | sed 's/=[1-9][0-9]*/=N/g'
+echo
+
 say what was changed here stays
 echo mine >>src/main.c
 echo theirs >"$project/src/main.c"
