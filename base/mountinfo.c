@@ -128,13 +128,35 @@ static bool is_user(int process, const char *dir) {
         || has_link_below(process, "fd", dir) || has_link_below(process, "map_files", dir);
 }
 
-void mountinfo_who_uses(const char *dir, struct buf *out) {
+static bool has_own_mounts(int process) {
+    char own[64], its[64];
+    ssize_t a = readlink("/proc/self/ns/mnt", own, sizeof(own)), b = readlinkat(process, "ns/mnt", its, sizeof(its));
+    return a > 0 && b > 0 && (a != b || memcmp(own, its, (size_t)a) != 0);
+}
+
+/* What merely appears in another namespace is there once, and goes with the mount here. */
+static bool has_bound(int process, const char *source) {
+    _close_ int fd = has_own_mounts(process) ? openat(process, "mountinfo", O_RDONLY | O_CLOEXEC) : -1;
+    _cleanup_(close_stream) FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    _free_ char *line = NULL;
+    if (!file)
+        return false;
+    (void)TAKE_FD(fd);
+    unsigned count = 0;
+    for (size_t room = 0; count < 2 && getline(&line, &room, file) > 0; ) {
+        _mountinfo_ struct mountinfo info = {0};
+        count += parse(line, &info) == 0 && strcmp(info.source, source) == 0;
+    }
+    return count == 2;
+}
+
+static void name_users(const char *source, const char *dir, struct buf *out) {
     _closedir_ DIR *proc = opendir("/proc");
     unsigned found = 0;
     for (struct dirent *entry; proc && found <= NAMED && (entry = readdir(proc)); ) {
         _close_ int process = isdigit((unsigned char)*entry->d_name)
             ? openat(dirfd(proc), entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-        if (process < 0 || atol(entry->d_name) == (long)getpid() || !is_user(process, dir))
+        if (process < 0 || atol(entry->d_name) == (long)getpid() || (dir ? !is_user(process, dir) : !has_bound(process, source)))
             continue;
         if (found++)
             buf_str(out, ", ");
@@ -143,4 +165,12 @@ void mountinfo_who_uses(const char *dir, struct buf *out) {
         else
             buf_str(out, "others");
     }
+}
+
+void mountinfo_who_uses(const char *dir, struct buf *out) {
+    name_users(NULL, dir, out);
+}
+
+void mountinfo_who_bound(const char *source, struct buf *out) {
+    name_users(source, NULL, out);
 }

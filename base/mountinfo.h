@@ -13,3 +13,5 @@ int mountinfo_by_id(uint64_t id, struct mountinfo *ret);         /* the same by 
  * "1234 (bash)", "" = none seen.
  * Looks at names alone, so that a file system that does not answer holds nobody up. */
 void mountinfo_who_uses(const char *dir, struct buf *out);
+/* The pids, as above, that have the mount with this source in two places: in mount namespaces of their own. */
+void mountinfo_who_bound(const char *source, struct buf *out);

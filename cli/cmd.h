@@ -21,8 +21,11 @@ enum operand {                 /* what completions offer in the place of an oper
     OPERAND_FILE,
     OPERAND_DIRECTORY,
     OPERAND_SNAPSHOT,
+    OPERAND_WORKSPACE,
+    OPERAND_MOUNTABLE,         /* a snapshot or a workspace */
     OPERAND_OPERATION,
     OPERAND_COMMAND,
+    OPERAND_PROGRAM,           /* and its arguments */
 };
 
 struct option_row {
@@ -56,6 +59,7 @@ struct call {                  /* a command as it was typed */
     size_t path_count;
     struct snap_env env;
     struct snap_project *project;   /* open while the command runs, if it needs one */
+    bool pipe_ignored;         /* SIGPIPE was, before we came */
     struct out out;
 };
 
@@ -69,7 +73,9 @@ struct cmd {
     size_t options_size;
     unsigned words_min, words_max;
     bool takes_paths;          /* what follows `--` are paths */
+    bool takes_command;        /* from the first word on, all words are another command's */
     enum operand operand;      /* of the words */
+    enum operand last;         /* of those after the first; NONE = as the first */
     bool needs_project;
     unsigned open;             /* enum snap_open */
     bool paged;                /* its output may be long */
@@ -99,6 +105,6 @@ extern const struct cmd cmd_init, cmd_take, cmd_import, cmd_status, cmd_log, cmd
 extern const struct cmd cmd_verify;
 extern const struct cmd cmd_rm, cmd_gc;
 extern const struct cmd cmd_watch_start, cmd_watch_stop, cmd_watch_status, cmd_watch_run;
-extern const struct cmd cmd_apply, cmd_mount, cmd_umount, cmd_workspace_add, cmd_workspace_list, cmd_workspace_remove;
+extern const struct cmd cmd_apply, cmd_mount, cmd_umount, cmd_workspace_add, cmd_workspace_list, cmd_workspace_remove, cmd_run;
 extern const struct cmd cmd_rm, cmd_prune, cmd_gc;
 extern const struct cmd cmd_rm, cmd_prune, cmd_gc, cmd_du;

@@ -6,10 +6,11 @@
 
 #include <inttypes.h>
 
-struct apply_options { bool dry_run, ours, theirs, force; };
+struct apply_options { bool dry_run, merge, ours, theirs, force; };
 
 static const struct option_row options[] = {
     ROW_FLAG(0, "dry-run", struct apply_options, dry_run, "show what would change, write nothing"),
+    ROW_FLAG(0, "merge", struct apply_options, merge, "where both changed a text, merge it by lines"),
     ROW_FLAG(0, "ours", struct apply_options, ours, "where both changed something, keep the project's"),
     ROW_FLAG(0, "theirs", struct apply_options, theirs, "where both changed something, take the workspace's"),
     ROW_FLAG(0, "force", struct apply_options, force, "also over files that a program has open for writing"),
@@ -53,7 +54,7 @@ static int run(struct call *call, struct snap_err *err) {
     if (r < 0)
         return r;
     struct snap_apply_options wanted = {
-        .workspace = call->words[0], .paths = (const char *const *)paths, .dry_run = given->dry_run, .force = given->force,
+        .workspace = call->words[0], .paths = (const char *const *)paths, .dry_run = given->dry_run, .force = given->force, .merge = given->merge,
         .prefer = given->ours ? SNAP_APPLY_OURS : given->theirs ? SNAP_APPLY_THEIRS : SNAP_APPLY_NEITHER,
     };
     struct snap_rollback_result result = {0};
@@ -70,5 +71,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_apply = {
     .name = "apply", .summary = "Do to the project what was changed in a workspace", .usage = "WORKSPACE [-- PATH...]", .group = "Mount",
     .manual = "snapctl-apply", .options = options, .options_size = sizeof(struct apply_options), .words_min = 1, .words_max = 1,
-    .takes_paths = true, .operand = OPERAND_TEXT, .needs_project = true, .open = SNAP_OPEN_WRITE, .run = run,
+    .takes_paths = true, .operand = OPERAND_WORKSPACE, .needs_project = true, .open = SNAP_OPEN_WRITE, .run = run,
 };

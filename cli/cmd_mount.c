@@ -37,5 +37,5 @@ static int run(struct call *call, struct snap_err *err) {
 const struct cmd cmd_mount = {
     .name = "mount", .summary = "Show a snapshot or workspace as a directory, or list mounts", .usage = "[SNAP|WORKSPACE DIR]",
     .group = "Mount", .manual = "snapctl-mount", .options = options, .options_size = sizeof(struct mount_options), .words_max = 2,
-    .operand = OPERAND_SNAPSHOT, .run = run,
+    .operand = OPERAND_MOUNTABLE, .last = OPERAND_DIRECTORY, .run = run,
 };

@@ -2,9 +2,10 @@
  * Writes nothing. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "difference.h"
 #include "format.h"
-#include "project.h"
+#include "mounts.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 struct status_options { bool porcelain, zero, exit_code; };
 
@@ -45,6 +46,91 @@ static int show_following(struct call *call, struct snap_err *err) {
     return 0;
 }
 
+/* Beside the changes. Nothing of it in a workspace, which knows only itself. */
+
+static int show_mount(void *data, const struct snap_mount *mount) {
+    struct call *call = data;
+    mounts_show_text(&call->out, mount);
+    return out_check(&call->out);
+}
+
+/* One that was begun is the newest: nothing else is written before it is done, or repaired. */
+struct unfinished { int64_t id; char *kind, *command; };
+
+static void unfinished_done(struct unfinished *unfinished) {
+    free(unfinished->kind);
+    free(unfinished->command);
+}
+
+static int look_at_newest(void *data, const struct snap_operation *operation) {
+    struct unfinished *unfinished = data;
+    if (strcmp(operation->state, "begun") != 0)
+        return -ECANCELED;
+    unfinished->kind = strdup(operation->kind);
+    unfinished->command = strdup(operation->command);
+    unfinished->id = unfinished->kind && unfinished->command ? operation->id : 0;
+    return unfinished->id ? -ECANCELED : -ENOMEM;
+}
+
+static int find_unfinished(struct call *call, struct unfinished *ret, struct snap_err *err) {
+    int r = snap_operations(call->project, look_at_newest, ret, err);
+    if (r != -ECANCELED)
+        return r;
+    *err = (struct snap_err){0};
+    return 0;
+}
+
+static int show_surroundings(struct call *call, struct snap_err *err) {
+    _cleanup_(unfinished_done) struct unfinished unfinished = {0};
+    show_watcher(call);
+    int r = snap_project_info(call->project)->workspace ? 0 : snap_mounts(call->project, show_mount, call, err);
+    if (r == 0)
+        r = find_unfinished(call, &unfinished, err);
+    if (r < 0 || !unfinished.id)
+        return r;
+    out_painted(&call->out, PAINT_RED, "not finished");
+    out_text(&call->out, ": operation %" PRId64 ", ", unfinished.id);
+    out_path(&call->out, unfinished.command);
+    out_text(&call->out, "\n");
+    return 0;
+}
+
+static int add_mount(void *data, const struct snap_mount *mount) {
+    json_object *object = json_object_new_object();
+    mounts_add_json(object, mount);
+    return json_object_array_add(data, object) < 0 ? -ENOMEM : 0;
+}
+
+static int add_mounts(struct call *call, json_object *object, struct snap_err *err) {
+    json_object *mounts = json_object_new_array();
+    if (!mounts)
+        return err_nomem(err);
+    int r = snap_mounts(call->project, add_mount, mounts, err);
+    if (r == 0 && json_object_array_length(mounts))
+        json_add(object, "mounts", mounts);
+    else
+        (void)json_object_put(mounts);
+    return r;
+}
+
+static int add_surroundings(struct call *call, json_object *object, struct snap_err *err) {
+    _cleanup_(unfinished_done) struct unfinished unfinished = {0};
+    struct snap_watch watch;
+    if (snap_watch_status(call->project, &watch, NULL) == 0 && watch.running)
+        json_text(object, "watched", snap_watch_backend_name(watch.backend));
+    int r = snap_project_info(call->project)->workspace ? 0 : add_mounts(call, object, err);
+    if (r == 0)
+        r = find_unfinished(call, &unfinished, err);
+    if (r < 0 || !unfinished.id)
+        return r;
+    json_object *operation = json_object_new_object();
+    json_number(operation, "id", unfinished.id);
+    json_text(operation, "kind", unfinished.kind);
+    json_path(operation, "command", unfinished.command);
+    json_add(object, "unfinished", operation);
+    return 0;
+}
+
 static int show_header(struct call *call, struct snap_err *err) {
     _snapshot_ struct snap_snapshot *newest = NULL;
     int r = project_newest(call, &newest, err);
@@ -52,7 +138,7 @@ static int show_header(struct call *call, struct snap_err *err) {
         return r;
     if (!newest) {
         out_text(&call->out, "no snapshot yet\n");
-        return 0;
+        return show_surroundings(call, err);
     }
     const char *workspace = snap_project_info(call->project)->workspace;
     if (workspace) {
@@ -64,19 +150,19 @@ static int show_header(struct call *call, struct snap_err *err) {
     _buf_ struct buf title = {0};
     add_snapshot(&title, newest->number, newest->name);
     out_text(&call->out, "compared with %s of %s\n", title.failed ? "the newest snapshot" : title.data, format_time(newest->created, time));
-    show_watcher(call);
-    return 0;
+    return show_surroundings(call, err);
 }
 
-static int show_end(const struct view *view, const struct snap_diff_result *result) {
+static int show_end(const struct view *view, const struct snap_diff_result *result, struct snap_err *err) {
     struct out *out = &view->call->out;
     if (view->format == VIEW_JSON) {
-        struct snap_watch watch;
         json_object *object = json_message("status");
         json_counts(object, result);
-        if (snap_watch_status(view->call->project, &watch, NULL) == 0 && watch.running)
-            json_text(object, "watched", snap_watch_backend_name(watch.backend));
-        return json_print(out, object);
+        int r = add_surroundings(view->call, object, err);
+        if (r == 0)
+            return json_print(out, object);
+        (void)json_object_put(object);
+        return r;
     }
     if (view->format != VIEW_TEXT)
         return 0;
@@ -101,7 +187,7 @@ static int run(struct call *call, struct snap_err *err) {
     struct snap_diff_result result = {0};
     r = snap_diff(call->project, &(struct snap_diff_options){0}, view_change, &view, &result, err);
     if (r == 0)
-        r = show_end(&view, &result);
+        r = show_end(&view, &result, err);
     return r < 0 ? r : difference_code(&result, view.rows, given->exit_code);
 }
 

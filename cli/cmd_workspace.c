@@ -33,7 +33,7 @@ static int add(struct call *call, struct snap_err *err) {
 const struct cmd cmd_workspace_add = {
     .name = "workspace add", .summary = "Make a writable copy that costs nothing, and mount it", .usage = "NAME DIR", .group = "Mount",
     .manual = "snapctl-workspace", .options = add_rows, .options_size = sizeof(struct add_options), .words_min = 2, .words_max = 2,
-    .operand = OPERAND_DIRECTORY, .run = add,
+    .operand = OPERAND_TEXT, .last = OPERAND_DIRECTORY, .run = add,
 };
 
 static int list(struct call *call, struct snap_err *err) {
@@ -69,5 +69,5 @@ static int remove_one(struct call *call, struct snap_err *err) {
 
 const struct cmd cmd_workspace_remove = {
     .name = "workspace remove", .summary = "Remove a workspace", .usage = "NAME", .group = "Mount", .manual = "snapctl-workspace",
-    .words_min = 1, .words_max = 1, .operand = OPERAND_TEXT, .needs_project = true, .open = SNAP_OPEN_WRITE, .run = remove_one,
+    .words_min = 1, .words_max = 1, .operand = OPERAND_WORKSPACE, .needs_project = true, .open = SNAP_OPEN_WRITE, .run = remove_one,
 };

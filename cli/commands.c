@@ -6,7 +6,7 @@ const struct cmd *const commands[] = {
     &cmd_init, &cmd_take, &cmd_status, &cmd_watch_start, &cmd_watch_stop, &cmd_watch_status, &cmd_watch_run,
     &cmd_log, &cmd_show, &cmd_diff, &cmd_ls, &cmd_cat,
     &cmd_rollback, &cmd_restore, &cmd_undo, &cmd_redo, &cmd_op_log,
-    &cmd_mount, &cmd_umount, &cmd_workspace_add, &cmd_workspace_list, &cmd_workspace_remove, &cmd_apply,
+    &cmd_mount, &cmd_umount, &cmd_workspace_add, &cmd_workspace_list, &cmd_workspace_remove, &cmd_apply, &cmd_run,
     &cmd_export, &cmd_import,
     &cmd_rm, &cmd_prune, &cmd_gc, &cmd_du,
     &cmd_verify,

@@ -44,9 +44,11 @@ static int catch_signal(int signal_number, struct snap_err *err) {
     return 0;
 }
 
-static int catch_signals(struct snap_err *err) {
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+static int catch_signals(struct call *call, struct snap_err *err) {
+    void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+    if (before == SIG_ERR)
         return err_errno(err, -errno, "cannot ignore SIGPIPE");
+    call->pipe_ignored = before == SIG_IGN;
     int r = catch_signal(SIGINT, err);
     if (r == 0)
         r = catch_signal(SIGTERM, err);
@@ -87,7 +89,7 @@ static int run_command(struct call *call, const char *typed, struct snap_err *er
     if (r == 0)
         r = change_directory(call, err);
     if (r == 0)
-        r = catch_signals(err);
+        r = catch_signals(call, err);
     if (r < 0)
         return r;
     fill_env(call, typed);
@@ -146,7 +148,7 @@ static int fail(struct call *call, int r, struct snap_err *err) {
     if (interrupted && r == -EINTR)
         err_failure(err, SNAP_FAILURE_INTERRUPTED);
     if (call->globals.json)
-        report_json(call, err);
+        report_json(call, err, report_code(err));
     return report_code(err);
 }
 

@@ -25,7 +25,7 @@ static const char *kind_name(enum snap_mount_kind kind) {
     return "view";
 }
 
-static void add_members(json_object *object, const struct snap_mount *mount) {
+void mounts_add_json(json_object *object, const struct snap_mount *mount) {
     json_text(object, "kind", kind_name(mount->kind));
     json_optional(object, "workspace", mount->workspace);
     json_path(object, "dir", mount->dir);
@@ -38,7 +38,7 @@ static void add_members(json_object *object, const struct snap_mount *mount) {
 
 static int show_json(struct call *call, const char *type, const struct snap_mount *mount) {
     json_object *object = json_message(type);
-    add_members(object, mount);
+    mounts_add_json(object, mount);
     return json_print(&call->out, object);
 }
 
@@ -54,7 +54,7 @@ static void show_what(struct out *out, const struct snap_mount *mount) {
     out_text(out, "%s", mount->kind == SNAP_MOUNT_FOLLOW ? "the project" : title.failed ? "a snapshot" : title.data);
 }
 
-static void show_text(struct out *out, const struct snap_mount *mount) {
+void mounts_show_text(struct out *out, const struct snap_mount *mount) {
     out_path(out, mount->dir);
     out_text(out, "  ");
     show_what(out, mount);
@@ -71,7 +71,7 @@ int mounts_show(void *data, const struct snap_mount *mount) {
     mounts->count++;
     if (mounts->call->globals.json)
         return show_json(mounts->call, "mounted", mount);
-    show_text(&mounts->call->out, mount);
+    mounts_show_text(&mounts->call->out, mount);
     return out_check(&mounts->call->out);
 }
 
@@ -118,7 +118,7 @@ static int add_user(void *data, const struct snap_mount *mount) {
     struct users *users = data;
     if (users->array) {
         json_object *object = json_object_new_object();
-        add_members(object, mount);
+        mounts_add_json(object, mount);
         return object && json_object_array_add(users->array, object) == 0 ? 0 : -ENOMEM;
     }
     buf_str(&users->text, users->text.size ? ", " : "");

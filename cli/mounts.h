@@ -2,6 +2,9 @@
 #pragma once
 #include "project.h"
 
+void mounts_show_text(struct out *out, const struct snap_mount *mount);          /* a line */
+void mounts_add_json(json_object *object, const struct snap_mount *mount);      /* its fields */
+
 struct mounts { struct call *call; uint64_t count; };
 int mounts_show(void *data, const struct snap_mount *mount);             /* a row of a listing; data is a struct mounts */
 int mounts_show_done(void *data, const struct snap_mount *mount);        /* it answers now; data is the struct call */

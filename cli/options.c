@@ -269,6 +269,7 @@ static int parse_word(struct parser *parser) {
         return parse_letters(parser, word + 1);
     if (!call->cmd)
         return parse_command(parser, word);
+    parser->only_words |= call->cmd->takes_command;
     if (parser->only_words && call->cmd->takes_paths)
         call->paths[call->path_count++] = word;
     else

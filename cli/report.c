@@ -35,9 +35,9 @@ static const char *failure_name(enum snap_failure failure) {
     return "generic";
 }
 
-void report_json(struct call *call, const struct snap_err *err) {
+void report_json(struct call *call, const struct snap_err *err, int code) {
     json_object *object = json_message("error");
-    json_number(object, "code", report_code(err));
+    json_number(object, "code", code);
     json_text(object, "failure", failure_name(err->failure));
     json_path(object, "message", err->message);
     if (err->path[0])

@@ -5,7 +5,7 @@
 /* The failure as the exit code. */
 int report_code(const struct snap_err *err);
 /* The object of --json, on stdout. */
-void report_json(struct call *call, const struct snap_err *err);
+void report_json(struct call *call, const struct snap_err *err, int code);
 /* The sentence and the hint, on stderr. */
 void report_text(const struct snap_err *err);
 /* snap_env.notice and snap_env.progress, with the struct call as data. */

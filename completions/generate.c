@@ -5,9 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a shell runs to learn the numbers and names of snapshots, or the numbers of operations, one a line. */
+/* What a shell runs to learn the numbers and names of snapshots, the names of workspaces, or the numbers of operations, one a line. */
 #define LIST_SNAPSHOTS "log --all -n 200 --json 2>/dev/null | " \
     "sed -n 'h;s/.*\"number\":\\([0-9]*\\),.*/\\1/p;g;s/.*\"number\":[0-9]*,\"name\":\"\\([^\"]*\\)\".*/\\1/p'; echo latest"
+#define LIST_WORKSPACES "workspace list --json 2>/dev/null | sed -n 's/.*\"workspace\":\"\\([^\"]*\\)\".*/\\1/p'"
 #define LIST_OPERATIONS "op log --json 2>/dev/null | sed -n 's/.*\"id\":\\([0-9]*\\),.*\"undoable\":true.*/\\1/p'"
 
 static bool is_family_head(size_t i, size_t *ret_size) {
@@ -65,7 +66,15 @@ static void bash_action(enum operand operand) {
     case OPERAND_FILE: printf("_snapctl_files -f"); break;
     case OPERAND_DIRECTORY: printf("_snapctl_files -d"); break;
     case OPERAND_SNAPSHOT: printf("_snapctl_offer \"$(snapctl \"${where[@]}\" %s)\"", LIST_SNAPSHOTS); break;
+    case OPERAND_WORKSPACE: printf("_snapctl_offer \"$(snapctl \"${where[@]}\" %s)\"", LIST_WORKSPACES); break;
+    case OPERAND_MOUNTABLE:
+        printf("_snapctl_offer \"$(snapctl \"${where[@]}\" %s; snapctl \"${where[@]}\" %s)\"", LIST_SNAPSHOTS, LIST_WORKSPACES);
+        break;
     case OPERAND_OPERATION: printf("_snapctl_offer \"$(snapctl \"${where[@]}\" %s)\"", LIST_OPERATIONS); break;
+    case OPERAND_PROGRAM:
+        printf("if [[ -z $program ]]; then _snapctl_files -c; elif declare -F _command_offset >/dev/null; then _command_offset \"$program\";"
+               " else _snapctl_files -f; fi");
+        break;
     case OPERAND_COMMAND: printf("_snapctl_offer \""); print_first_words(); printf("\""); break;
     }
 }
@@ -112,18 +121,26 @@ static void bash_words(void) {
            "        *) case \"$command\" in\n"
            "           \"\") command=$word ;;\n");
     size_t size;
-    for (size_t i = 0; commands[i]; i++)
+    for (size_t i = 0; commands[i]; i++) {
         if (is_family_head(i, &size))
             printf("           %.*s) command+=\" $word\" ;;\n", (int)size, commands[i]->name);
-    printf("           esac ;;\n        esac\n    done\n");
+        if (commands[i]->takes_command)
+            printf("           %s) program=$i; break ;;\n", commands[i]->name);
+    }
+    printf("           *) ((++operands)) ;;\n           esac ;;\n        esac\n    done\n");
 }
 
 static void bash_operand(const struct cmd *cmd) {
     printf("    \"%s\") ", cmd->name);
     if (cmd->takes_paths)
         printf("if [[ -n $dashes ]]; then _snapctl_files -f; else ");
+    if (cmd->last != OPERAND_NONE) {
+        printf("if ((operands)); then ");
+        bash_action(cmd->last);
+        printf("; else ");
+    }
     bash_action(cmd->operand);
-    printf("%s ;;\n", cmd->takes_paths ? "; fi" : "");
+    printf("%s%s ;;\n", cmd->last != OPERAND_NONE ? "; fi" : "", cmd->takes_paths ? "; fi" : "");
 }
 
 static void bash_operands(void) {
@@ -151,11 +168,11 @@ static void bash_helpers(void) {
 static void bash(void) {
     printf("# bash completion for snapctl, made from its option rows\n");
     bash_helpers();
-    printf("_snapctl() {\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' dashes='' word i options\n"
+    printf("_snapctl() {\n    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command='' dashes='' program='' operands=0 word i options\n"
            "    local -a where=()\n    COMPREPLY=()\n");
     bash_words();
     bash_arguments();
-    printf("    if [[ $cur == -* && -z $dashes ]]; then\n        options=\"");
+    printf("    if [[ $cur == -* && -z $dashes && -z $program ]]; then\n        options=\"");
     bash_options(global_rows);
     printf("\"\n        case \"$command\" in\n");
     for (size_t i = 0; commands[i]; i++) {
@@ -191,7 +208,10 @@ static const char *zsh_function(enum operand operand) {
     case OPERAND_FILE: return "_files";
     case OPERAND_DIRECTORY: return "_files -/";
     case OPERAND_SNAPSHOT: return "_snapctl_snapshots";
+    case OPERAND_WORKSPACE: return "_snapctl_workspaces";
+    case OPERAND_MOUNTABLE: return "_snapctl_mountables";
     case OPERAND_OPERATION: return "_snapctl_operations";
+    case OPERAND_PROGRAM: return "_command_names -e";
     case OPERAND_COMMAND: return "_snapctl_commands";
     }
     return " ";
@@ -247,7 +267,11 @@ static void zsh_case(const struct cmd *cmd) {
         printf("    '%s') _arguments $globals", cmd->name);
     zsh_rows(cmd->options);
     if (cmd->takes_paths)
-        printf(" '*:operand:_snapctl_operands'");
+        printf(" '*:operand:_snapctl_operands %s'", zsh_function(cmd->operand));
+    else if (cmd->takes_command)
+        printf(" '(-)1:command:%s' '*::argument:_normal'", zsh_function(cmd->operand));
+    else if (cmd->last != OPERAND_NONE)
+        printf(" '%d:operand:%s' '*:operand:%s'", space ? 2 : 1, zsh_function(cmd->operand), zsh_function(cmd->last));
     else if (cmd->operand != OPERAND_NONE)
         printf(" '*:operand:%s'", zsh_function(cmd->operand));
     printf(" ;;\n");
@@ -256,9 +280,11 @@ static void zsh_case(const struct cmd *cmd) {
 static void zsh(void) {
     printf("#compdef snapctl\n# made from the option rows of snapctl\n"
            "_snapctl_snapshots() {\n    local -a list=(${(f)\"$(snapctl $where %s)\"})\n    compadd -a list\n}\n"
+           "_snapctl_workspaces() {\n    local -a list=(${(f)\"$(snapctl $where %s)\"})\n    compadd -a list\n}\n"
            "_snapctl_operations() {\n    local -a list=(${(f)\"$(snapctl $where %s)\"})\n    compadd -a list\n}\n"
-           "_snapctl_operands() {\n    if (( ${words[(I)--]} && ${words[(I)--]} < CURRENT )); then _files; else _snapctl_snapshots; fi\n}\n",
-           LIST_SNAPSHOTS, LIST_OPERATIONS);
+           "_snapctl_mountables() {\n    _snapctl_snapshots\n    _snapctl_workspaces\n}\n"
+           "_snapctl_operands() {\n    if (( ${words[(I)--]} && ${words[(I)--]} < CURRENT )); then _files; else $1; fi\n}\n",
+           LIST_SNAPSHOTS, LIST_WORKSPACES, LIST_OPERATIONS);
     zsh_commands();
     printf("_snapctl() {\n    local state line\n    local -a globals where\n    typeset -A opt_args\n    globals=(");
     zsh_rows(global_rows);
@@ -287,7 +313,10 @@ static void fish_argument(enum operand operand) {
     case OPERAND_FILE: printf(" -F"); break;
     case OPERAND_DIRECTORY: printf(" -a '(__fish_complete_directories)'"); break;
     case OPERAND_SNAPSHOT: printf(" -a '(__snapctl_snapshots)'"); break;
+    case OPERAND_WORKSPACE: printf(" -a '(__snapctl_workspaces)'"); break;
+    case OPERAND_MOUNTABLE: printf(" -a '(__snapctl_snapshots; __snapctl_workspaces)'"); break;
     case OPERAND_OPERATION: printf(" -a '(__snapctl_operations)'"); break;
+    case OPERAND_PROGRAM: printf(" -F -a '(__fish_complete_command)'"); break;
     case OPERAND_COMMAND: printf(" -a '"); print_first_words(); printf("'"); break;
     }
 }
@@ -342,14 +371,14 @@ static void fish_command(size_t i) {
         fish_argument(cmd->operand);
         printf("\n");
     }
-    if (cmd->takes_paths)
+    if (cmd->takes_paths || cmd->last == OPERAND_DIRECTORY)
         printf("complete -c snapctl%s -F\n", condition);
 }
 
 static void fish(void) {
     printf("# fish completion for snapctl, made from its option rows\n"
-           "function __snapctl_snapshots\n    snapctl %s\nend\nfunction __snapctl_operations\n    snapctl %s\nend\n"
-           "complete -c snapctl -f\n", LIST_SNAPSHOTS, LIST_OPERATIONS);
+           "function __snapctl_snapshots\n    snapctl %s\nend\nfunction __snapctl_workspaces\n    snapctl %s\nend\n"
+           "function __snapctl_operations\n    snapctl %s\nend\ncomplete -c snapctl -f\n", LIST_SNAPSHOTS, LIST_WORKSPACES, LIST_OPERATIONS);
     fish_rows(global_rows, "");
     for (size_t i = 0; commands[i]; i++)
         fish_command(i);

@@ -8,10 +8,13 @@
 #include "current.h"
 #include "fs.h"
 #include "merge.h"
+#include "mounts.h"
 #include "seal.h"
 #include "take.h"
+#include "throwaway.h"
 #include "transition.h"
 #include "tree.h"
+#include "workspaces.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -42,11 +45,9 @@ static void applying_done(struct applying *applying) {
 
 static int open_workspace(struct applying *applying) {
     struct store *store = applying->project->store;
-    int r = workspace_named(store, applying->options->workspace, &applying->workspace, applying->err);
-    if (r == 0) {
-        err_set(applying->err, -ENOENT, "there is no workspace '%s'", applying->options->workspace);
-        return err_hint(applying->err, "'snapctl workspace list' lists them");
-    }
+    int r = workspaces_find(applying->project, applying->options->workspace, &applying->workspace, applying->err);
+    if (r == 0 && applying->options->remove)
+        r = mounts_check_unused(applying->project, applying->workspace, applying->err);
     return r < 0 ? r : workspace_open(store, applying->workspace->id, &applying->dirs, applying->err);
 }
 
@@ -64,16 +65,18 @@ static int tell_conflicts(struct applying *applying) {
         return 0;
     err_set(applying->err, -EBUSY, "%zu %s in conflict; nothing was written", merge->conflicts_count,
             merge->conflicts_count == 1 ? "path is" : "paths are");
-    err_hint(applying->err, "--ours keeps the project's, --theirs takes the workspace's, -- PATH... applies others first");
+    err_hint(applying->err, "--ours keeps the project's, --theirs takes the workspace's%s, -- PATH... applies others first",
+             applying->options->merge ? "" : ", --merge merges texts");
     return err_failure(applying->err, SNAP_FAILURE_CONFLICT);
 }
 
 static int decide(struct applying *applying, const struct scan *ours) {
     int r = current_look(applying->project, applying->workspace, applying->dirs.upper, ours ? ours->next_object : 0,
                          &applying->theirs, applying->err);
+    struct merge_options options = { .paths = applying->options->paths, .prefer = (enum merge_side)applying->options->prefer, .root = applying->dirs.upper,
+                                     .texts = applying->options->merge };
     if (r == 0)
-        r = merge_decide(applying->project, applying->theirs, ours, applying->options->paths, (enum merge_side)applying->options->prefer,
-                         &applying->merge, applying->err);
+        r = merge_decide(applying->project, applying->theirs, ours, &options, &applying->merge, applying->err);
     return r < 0 ? r : tell_conflicts(applying);
 }
 
@@ -146,10 +149,37 @@ static int stage_row(struct applying *applying, struct scan *scan, const struct 
     return r < 0 ? err_path(applying->err, r, row->path, "store") : 0;
 }
 
+static int write_merged(struct applying *applying, struct scan *scan, const struct merge_row *row, struct object *object) {
+    struct copy_options options = { .want_digest = true, .cancel = applying->project->env.cancel };
+    _dir_ struct dir *stage = stage_dir(scan->stage, row->dir);
+    if (!stage)
+        return err_nomem(applying->err);
+    _close_ int fd = stage_create(scan->stage, stage, row->name, object->meta.mode);
+    int r = fd < 0 ? fd : fs_write_all(fd, row->bytes.data, row->bytes.size);
+    if (r == 0)
+        r = MIN(copy_digest(fd, &options, &object->meta.size, &object->digest), 0);
+    if (r == 0)
+        r = stage_apply_open(scan->stage, fd, &object->meta);
+    return r < 0 ? err_path(applying->err, r, row->path, "store") : 0;
+}
+
+static int add_merged(struct applying *applying, struct scan *scan, const struct merge_row *row) {
+    struct delta_row how = { .staged = row->merged->meta.size > 0, .how = COPY_COPIED };
+    struct object *object = tree_object_copy(row->merged);
+    if (object)
+        object->id = scan->next_object++;
+    if (!object || scan_own(scan, object) < 0)
+        return err_nomem(applying->err);
+    int r = how.staged ? write_merged(applying, scan, row, object) : 0;
+    return r < 0 ? r : scan_differ(scan, row->dir, row->name, object, &how) < 0 ? err_nomem(applying->err) : 0;
+}
+
 static int add_row(struct applying *applying, struct scan *scan, const struct merge_row *row) {
     const struct object *theirs = row->theirs->after;
     struct object *object = NULL;
     struct delta_row how = {0};
+    if (row->merged)
+        return add_merged(applying, scan, row);
     int r = theirs ? own_copy(scan, theirs, &object) : 0;
     if (r < 0)
         return err_nomem(applying->err);
@@ -246,7 +276,7 @@ static unsigned what_differs(const struct object *before, const struct object *a
 
 /* As it would be told: a directory that moved is one row, and so is one that goes, with all that is in it. */
 static int preview_row(struct applying *applying, const struct merge_row *row, struct snap_rollback_result *ret) {
-    const struct object *after = row->theirs->after;
+    const struct object *after = merge_row_after(row);
     _buf_ struct buf old_path = {0};
     _object_ struct object *moved = NULL;
     bool came = after && object_is_dir(after) && !(row->ours && row->ours->dir == after->dir);
@@ -288,15 +318,29 @@ static int dry_run(struct applying *applying, struct snap_rollback_result *ret) 
     return r;
 }
 
+/* The removal goes first, so that a bare undo means what was done to the files. */
+static int move_project(struct applying *applying, int64_t newest, int64_t after, struct snap_rollback_result *ret) {
+    struct transition_request request = { .kind = "apply", .before = newest, .after = after, .force = applying->options->force };
+    int64_t removal = 0;
+    int r = applying->options->remove ? workspaces_hide(applying->project, applying->workspace, &removal, applying->err) : 0;
+    if (r < 0 || !after)
+        return r;
+    if ((r = transition_run(applying->project, &request, ret, applying->err)) < 0 && removal)
+        workspaces_unhide(applying->project, applying->workspace, removal);
+    return r;
+}
+
 static int carry_out(struct applying *applying, struct snap_rollback_result *ret) {
     int64_t newest, after;
     int r = take_safety(applying->project, "before apply", &newest, applying->err);
-    if (r < 0 || (r = decide(applying, NULL)) < 0 || (r = make_snapshot(applying, &after)) < 0 || after == 0)
+    if (r < 0 || (r = decide(applying, NULL)) < 0 || (r = make_snapshot(applying, &after)) < 0
+        || (r = move_project(applying, newest, after, ret)) < 0)
         return r;
-    struct transition_request request = { .kind = "apply", .before = newest, .after = after, .force = applying->options->force };
+    if (applying->options->remove)
+        throwaway_forget_dir(applying->workspace);
+    if (!after)
+        return 0;
     struct point from = { INDEX_PROJECT_LINE, newest }, to = { INDEX_PROJECT_LINE, after };
-    if ((r = transition_run(applying->project, &request, ret, applying->err)) < 0)
-        return r;
     ret->safety = newest;
     return tell_changes(applying, from, to);
 }

@@ -6,11 +6,14 @@
 #include "patch.h"
 #include "reading.h"
 #include "tree.h"
+#include "workspaces.h"
 #include <string.h>
 
 struct telling {
     struct snap_project *project;
     const struct snap_diff_options *options;
+    const struct workspace *workspace;    /* meant instead of the project; NULL = none */
+    struct workspace_dirs dirs;           /* of one that is not opened: it is read where its current layer lies */
     struct side from, to;                 /* for content */
     snap_change_fn fn;
     void *data;
@@ -21,6 +24,7 @@ struct telling {
 static void telling_done(struct telling *telling) {
     side_done(&telling->from);
     side_done(&telling->to);
+    workspace_close(&telling->dirs);
 }
 
 /* These end the whole; anything else concerns one path, and the others are still told. */
@@ -91,26 +95,48 @@ static unsigned flags_of(const struct snap_diff_options *options) {
         | (options->times ? CHANGES_TIMES : 0);
 }
 
+/* A workspace that was named rather than entered is compared with what it stands on. */
+static bool is_entered(const struct telling *telling) {
+    return telling->workspace && telling->workspace == telling->project->workspace;
+}
+
 /* Without a name: the newest snapshot; before there is one, the empty tree, or what the workspace stands on. */
-static int find_from(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
+static int find_from(const struct telling *telling, struct point *ret) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    int r = spec ? catalog_find(project, spec, &snapshot, err) : catalog_latest(project, &snapshot, err);
+    struct snap_project *project = telling->project;
+    const char *spec = telling->options->from;
+    int r = spec ? catalog_find(project, spec, &snapshot, telling->err)
+        : telling->workspace && !is_entered(telling) ? index_snapshot(project->store, telling->workspace->base, &snapshot, telling->err)
+        : catalog_latest(project, &snapshot, telling->err);
     if (r < 0)
         return r;
     *ret = snapshot ? snapshot_point(snapshot) : (struct point){ project_line(project), project->workspace ? project->workspace->base : 0 };
     return 0;
 }
 
-static int find_to(struct snap_project *project, const char *spec, struct point *ret, struct snap_err *err) {
+static int root_of(const struct telling *telling) {
+    return telling->dirs.upper >= 0 ? telling->dirs.upper : telling->project->root;
+}
+
+static int find_to(const struct telling *telling, struct point *ret) {
     _snapshot_ struct snapshot *snapshot = NULL;
-    int r = spec ? catalog_find(project, spec, &snapshot, err) : 0;
+    const char *spec = telling->options->to;
+    int r = spec ? catalog_find(telling->project, spec, &snapshot, telling->err) : 0;
     if (r >= 0 && spec)
         *ret = snapshot_point(snapshot);
     return r;
 }
 
-static int look(struct snap_project *project, struct point *ret, struct scan **ret_scan, struct snap_err *err) {
-    int r = project->workspace ? current_compare(project, project->workspace, project->root, ret_scan, err) : scan_look(project, ret_scan, err);
+static int look_at_workspace(struct telling *telling, struct scan **ret) {
+    struct snap_project *project = telling->project;
+    if (is_entered(telling))
+        return current_compare(project, telling->workspace, project->root, ret, telling->err);
+    int r = workspace_open(project->store, telling->workspace->id, &telling->dirs, telling->err);
+    return r < 0 ? r : current_look(project, telling->workspace, root_of(telling), 0, ret, telling->err);
+}
+
+static int look(struct telling *telling, struct point *ret, struct scan **ret_scan) {
+    int r = telling->workspace ? look_at_workspace(telling, ret_scan) : scan_look(telling->project, ret_scan, telling->err);
     if (r == 0)
         *ret = scan_ground(*ret_scan);
     return r;
@@ -120,6 +146,7 @@ static int compare_and_tell(struct telling *telling, struct point from, struct p
     _changes_ struct changes changes = {0};
     side_init(&telling->from, telling->project, from, NULL);
     side_init(&telling->to, telling->project, to, scan);
+    telling->to.root = root_of(telling);
     int r = changes_between(telling->project, from, to, scan, telling->options->paths, flags_of(telling->options), &changes, telling->err);
     return r < 0 ? r : tell_rows(telling, &changes);
 }
@@ -128,17 +155,21 @@ int snap_diff(struct snap_project *project, const struct snap_diff_options *opti
               snap_change_fn fn, void *data, struct snap_diff_result *ret, struct snap_err *err) {
     static const struct snap_diff_options standard;
     _cleanup_(telling_done) struct telling telling = { .project = project, .options = options ? options : &standard,
-                                                      .fn = fn, .data = data, .err = err };
+                                                      .dirs = { -1, -1, -1 }, .fn = fn, .data = data, .err = err };
+    _workspace_ struct workspace *named = NULL;
     _scan_ struct scan *scan = NULL;
     struct point from, to;
     uint64_t failed = project->failed;
-    int r = find_from(project, telling.options->from, &from, err);
+    int r = telling.options->workspace ? workspaces_find(project, telling.options->workspace, &named, err) : 0;
+    telling.workspace = named ? named : project->workspace;
     if (r >= 0)
-        r = find_to(project, telling.options->to, &to, err);
+        r = find_from(&telling, &from);
+    if (r >= 0)
+        r = find_to(&telling, &to);
     if (r < 0 || (r = reading_begin(project, err)) < 0)
         return r;
     if (!telling.options->to)
-        r = look(project, &to, &scan, err);
+        r = look(&telling, &to, &scan);
     if (r >= 0)
         r = compare_and_tell(&telling, from, to, scan);
     if ((r = reading_end(project, r, err)) < 0)

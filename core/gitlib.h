@@ -12,7 +12,8 @@
     X(ignore_add_rule) X(ignore_path_is_ignored) \
     X(patch_from_buffers) X(patch_free) X(patch_get_hunk) X(patch_get_line_in_hunk) \
     X(patch_num_hunks) X(patch_num_lines_in_hunk) X(patch_line_stats) \
-    X(diff_options_init) X(odb_hash)
+    X(diff_options_init) X(odb_hash) \
+    X(merge_file) X(merge_file_result_free)
 
 struct git2 {
 #define GIT2_POINTER(name) __typeof__(git_##name) *name;

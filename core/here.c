@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/vfs.h>
 
@@ -22,10 +23,9 @@ void here_done(struct here *here) {
     *here = (struct here){0};
 }
 
-static int find_mount(const struct snap_env *env, struct here *here, struct mountinfo *info) {
+static int find_mount(struct here *here, struct mountinfo *info) {
     struct statx stat;
-    here->dir = realpath(env->dir ? env->dir : ".", NULL);
-    int r = here->dir ? fs_statx(AT_FDCWD, here->dir, &stat) : -errno;
+    int r = fs_statx(AT_FDCWD, here->dir, &stat);
     if (r < 0)
         return r;
     r = mountinfo_by_id(stat.stx_mnt_id, info);
@@ -52,13 +52,21 @@ static int read_record(struct here *here, const char *source) {
     return 1;
 }
 
+static int dead(const char *dir, struct snap_err *err) {
+    err_set(err, -ENOTCONN, "'%s' is a dead mount", dir);
+    return err_hint(err, "unmount it first: snapctl umount %s", dir);
+}
+
 int here_find(const struct snap_env *env, struct here *ret, struct snap_err *err) {
     _here_ struct here here = {0};
     _mountinfo_ struct mountinfo info = {0};
     struct statfs fs;
-    if (statfs(env->dir ? env->dir : ".", &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
+    here.dir = realpath(env->dir ? env->dir : ".", NULL);      /* by its path: the working directory may be below what is mounted there */
+    if (here.dir && statfs(here.dir, &fs) < 0 && errno == ENOTCONN)
+        return dead(here.dir, err);
+    if (!here.dir || statfs(here.dir, &fs) < 0 || fs.f_type != FUSE_SUPER_MAGIC)
         return 0;
-    int r = find_mount(env, &here, &info);
+    int r = find_mount(&here, &info);
     if (r > 0)
         r = read_record(&here, info.source);
     if (r < 0)
@@ -73,6 +81,51 @@ int here_find(const struct snap_env *env, struct here *ret, struct snap_err *err
     here = (struct here){0};
     return 1;
 }
+
+/* What lies below a mount. */
+
+/* In the namespace of a command that is run in a workspace, the project is where the workspace is mounted outside. */
+static int open_exchanged(const struct mounted *mounted, const char *source) {
+    _mountinfo_ struct mountinfo there = {0};
+    int r = mountinfo_find(mounted->dir, &there);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    if (strcmp(there.source, source) == 0)
+        return -ENOENT;
+    int fd = open(mounted->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_held(const struct mounted *mounted) {
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)mounted->pid, mounted->below);
+    int fd = mounted->below < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return mounted->below < 0 ? -ENOENT : fd < 0 ? -errno : fd;
+}
+
+int here_below(const struct here *here, int *ret, struct snap_err *err) {
+    _mountinfo_ struct mountinfo info = {0};
+    _mounted_ struct mounted mounted = {0};
+    _free_ char *store = NULL;
+    int r = mountinfo_find(here->project, &info);
+    if (r > 0)
+        r = strcmp(info.type, "fuse.snapctl") == 0 ? mounted_find(info.source, &mounted, &store) : 0;
+    if (r <= 0) {
+        *ret = -1;
+        return r < 0 ? err_path(err, r, here->project, "find out what is mounted on") : 0;
+    }
+    int fd = open_exchanged(&mounted, info.source);
+    if (fd < 0)
+        fd = open_held(&mounted);
+    if (fd < 0) {
+        err_path(err, fd, here->project, "reach what lies below the mount on");
+        return err_hint(err, "snapctl umount uncovers it");
+    }
+    *ret = fd;
+    return 0;
+}
+
+/* Entering. */
 
 static int replace(const char **where, const char *text, struct snap_err *err) {
     char *copy = strdup(text);
@@ -122,10 +175,14 @@ static int enter_workspace(struct snap_project *project, const struct here *here
 }
 
 int here_enter(struct snap_project *project, const struct here *here, bool workspace, struct snap_err *err) {
+    const char *inside = "";
     int r = replace(&project->env.dir, here->dir, err);
-    if (r == 0)
-        r = workspace && here->workspace ? enter_workspace(project, here, err) : replace(&project->info.inside, "", err);
-    return r;
+    if (r < 0)
+        return r;
+    if (workspace && here->workspace)
+        return enter_workspace(project, here, err);
+    (void)search_below(here->project, here->dir, &inside);     /* where the project is the mount point, it may */
+    return replace(&project->info.inside, inside, err);
 }
 
 /* A visit. */

@@ -13,8 +13,10 @@ struct here {
 void here_done(struct here *here);
 #define _here_ _cleanup_(here_done)
 
-/* 1 = `env->dir` lies in a mount of ours, 0 = not. One system call where it does not. */
+/* 1 = `env->dir` lies in a mount of ours, 0 = not. */
 int here_find(const struct snap_env *env, struct here *ret, struct snap_err *err);
+/* A descriptor of the directory of the project as it is below what is mounted on it; -1: nothing of ours is. Negative errno else. */
+int here_below(const struct here *here, int *ret, struct snap_err *err);
 /* The project was opened; what is typed stands relative to the directory in the mount. With `workspace` its paths mean the
  * workspace's. */
 int here_enter(struct snap_project *project, const struct here *here, bool workspace, struct snap_err *err);

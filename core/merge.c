@@ -6,6 +6,7 @@
 #include "merge.h"
 
 #include "map.h"
+#include "merge_file.h"
 
 #include <string.h>
 
@@ -13,8 +14,8 @@ struct deciding {
     struct snap_project *project;
     const struct scan *theirs, *ours;
     struct point base, newest;
-    const char *const *paths;
-    enum merge_side prefer;
+    const struct merge_options *options;
+    struct merge_sides sides;  /* for content */
     struct map *same;          /* a new directory of the workspace -> the project's new one of the same name (int64_t in the pointer) */
     struct map *came, *refused;           /* directories of the workspace that the project gets, or does not: sets */
     struct map *groups;        /* object of the workspace with several names -> struct group */
@@ -28,6 +29,8 @@ static void free_rows(struct merge *merge) {
         struct merge_row *row = &merge->rows[merge->count - 1];
         object_free(row->base);
         object_free(row->ours);
+        object_free(row->merged);
+        buf_done(&row->bytes);
         free(row->path);
     }
 }
@@ -266,15 +269,34 @@ static int moved_by_both(struct deciding *deciding, const struct object *theirs)
     return r < 0 ? r : r == 0 || now != before || strcmp(name_now, name_before) != 0;
 }
 
+/* 1 = both changes were made into one. */
+static int merge_both(struct deciding *deciding, struct three *three, const struct delta_entry *entry, const char *path) {
+    struct merge *merge = deciding->merge;
+    _object_ struct object *merged = NULL;
+    _buf_ struct buf bytes = {0};
+    if (!deciding->options->texts)
+        return 0;
+    const struct merge_file file = { .base = three->base, .ours = three->ours, .theirs = three->theirs, .dir = three->dir,
+                                     .name = entry->name, .path = path };
+    int r = merge_file(&deciding->sides, &file, &merged, &bytes, deciding->err);
+    if (r <= 0 || (r = accept(deciding, three, entry, path)) < 0)
+        return r;
+    merge->rows[merge->count - 1].merged = TAKE_PTR(merged);
+    merge->rows[merge->count - 1].bytes = bytes;
+    bytes = (struct buf){0};
+    project_notice(deciding->project, SNAP_NOTICE_INFO, path, "both changed it, and both changes are in it now");
+    return 1;
+}
+
 static const char *kind_of(const struct three *three) {
     return !three->base ? "AA" : !three->ours ? "DU" : !three->theirs ? "UD" : "UU";
 }
 
 static int in_conflict(struct deciding *deciding, struct three *three, const struct delta_entry *entry, const char *path,
                        const char *kind, bool possible) {
-    if (deciding->prefer == MERGE_THEIRS && possible)
+    if (deciding->options->prefer == MERGE_THEIRS && possible)
         return accept(deciding, three, entry, path);
-    int r = deciding->prefer == MERGE_OURS ? 0 : conflict(deciding, path, kind);
+    int r = deciding->options->prefer == MERGE_OURS ? 0 : conflict(deciding, path, kind);
     return r == 0 && three->theirs && object_is_dir(three->theirs) ? remember(deciding, deciding->refused, three->theirs->dir) : r;
 }
 
@@ -324,7 +346,8 @@ static int decide(struct deciding *deciding, const struct delta_entry *entry, co
         return decide_unchanged(deciding, &three, entry, path);
     if (is_same(three.ours, three.theirs) || is_same(three.theirs, three.base))
         return 0;
-    return in_conflict(deciding, &three, entry, path, kind_of(&three), true);
+    r = merge_both(deciding, &three, entry, path);
+    return r ? MIN(r, 0) : in_conflict(deciding, &three, entry, path, kind_of(&three), true);
 }
 
 /* All of them, by path. */
@@ -375,7 +398,7 @@ static bool leads(const struct deciding *deciding, const struct listed *listed) 
     const struct object *after = listed->entry->after;
     if (!after || !object_is_dir(after) || after->dir != after->id)
         return false;
-    for (const char *const *path = deciding->paths; *path; path++)
+    for (const char *const *path = deciding->options->paths; *path; path++)
         if (is_below(*path, listed->path))
             return true;
     return false;
@@ -392,7 +415,7 @@ static int decide_all(struct deciding *deciding) {
     for (size_t i = 0; r == 0 && i < list.count; i++) {
         if (project_cancelled(deciding->project))
             return project_cancelled_error(deciding->err);
-        bool meant = covers(deciding->paths, list.at[i].path) || leads(deciding, &list.at[i]);
+        bool meant = covers(deciding->options->paths, list.at[i].path) || leads(deciding, &list.at[i]);
         r = meant ? decide(deciding, list.at[i].entry, list.at[i].path) : 0;
     }
     return r;
@@ -412,15 +435,17 @@ static void deciding_done(struct deciding *deciding) {
     map_free(deciding->refused, NULL);
     map_free(deciding->touched, NULL);
     map_free(deciding->groups, free);
+    merge_sides_done(&deciding->sides);
 }
 
-int merge_decide(struct snap_project *project, const struct scan *theirs, const struct scan *ours, const char *const *paths,
-                 enum merge_side prefer, struct merge *ret, struct snap_err *err) {
+int merge_decide(struct snap_project *project, const struct scan *theirs, const struct scan *ours, const struct merge_options *options,
+                 struct merge *ret, struct snap_err *err) {
     _merge_ struct merge merge = {0};
     _cleanup_(deciding_done) struct deciding deciding = {
         .project = project, .theirs = theirs, .ours = ours, .base = scan_ground(theirs), .newest = index_newest(INDEX_PROJECT_LINE),
-        .paths = paths, .prefer = prefer, .same = map_new(), .came = map_new(), .refused = map_new(), .groups = map_new(), .merge = &merge, .err = err,
+        .options = options, .same = map_new(), .came = map_new(), .refused = map_new(), .groups = map_new(), .merge = &merge, .err = err,
     };
+    merge_sides_init(&deciding.sides, project, theirs, options->root, ours);
     int r = deciding.same && deciding.came && deciding.refused && deciding.groups ? find_groups(&deciding) : err_nomem(err);
     if (r == 0)
         r = decide_all(&deciding);

@@ -5,7 +5,9 @@
 #include "catalog.h"
 #include "mountinfo.h"
 #include "search.h"
+#include "throwaway.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,20 +76,23 @@ static int check_free(const char *dir, const char *typed, struct snap_err *err) 
     return hint_umount(err, typed);
 }
 
-/* In the store nothing is anybody's to see; over the project it would hide what the mount is made of. */
-static int check_outside(const struct snap_project *project, const char *dir, const char *typed, struct snap_err *err) {
+/* In the store nothing is anybody's to see. A workspace may lie over the project, for who serves it holds on to what is below;
+ * but not over the store. */
+static int check_outside(const struct snap_project *project, bool workspace, const char *dir, const char *typed, struct snap_err *err) {
     const char *rest;
     _free_ char *real = realpath(project->info.store, NULL);
     if (search_below(real ? real : project->info.store, dir, &rest))
         err_set(err, -EINVAL, "'%s' lies in the store, which is no place for mounts", typed);
-    else if (strcmp(dir, project->info.root) == 0)
+    else if (!workspace && strcmp(dir, project->info.root) == 0)
         err_set(err, -EINVAL, "'%s' is the project itself; mount on another directory", typed);
+    else if (search_below(dir, real ? real : project->info.store, &rest))
+        err_set(err, -EINVAL, "the store lies in '%s' and would be hidden; mount on another directory", typed);
     else
         return 0;
     return err_failure(err, SNAP_FAILURE_USAGE);
 }
 
-int mounts_place(const struct snap_project *project, const char *typed, char **ret, struct snap_err *err) {
+int mounts_place(const struct snap_project *project, bool workspace, const char *typed, char **ret, struct snap_err *err) {
     _free_ char *dir = NULL;
     struct stat stat;
     int r = resolve(&project->env, typed, &dir, err);
@@ -103,7 +108,7 @@ int mounts_place(const struct snap_project *project, const char *typed, char **r
         return err_path(err, -errno, typed, "mount on");
     if (!S_ISDIR(stat.st_mode))
         return err_path(err, -ENOTDIR, typed, "mount on");
-    if ((r = check_free(dir, typed, err)) < 0 || (r = check_outside(project, dir, typed, err)) < 0)
+    if ((r = check_free(dir, typed, err)) < 0 || (r = check_outside(project, workspace, dir, typed, err)) < 0)
         return r;
     *ret = TAKE_PTR(dir);
     return 0;
@@ -158,16 +163,20 @@ int mounts_prepare_workspace(struct snap_project *project, const struct workspac
                              struct serving *serving, struct mounting *mounting, struct snap_err *err) {
     serving->workspace = workspace->id;
     serving->snapshot = workspace->base;
-    serving->root = workspace->follow ? strdup(project->info.root) : NULL;
+    serving->follow = workspace->follow;
+    serving->below = fcntl(project->root, F_DUPFD_CLOEXEC, 0);
     mounting->kind = workspace->follow ? SNAP_MOUNT_FOLLOW : SNAP_MOUNT_FROZEN;
     mounting->workspace = strdup(workspace->name);
-    if (!mounting->workspace || (workspace->follow && !serving->root))
+    if (!mounting->workspace)
         return err_nomem(err);
+    if (serving->below < 0)
+        return err_errno(err, -errno, "cannot hold on to the project's directory");
     return prepare(project, options, serving, mounting, err);
 }
 
 static int serve_there(struct serving *serving, const struct mounting *mounting, struct snap_err *err) {
-    struct mounted mounted = { .snapshot = serving->snapshot, .workspace = serving->workspace, .dir = serving->dir, .since = serving->since };
+    struct mounted mounted = { .snapshot = serving->snapshot, .workspace = serving->workspace, .dir = serving->dir, .since = serving->since,
+                               .below = -1 };
     int r = detach(serving_run, serving, &mounted.pid, err);
     return r < 0 ? r : tell(mounting, &mounted);
 }
@@ -219,8 +228,11 @@ static int note_dir(struct snap_project *project, const struct workspace *worksp
         return r;
     r = workspace_set_dir(project->store, workspace->id, dir, err);
     if (r == 0)
-        return store_commit(project->store, false, err);
-    store_abort(project->store);
+        r = store_commit(project->store, false, err);
+    else
+        store_abort(project->store);
+    if (r == 0)
+        throwaway_forget_dir(workspace);
     return r;
 }
 
@@ -232,7 +244,7 @@ static int prepare_either(struct snap_project *project, const struct snap_mount_
     if (r == 0)
         r = catalog_find(project, options->what, &snapshot, err);
     if (r >= 0)
-        r = mounts_place(project, options->dir, &serving->dir, err);
+        r = mounts_place(project, workspace, options->dir, &serving->dir, err);
     if (r < 0)
         return r;
     if (!workspace)
@@ -252,7 +264,7 @@ static int prepare_project(const struct snap_env *env, const struct snap_mount_o
 
 int snap_mount(const struct snap_env *env, const struct snap_mount_options *options, snap_mount_fn fn, void *data, struct snap_err *error) {
     struct snap_err *err = error ? error : &(struct snap_err){0};
-    _serving_ struct serving serving = {0};
+    _serving_ struct serving serving = SERVING_INIT;
     _mounting_ struct mounting mounting = { .fn = fn, .data = data };
     int r = prepare_project(env, options, &serving, &mounting, err);
     return r < 0 ? r : mounts_start(&serving, &mounting, options->foreground, err);
@@ -359,12 +371,23 @@ int snap_users(struct snap_project *project, int64_t snapshot, snap_mount_fn fn,
 
 /* Unmounting. */
 
+static int in_use(const struct buf *users, const char *typed, struct snap_err *err) {
+    bool seen = users->size && !users->failed;
+    err_set(err, -EBUSY, "'%s' is in use%s%s", typed, seen ? " by pid " : "", seen ? users->data : "");
+    return err_hint(err, "leave it (cd elsewhere, close its files) and try again");
+}
+
 static int busy(const char *dir, const char *typed, struct snap_err *err) {
     _buf_ struct buf users = {0};
     mountinfo_who_uses(dir, &users);
-    bool seen = users.size && !users.failed;
-    err_set(err, -EBUSY, "'%s' is in use%s%s", typed, seen ? " by pid " : "", seen ? users.data : "");
-    return err_hint(err, "leave it (cd elsewhere, close its files) and try again");
+    return in_use(&users, typed, err);
+}
+
+/* Where it is mounted in another namespace, too, its process would go on after it is unmounted here. */
+static int check_not_bound(const struct mountinfo *info, const char *typed, struct snap_err *err) {
+    _buf_ struct buf users = {0};
+    mountinfo_who_bound(info->source, &users);
+    return users.size ? in_use(&users, typed, err) : 0;
 }
 
 static int end_mount(const char *dir, const char *typed, bool dead, struct snap_err *err) {
@@ -388,6 +411,9 @@ int snap_unmount(const struct snap_env *env, const char *typed, struct snap_err 
         err_set(err, -EINVAL, "'%s' is no mount of snapctl", typed);
         return err_hint(err, "'snapctl mount' lists those of a project");
     }
-    r = end_mount(dir, typed, !mounted_is_served(info.source), err);
+    bool served = mounted_is_served(info.source) > 0;
+    r = served ? check_not_bound(&info, typed, err) : 0;
+    if (r == 0)
+        r = end_mount(dir, typed, !served, err);
     return r < 0 ? r : mounted_wait(info.source, env->cancel, err);
 }

@@ -3,8 +3,8 @@
 #include "serving.h"
 #include "workspace.h"
 
-/* The directory that is meant, absolute, if something may be mounted on it. */
-int mounts_place(const struct snap_project *project, const char *typed, char **ret, struct snap_err *err);
+/* The directory that is meant, absolute, if a workspace, or a view, may be mounted on it. */
+int mounts_place(const struct snap_project *project, bool workspace, const char *typed, char **ret, struct snap_err *err);
 
 /* What is told when it answers. */
 struct mounting {

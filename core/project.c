@@ -79,7 +79,7 @@ static int open_root(struct snap_project *project, const struct located *found, 
     _free_ char *identity = NULL;
     struct statx stat;
     const char *root = project->info.root;
-    project->root = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    project->root = found->covered ? fcntl(found->below, F_DUPFD_CLOEXEC, 0) : open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int result = project->root < 0 ? -errno : fs_statx(project->root, "", &stat);
     if (result < 0)
         return err_path(err, result, root, "open the project");
@@ -277,13 +277,27 @@ static int open_by_dir(const struct snap_env *env, unsigned flags, struct snap_p
     return result;
 }
 
+/* What is mounted on the project's directory hides it from searching: store and descriptor say what it is. */
+static int open_covered(const struct snap_env *env, int below, unsigned flags, struct snap_project **ret, struct snap_err *err) {
+    _search_ struct search search = {0};
+    _located_ struct located found = { .how = REGISTRY_SAME };
+    int result = search_begin(env, flags, &search, err);
+    if (result == 0)
+        result = search_covered(&search, below, &found, err);
+    return result < 0 ? result : attach(&search, &found, flags, ret, err);
+}
+
 /* In a mount of ours the record of the mount says which project it is. */
 static int open_from_mount(const struct snap_env *env, const struct here *here, unsigned flags, struct snap_project **ret, struct snap_err *err) {
     _project_ struct snap_project *project = NULL;
+    _close_ int below = -1;
     struct snap_env there = *env;
     there.dir = here->project;
     there.store = here->store;
-    int result = open_by_dir(&there, flags & ~(unsigned)SNAP_OPEN_CREATE, &project, err);
+    flags &= ~(unsigned)SNAP_OPEN_CREATE;
+    int result = here_below(here, &below, err);
+    if (result == 0)
+        result = below >= 0 ? open_covered(&there, below, flags, &project, err) : open_by_dir(&there, flags, &project, err);
     if (result == 0)
         result = here_enter(project, here, flags & SNAP_OPEN_WORKSPACE, err);
     if (result < 0)

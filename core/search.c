@@ -246,6 +246,24 @@ int search_here(const struct search *search, struct located *ret, struct snap_er
     return look(search, true, ret, err);
 }
 
+int search_covered(const struct search *search, int below, struct located *ret, struct snap_err *err) {
+    _located_ struct located found = { .how = REGISTRY_SAME, .covered = true, .below = below };
+    int result = search_open_store(search->flags, search->store, &found.store, err);
+    if (result == 0)
+        result = read_facts(&found, err);
+    if (result < 0)
+        return result;
+    if (result == 0)
+        return err_damage(err, "the store '%s' does not know its project", search->store);
+    found.root = strdup(search->dir);
+    found.row.store = strdup(search->store);
+    if (!found.root || !found.row.store)
+        return err_nomem(err);
+    *ret = found;
+    found = (struct located){0};
+    return 0;
+}
+
 /* Saying what was not found. */
 
 static int replaced(const struct located *found, struct snap_err *err) {

@@ -24,6 +24,8 @@ struct located {
     char *root;                           /* the project as we reach it; NULL = none */
     struct registration row;              /* with an explicit store: what its facts say, also where nothing matches */
     struct store *store;                  /* open already, or NULL */
+    bool covered;                         /* something is mounted on root, and `below` is the directory itself; borrowed */
+    int below;
 };
 void located_done(struct located *found);
 #define _located_ _cleanup_(located_done)
@@ -32,6 +34,8 @@ void located_done(struct located *found);
  * another user's. */
 int search_up(const struct search *search, struct located *ret, struct snap_err *err);
 int search_here(const struct search *search, struct located *ret, struct snap_err *err);
+/* The project of the explicit store, whose directory is `below`; dir is its root. */
+int search_covered(const struct search *search, int below, struct located *ret, struct snap_err *err);
 /* Nothing was found, or not the directory that it was: the failure to return. */
 int search_failed(const struct search *search, const struct located *found, struct snap_err *err);
 /* True: `path` is `root` or lies below it, as text; *ret is what follows, "" for the root itself. */

@@ -18,7 +18,7 @@ struct server {                /* while it serves */
     struct store *store;
     struct point at;           /* the tree of the snapshot that is shown or stood on */
     struct workspace_dirs dirs;
-    int root;                  /* of the project that is followed; -1 = none */
+    int root;                  /* of the project that is followed, borrowed; -1 = none */
     struct mounted mounted;
     int record, log, pin;      /* descriptors */
     struct cutd *cutd;         /* of a workspace that stands on a snapshot */
@@ -27,9 +27,9 @@ struct server {                /* while it serves */
 void serving_done(struct serving *serving) {
     free(serving->store);
     free(serving->dir);
-    free(serving->root);
     free(serving->options);
-    *serving = (struct serving){0};
+    fd_close(serving->below);
+    *serving = (struct serving)SERVING_INIT;
 }
 
 /* Options. */
@@ -78,7 +78,6 @@ int serving_set_options(struct serving *serving, const char *options, struct sna
 /* The record last but for the store: whoever waits for it takes all else to be free. */
 static void server_done(struct server *server) {
     workspace_close(&server->dirs);
-    fd_close(server->root);
     fd_close(server->log);
     pin_drop(server->pin);
     if (server->record >= 0)
@@ -115,7 +114,7 @@ static int still_there(void *data) {
 
 static int answers(void *data, struct mount *mount, struct snap_err *err) {
     struct server *server = data;
-    bool frozen = server->serving->workspace && !server->serving->root;
+    bool frozen = server->serving->workspace && !server->serving->follow;
     int r = frozen ? cutd_start(server->store, &server->mounted, mount, &server->cutd, err) : 0;
     if (r < 0)
         return r;
@@ -142,12 +141,6 @@ static int find_snapshot(struct server *server, struct snap_err *err) {
     return MIN(r, 0);
 }
 
-static int open_root(struct server *server, struct snap_err *err) {
-    const char *root = server->serving->root;
-    server->root = open(root, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return server->root < 0 ? err_path(err, -errno, root, "open the project") : 0;
-}
-
 static int open_workspace(struct server *server, struct snap_err *err) {
     int64_t id = server->serving->workspace;
     int r = workspace_open(server->store, id, &server->dirs, err);
@@ -163,6 +156,7 @@ static int open_record(struct server *server, struct snap_err *err) {
     server->mounted.snapshot = server->serving->snapshot;
     server->mounted.workspace = server->serving->workspace;
     server->mounted.since = server->serving->since;
+    server->mounted.below = server->serving->below;
     if (!(server->mounted.dir = strdup(server->serving->dir)))
         return err_nomem(err);
     int r = mounted_begin(server->store, &server->mounted, &server->record, err);
@@ -174,7 +168,9 @@ static int open_record(struct server *server, struct snap_err *err) {
 static int open_all(struct server *server, struct snap_err *err) {
     int r = store_open(server->serving->store, &server->store, err);
     if (r == 0)
-        r = server->serving->root ? open_root(server, err) : find_snapshot(server, err);
+        server->root = server->serving->follow ? server->serving->below : -1;
+    if (r == 0 && !server->serving->follow)
+        r = find_snapshot(server, err);
     if (r == 0 && server->serving->workspace)
         r = open_workspace(server, err);
     return r < 0 ? r : open_record(server, err);
@@ -205,7 +201,7 @@ static int open_overlay(struct server *server, struct overlay **ret, struct snap
 static unsigned flags_of(const struct serving *serving) {
     if (!serving->workspace)
         return serving->flags | MOUNT_READ_ONLY | MOUNT_IMMUTABLE;
-    return serving->flags | (serving->root ? MOUNT_FOLLOW : MOUNT_FROZEN);
+    return serving->flags | (serving->follow ? MOUNT_FOLLOW : MOUNT_FROZEN);
 }
 
 static int serve(struct server *server, struct detach_ready *ready, struct snap_err *err) {

@@ -8,7 +8,8 @@
 struct serving {
     char *store;               /* path of the store */
     char *dir;                 /* the mount point, absolute */
-    char *root;                /* of the project, where a workspace follows it; else NULL */
+    int below;                 /* the directory of the project, opened before anything lies over it; of a workspace, else -1 */
+    bool follow;               /* it is what the workspace stands on */
     char *options;             /* for FUSE and mount(8), without those that are flags; NULL = none */
     int64_t snapshot;          /* the view's, or what the workspace stands on; 0 = the project as it is */
     int64_t workspace;         /* 0 = a view */
@@ -17,6 +18,7 @@ struct serving {
     int (*answers)(void *data, const struct mounted *mounted, struct snap_err *err);   /* called once it answers; may be NULL */
     void *data;
 };
+#define SERVING_INIT { .below = -1 }
 void serving_done(struct serving *serving);
 #define _serving_ _cleanup_(serving_done)
 

@@ -14,7 +14,7 @@ struct place { int64_t parent; char name[]; };
 struct delta_list { const struct delta_entry **entries; size_t count, room; };
 
 void side_init(struct side *side, struct snap_project *project, struct point at, const struct scan *scan) {
-    *side = (struct side){ .project = project, .at = at, .scan = scan };
+    *side = (struct side){ .project = project, .at = at, .scan = scan, .root = project->root };
 }
 
 static void delta_list_free(void *value) {
@@ -270,7 +270,7 @@ int side_names(struct side *side, const struct object *object, struct side_names
 /* The file as it is now; no component may be a symlink, and opening a device or a pipe must not act on it. */
 static int open_present(struct side *side, const char *path) {
     struct stat stat;
-    _close_ int fd = fs_open_beneath(side->project->root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+    _close_ int fd = fs_open_beneath(side->root, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
     if (fd < 0)
         return fd == -ELOOP || fd == -ENXIO ? -ESTALE : fd;
     if (fstat(fd, &stat) < 0)

@@ -9,6 +9,7 @@ struct side {
     struct snap_project *project;
     struct point at;                      /* the project: its newest entries, over which the scan's delta lies */
     const struct scan *scan;              /* NULL: a snapshot */
+    int root;                             /* where its paths lead, borrowed: the project's unless set otherwise */
     struct map *paths;                    /* directory identity -> char *, as asked for */
     struct map *places;                   /* directory identity -> struct place */
     struct map *delta, *found;            /* directory identity, object id -> what the scan found; made on first use */

@@ -92,6 +92,34 @@ int text_diff(struct text_side old, struct text_side new, struct buf *out, struc
     return 0;
 }
 
+/* Merging. */
+
+static git_merge_file_input merge_input(struct text_side side) {
+    git_merge_file_input input = GIT_MERGE_FILE_INPUT_INIT;
+    input.ptr = side.data ? side.data : "";
+    input.size = side.size;
+    return input;
+}
+
+int text_merge(struct text_side base, struct text_side ours, struct text_side theirs, struct buf *ret, struct snap_err *err) {
+    const struct git2 *git;
+    git_merge_file_result result = {0};
+    if (text_is_binary(base.data, base.size) || text_is_binary(ours.data, ours.size) || text_is_binary(theirs.data, theirs.size))
+        return 0;
+    int r = git2_load(&git, err);
+    if (r < 0)
+        return r;
+    git_merge_file_input old = merge_input(base), left = merge_input(ours), right = merge_input(theirs);
+    r = git->merge_file(&result, &old, &left, &right, NULL);
+    if (r < 0)
+        return git2_error(git, r, err, "merge texts");
+    bool merged = result.automergeable;
+    if (merged)
+        buf_add(ret, result.ptr, result.len);
+    git->merge_file_result_free(&result);
+    return ret->failed ? err_nomem(err) : merged;
+}
+
 int text_hash(struct text_side text, struct text_hash *ret, struct snap_err *err) {
     const struct git2 *git;
     git_oid oid;

@@ -10,6 +10,8 @@ struct text_counts { bool binary; uint64_t added, deleted; };
 /* Unified hunks ("@@ ..." lines on, without any file header) of old against new; out may be NULL to count only.
  * Counts are right also where a side is binary: there are none. */
 int text_diff(struct text_side old, struct text_side new, struct buf *out, struct text_counts *ret, struct snap_err *err);
+/* What both sides made of `base`, in one text: 1 = merged, 0 = they contradict each other, or one is binary. */
+int text_merge(struct text_side base, struct text_side ours, struct text_side theirs, struct buf *ret, struct snap_err *err);
 struct text_hash { unsigned char bytes[20]; };
 int text_hash(struct text_side text, struct text_hash *ret, struct snap_err *err);    /* git's name of this content (SHA-1 of the blob) */
 bool text_is_binary(const char *data, size_t size);                                    /* a NUL in the first 8000 bytes, as git */

@@ -54,11 +54,11 @@ static int refuse_undo(const struct op *op, struct snap_err *err) {
     return err_hint(err, "snapctl op log shows which operations can be undone");
 }
 
-/* What was done in a workspace is undone there, all else in the project. */
+/* What was done to the files of a workspace is undone there, what was done to the project's in the project. */
 static int refuse_elsewhere(struct snap_project *project, const struct op *op, struct snap_err *err) {
     _workspace_ struct workspace *workspace = NULL;
     if (strcmp(op->kind, "rollback") != 0 || !op->target) {
-        err_set(err, -EINVAL, "operation %" PRId64 " (%s) is none of this workspace", op->id, op->kind);
+        err_set(err, -EINVAL, "operation %" PRId64 " (%s) is one of the project", op->id, op->kind);
         return err_hint(err, "--project means the project that it stands on");
     }
     int r = workspace_get(project->store, op->target, &workspace, err);
@@ -82,7 +82,7 @@ static int find_undo(struct snap_project *project, int64_t id, struct op **ret, 
         return err_set(err, -ENOENT, "there is nothing to undo");
     if (!can_be_undone(op))
         return refuse_undo(op, err);
-    if (workspace != (!strcmp(op->kind, "rollback") ? op->target : 0))
+    if ((!strcmp(op->kind, "rollback") && op->target != workspace) || (!strcmp(op->kind, "apply") && workspace))
         return refuse_elsewhere(project, op, err);
     *ret = TAKE_PTR(op);
     return 0;

@@ -7,6 +7,7 @@
 #include "mounts.h"
 #include "op.h"
 #include "take.h"
+#include "throwaway.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,9 +20,25 @@ static const char REMOVE[] = "workspace remove";       /* as an operation's kind
 
 /* Making. */
 
-static int check_new(struct snap_project *project, const struct snap_workspace_options *options, struct snap_err *err) {
+static int choose_name(struct snap_project *project, const struct snap_workspace_options *options, char **ret, struct snap_err *err) {
+    if (!options->name)
+        return throwaway_name(project, ret, err);
     int r = snap_name_check(options->name, err);
-    return r < 0 ? r : catalog_check_free(project, options->name, 0, err);
+    if (r < 0 || (r = catalog_check_free(project, options->name, 0, err)) < 0)
+        return r;
+    *ret = strdup(options->name);
+    return *ret ? 0 : err_nomem(err);
+}
+
+static int choose_dir(struct snap_project *project, const struct snap_workspace_options *options, struct workspace *workspace, struct snap_err *err) {
+    if (options->dir)
+        return mounts_place(project, true, options->dir, &workspace->dir, err);
+    _free_ char *dir = NULL;
+    int r = throwaway_dir(workspace->name, &dir, err);
+    if (r == 0 && (r = mounts_place(project, true, dir, &workspace->dir, err)) < 0)
+        (void)rmdir(dir);
+    workspace->flags = r == 0 ? WORKSPACE_OWN_DIR : 0;
+    return r;
 }
 
 /* The snapshot to stand on; 0: the project. */
@@ -38,6 +55,8 @@ static int find_base(struct snap_project *project, const struct snap_workspace_o
             *ret = snapshot->public.number;
         return r;
     }
+    if (!options->name)
+        return take_safety(project, "before run", ret, err);
     int r = take_run(project, &(struct take_request){0}, ret_taken, err);
     if (r == 0)
         *ret = ret_taken->number;
@@ -103,17 +122,15 @@ static int make_layer(struct snap_project *project, const struct workspace *work
 static int make(struct snap_project *project, const struct snap_workspace_options *options, struct workspace *workspace,
                 int64_t *ret_operation, struct snap_take_result *ret_taken, struct snap_err *err) {
     int64_t base = 0;
-    int r = check_new(project, options, err);
+    int r = choose_name(project, options, &workspace->name, err);
     if (r == 0)
-        r = mounts_place(project, options->dir, &workspace->dir, err);
+        r = choose_dir(project, options, workspace, err);
     if (r == 0)
         r = find_base(project, options, &base, ret_taken, err);
     if (r < 0)
         return r;
     workspace->base = base;
     workspace->follow = options->follow;
-    if (!(workspace->name = strdup(options->name)))
-        return err_nomem(err);
     r = add_row(project, workspace, ret_operation, err);
     return r < 0 ? r : make_layer(project, workspace, err);
 }
@@ -135,6 +152,7 @@ static int make_and_prepare(const struct snap_env *env, const struct snap_worksp
 static void take_back(const struct snap_env *env, const struct workspace *workspace, int64_t operation) {
     struct snap_err ignored = {0};            /* the failure before is the one to tell */
     _project_ struct snap_project *project = NULL;
+    throwaway_forget_dir(workspace);
     if (!workspace->id || snap_project_open(env, SNAP_OPEN_WRITE, &project, &ignored) < 0 || store_begin(project->store, &ignored) < 0)
         return;
     int r = workspace_forget(project->store, workspace->id, &ignored);
@@ -152,7 +170,7 @@ int snap_workspace_add(const struct snap_env *env, const struct snap_workspace_o
                        snap_mount_fn fn, void *data, struct snap_err *error) {
     struct snap_err *err = error ? error : &(struct snap_err){0};
     _workspace_ struct workspace *workspace = calloc(1, sizeof(*workspace));
-    _serving_ struct serving serving = {0};
+    _serving_ struct serving serving = SERVING_INIT;
     _mounting_ struct mounting mounting = { .fn = fn, .data = data };
     struct snap_take_result taken = {0};
     int64_t operation = 0;
@@ -169,25 +187,46 @@ int snap_workspace_add(const struct snap_env *env, const struct snap_workspace_o
 
 /* Removing. */
 
-int snap_workspace_remove(struct snap_project *project, const char *name, int64_t *ret_operation, struct snap_err *err) {
-    _workspace_ struct workspace *workspace = NULL;
-    int r = project_need_lock(project, err);
-    if (r == 0)
-        r = workspace_named(project->store, name, &workspace, err);
+int workspaces_find(struct snap_project *project, const char *name, struct workspace **ret, struct snap_err *err) {
+    int r = workspace_named(project->store, name, ret, err);
+    if (r != 0)
+        return MIN(r, 0);
+    err_set(err, -ENOENT, "there is no workspace '%s'", name);
+    return err_hint(err, "'snapctl workspace list' lists them");
+}
+
+int workspaces_hide(struct snap_project *project, const struct workspace *workspace, int64_t *ret_operation, struct snap_err *err) {
+    int r = store_begin(project->store, err);
     if (r < 0)
         return r;
-    if (r == 0) {
-        err_set(err, -ENOENT, "there is no workspace '%s'", name);
-        return err_hint(err, "'snapctl workspace list' lists them");
-    }
-    if ((r = mounts_check_unused(project, workspace, err)) < 0 || (r = store_begin(project->store, err)) < 0)
-        return r;
     if ((r = workspace_hide(project->store, workspace->id, err)) < 0
-        || (r = log_operation(project, REMOVE, workspace->id, name, NULL, ret_operation, err)) < 0) {
+        || (r = log_operation(project, REMOVE, workspace->id, workspace->name, NULL, ret_operation, err)) < 0) {
         store_abort(project->store);
         return r;
     }
     return store_commit(project->store, true, err);
+}
+
+void workspaces_unhide(struct snap_project *project, const struct workspace *workspace, int64_t operation) {
+    struct snap_err ignored = {0};            /* the failure before is the one to tell; undo brings it back, too */
+    if (store_begin(project->store, &ignored) < 0)
+        return;
+    if (workspace_show(project->store, workspace->id, workspace->name, &ignored) < 0
+        || op_set_state(project->store, operation, "failed", &ignored) < 0)
+        store_abort(project->store);
+    else
+        (void)store_commit(project->store, true, &ignored);
+}
+
+int snap_workspace_remove(struct snap_project *project, const char *name, int64_t *ret_operation, struct snap_err *err) {
+    _workspace_ struct workspace *workspace = NULL;
+    int r = project_need_lock(project, err);
+    if (r == 0)
+        r = workspaces_find(project, name, &workspace, err);
+    if (r < 0 || (r = mounts_check_unused(project, workspace, err)) < 0 || (r = workspaces_hide(project, workspace, ret_operation, err)) < 0)
+        return r;
+    throwaway_forget_dir(workspace);
+    return 0;
 }
 
 /* Taking that back. */

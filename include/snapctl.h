@@ -286,6 +286,7 @@ struct snap_diff_options {
     const char *from;          /* NULL = `latest`; before there is one, the empty tree */
     const char *to;            /* NULL = the project */
     const char *const *paths;  /* paths of the project, NULL-terminated; NULL = all */
+    const char *workspace;     /* its name: that and what it stands on, in place of the project and `latest`; NULL = as it was opened */
     bool no_renames, patch, stat, times;
 };
 struct snap_diff_result {
@@ -422,7 +423,8 @@ SNAP_API int snap_unmount(const struct snap_env *env, const char *dir, struct sn
  * stands on stay as they are. */
 
 struct snap_workspace_options {
-    const char *name, *dir;    /* `dir` as in struct snap_mount_options */
+    const char *name;          /* NULL = "run-1" or the next that is free; then an automatic snapshot is taken, where one is needed at all */
+    const char *dir;           /* as in struct snap_mount_options; NULL = one is made, which goes with the workspace */
     const char *from;          /* the snapshot to stand on; NULL = one is taken */
     bool follow;               /* stand on the project as it is */
     const char *options;       /* as after -o of mount(8); NULL = none */
@@ -446,12 +448,19 @@ struct snap_apply_options {
     const char *const *paths;  /* NULL-terminated, NULL = all */
     enum snap_apply_side prefer;   /* who wins where both changed something: the project, the workspace, neither */
     bool dry_run, force;       /* as for rollback */
+    bool merge;                /* what both changed by lines, in texts of up to 1 MiB, before `prefer` is asked; told as a notice */
+    bool remove;               /* the workspace is removed, too; it may not be mounted */
 };
 /* Three-way against what it stands on. A conflict (SNAP_FAILURE_CONFLICT) is given as a notice, and nothing is written. */
 SNAP_API int snap_apply(struct snap_project *project, const struct snap_apply_options *options, snap_change_fn fn, void *data,
                         struct snap_rollback_result *ret, struct snap_err *err);
 /* It may not be mounted. Can be undone until gc frees it. */
 SNAP_API int snap_workspace_remove(struct snap_project *project, const char *name, int64_t *ret_operation, struct snap_err *err);
+/* The same for good, of one in which nothing was changed; one that has snapshots is removed as above. */
+SNAP_API int snap_workspace_forget(struct snap_project *project, const char *name, struct snap_err *err);
+/* In a process that has one thread: from here on the mount on `dir` lies over `root` too, for this process and those that it starts,
+ * and for nobody else. If that fails the process may be in namespaces where nothing can be done: let it end. */
+SNAP_API int snap_workspace_enter(const char *dir, const char *root, struct snap_err *err);
 
 /* The watcher of a project: a process that knows what changed, so that take and status look at nothing else. */
 

@@ -39,6 +39,10 @@ fi
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/snapctl-demo.XXXXXX")
 clean() {
     cd /
+    local at
+    for at in try "then"; do
+        ! mountpoint -q "$scratch/$at" 2>/dev/null || snapctl -q umount "$scratch/$at" || umount -l "$scratch/$at"
+    done
     chmod -R u+rwX "$scratch" 2>/dev/null || true
     rm -rf "$scratch"
 }
@@ -134,6 +138,36 @@ run snapctl restore "latest:$renamed.moved" ../restored
 run snapctl op log
 run "snapctl doctor || true"
 
+say "a place to try things, and the past as a directory"
+why_no_mounts() {
+    [ -e /dev/fuse ] || { echo "there is no /dev/fuse"; return; }
+    { [ -r /dev/fuse ] && [ -w /dev/fuse ]; } || { echo "/dev/fuse may not be used by $(id -un)"; return; }
+    [ "$(id -u)" -eq 0 ] || command -v fusermount3 >/dev/null || echo "there is no fusermount3"
+}
+no_mounts=$(why_no_mounts)
+if [ -n "$no_mounts" ]; then
+    echo "not here: $no_mounts"
+else
+    mkdir "$scratch/try" "$scratch/then"
+    run snapctl workspace add try ../try
+    run "echo 'a line of the workspace' >>../try/$edited"
+    run "rm ../try/$deleted"
+    run "cd ../try && snapctl diff -p -- $edited && snapctl status"
+    cd "$project"
+    listing >"$scratch/during"
+    cp -a ../try/. "$scratch/tried"
+    run snapctl apply try
+    cp -a "$project" "$scratch/applied"
+    run snapctl umount ../try
+    run snapctl workspace remove try
+    run "snapctl run --apply yes -- sh -c 'pwd; sort -o $rewritten $rewritten'"
+    sort "$scratch/rolled-back/$rewritten" >"$scratch/sorted"
+    run snapctl mount before ../then
+    run "diff -rq --no-dereference ../then . || true"
+    cp -a ../then/. "$scratch/seen"
+    run snapctl umount ../then
+fi
+
 say "without snapctl: is everything exact?"
 proofs=0
 prove() {
@@ -153,4 +187,10 @@ prove "types, modes, owners, sizes, link counts, times, targets and SHA-256 are 
     diff "$scratch/before" "$scratch/after"
 prove "undo brought back exactly what the rollback had replaced" diff "$scratch/damaged" "$scratch/undone"
 prove "the restored file is the one that was moved" cmp "$scratch/witness/$renamed" "$scratch/restored"
+if [ -z "$no_mounts" ]; then
+    prove "the workspace left the project alone" diff "$scratch/after" "$scratch/during"
+    prove "apply made the project what the workspace was" diff -r --no-dereference "$scratch/tried" "$scratch/applied"
+    prove "the command that was run sorted a file of the project" cmp "$scratch/sorted" "$rewritten"
+    prove "the past that was mounted is the copy made before the snapshot" diff -r --no-dereference "$scratch/witness" "$scratch/seen"
+fi
 [ $proofs -eq 0 ]

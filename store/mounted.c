@@ -46,7 +46,7 @@ static void write_record(const struct mounted *mounted, struct buf *out) {
     buf_fmt(out, "snapshot %" PRId64 "\nworkspace %" PRId64 "\npid %ld\nsince %lld.%09ld\ndir ", mounted->snapshot, mounted->workspace,
             (long)mounted->pid, (long long)mounted->since.tv_sec, mounted->since.tv_nsec);
     quote_mtree(out, mounted->dir, strlen(mounted->dir));
-    buf_char(out, '\n');
+    buf_fmt(out, "\nbelow %d\n", mounted->below);
 }
 
 static int read_record(int folder, int64_t id, struct mounted *ret) {
@@ -62,9 +62,12 @@ static int read_record(int folder, int64_t id, struct mounted *ret) {
     if (!text.data || sscanf(text.data, "snapshot %" SCNd64 " workspace %" SCNd64 " pid %lld since %lld.%9ld dir %n", &mounted.snapshot,
                              &mounted.workspace, &pid, &seconds, &mounted.since.tv_nsec, &at) != 5 || !at)
         return -EINVAL;
-    r = unquote_mtree(&dir, text.data + at, strcspn(text.data + at, "\n"));
+    size_t size = strcspn(text.data + at, "\n");
+    r = unquote_mtree(&dir, text.data + at, size);
     if (r < 0)
         return r;
+    if (sscanf(text.data + at + size, " below %d", &mounted.below) != 1)
+        mounted.below = -1;
     mounted.pid = (pid_t)pid;
     mounted.since.tv_sec = seconds;
     if (!(mounted.dir = buf_take(&dir)))

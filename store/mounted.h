@@ -16,6 +16,7 @@ struct mounted {
     pid_t pid;
     struct timespec since;
     char *dir;                 /* absolute */
+    int below;                 /* a descriptor that its process has, of the directory of the project; -1 = none */
     bool served;               /* its process runs */
 };
 void mounted_done(struct mounted *mounted);

@@ -174,8 +174,8 @@ int op_paths(struct store *store, int64_t id, char ***ret, struct snap_err *err)
 
 /* Which one is meant. */
 
-/* A rollback of a workspace is that one's, all else the project's. */
-#define OF_WORKSPACE(op) "(CASE WHEN ?1 THEN " op ".kind = 'rollback' AND " op ".target = ?1 ELSE " op ".kind <> 'rollback' OR " op ".target = 0 END)"
+/* A rollback belongs to where it was done, what was applied to the project; all else may be undone anywhere. */
+#define OF_WORKSPACE(op) "(CASE " op ".kind WHEN 'rollback' THEN " op ".target = ?1 WHEN 'apply' THEN ?1 = 0 ELSE 1 END)"
 
 int op_undo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err) {
     _statement_ struct db_statement row = {0};

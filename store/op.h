@@ -33,7 +33,8 @@ DEFINE_CLEANUP(char **, op_paths_free)
 #define _op_paths_ _cleanup_(op_paths_freep)
 typedef int (*op_fn)(void *data, const struct op *op);                                          /* > 0 ends */
 int op_list(struct store *store, op_fn fn, void *data, struct snap_err *err);                   /* newest first */
-/* The newest rollback, restore, tag, rm or prune that is done and not undone, of a workspace or (0) of the project; 0 none, 1 found. */
+/* The newest rollback, restore, tag, rm or prune that is done and not undone, for who is in a workspace or (0) in the project; 0 none,
+ * 1 found. */
 int op_undo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err);
 /* The operation that the next redo brings back: undone, and nothing but takes and undos came after; 0 none, 1 found. */
 int op_redo_candidate(struct store *store, int64_t workspace, struct op **ret, struct snap_err *err);

@@ -119,8 +119,8 @@ int workspace_add(struct store *store, struct workspace *workspace, struct snap_
         return r;
     _statement_ struct db_statement row = {0};
     r = db_bind(&row, store, err, "INSERT INTO workspace(line, name, follow, dir, created_sec, created_nsec, flags)"
-                " VALUES (?, ?, ?, ?, ?, ?, 0) RETURNING id", "isinii", line, workspace->name, (int64_t)workspace->follow, workspace->dir,
-                (int64_t)workspace->created.tv_sec, (int64_t)workspace->created.tv_nsec);
+                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id", "isiniii", line, workspace->name, (int64_t)workspace->follow, workspace->dir,
+                (int64_t)workspace->created.tv_sec, (int64_t)workspace->created.tv_nsec, (int64_t)workspace->flags);
     if (r == 0)
         r = db_step(&row, err);
     if (r < 0)
@@ -131,7 +131,7 @@ int workspace_add(struct store *store, struct workspace *workspace, struct snap_
 }
 
 int workspace_set_dir(struct store *store, int64_t id, const char *dir, struct snap_err *err) {
-    return db_run(store, err, "UPDATE workspace SET dir = ? WHERE id = ?", "ni", dir, id);
+    return db_run(store, err, "UPDATE workspace SET dir = ?, flags = flags & ~? WHERE id = ?", "nii", dir, (int64_t)WORKSPACE_OWN_DIR, id);
 }
 
 int workspace_hide(struct store *store, int64_t id, struct snap_err *err) {

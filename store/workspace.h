@@ -4,7 +4,10 @@
 #include "store.h"
 #include <time.h>
 
-enum workspace_flags { WORKSPACE_REMOVED = 1 /* waiting for gc; it has no name */ };
+enum workspace_flags {
+    WORKSPACE_REMOVED = 1,     /* waiting for gc; it has no name */
+    WORKSPACE_OWN_DIR = 2,     /* its directory was made for it, and goes when it is mounted elsewhere or removed */
+};
 struct workspace {
     int64_t id, line;
     char *name;                /* NULL: removed */
@@ -24,9 +27,9 @@ typedef int (*workspace_fn)(void *data, const struct workspace *workspace);    /
 int workspace_list(struct store *store, workspace_fn fn, void *data, struct snap_err *err);     /* by name, removed ones left out */
 
 /* Writing: under the lock, in a transaction. */
-/* Fills id and line; name, follow, base, dir and created are given. -EEXIST: a workspace or snapshot has the name. */
+/* Fills id and line; the rest is given. -EEXIST: a workspace or snapshot has the name. */
 int workspace_add(struct store *store, struct workspace *workspace, struct snap_err *err);
-int workspace_set_dir(struct store *store, int64_t id, const char *dir, struct snap_err *err);
+int workspace_set_dir(struct store *store, int64_t id, const char *dir, struct snap_err *err);      /* no longer one that was made for it */
 int workspace_hide(struct store *store, int64_t id, struct snap_err *err);                      /* removed, nameless */
 int workspace_show(struct store *store, int64_t id, const char *name, struct snap_err *err);    /* there again; -EEXIST */
 

@@ -103,6 +103,11 @@ need_fuse() {
     trap unmount_ours EXIT
 }
 
+# Mounts that only one process and its children see.
+need_namespaces() {
+    unshare -m true 2>/dev/null || unshare -Um true 2>/dev/null || skip "mount namespaces may not be made here"
+}
+
 unmount_ours() {
     cd /
     local at

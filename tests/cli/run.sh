@@ -41,7 +41,8 @@ normalise() {
         -e "s/\"uid\":$(id -u),\"gid\":$(id -g)/\"uid\":U,\"gid\":G/g" \
         -e "s/ $(id -un) +$(id -gn) +/ USER GROUP /" \
         -e 's/\b(pid|process) [0-9]+/\1 N/g' \
-        -e 's/"pid":[0-9]+/"pid":N/g'
+        -e 's/"pid":[0-9]+/"pid":N/g' \
+        -e 's/\bsnapctl-(run-[0-9]+)-[a-zA-Z0-9]{6}\b/snapctl-\1-RANDOM/g'
 }
 
 run_case() {
@@ -49,7 +50,7 @@ run_case() {
     mkdir -p "$dir/home" "$dir/state" "$dir/project" "$dir/tmp" || return 2
     (
         cd "$dir/project" || exit 2
-        unset PAGER SNAPCTL_PAGER LESS NO_COLOR SNAPCTL_STORE XDG_CONFIG_HOME
+        unset PAGER SNAPCTL_PAGER LESS NO_COLOR SNAPCTL_STORE SNAPCTL_WORKSPACE XDG_CONFIG_HOME XDG_RUNTIME_DIR
         export HOME=$dir/home XDG_STATE_HOME=$dir/state TMPDIR=$dir/tmp LC_ALL=C TZ=UTC TERM=dumb HERE=$dir
         umask 022
         # shellcheck source=/dev/null

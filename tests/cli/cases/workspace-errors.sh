@@ -8,7 +8,6 @@ run workspace add good "$HERE/try"
 run workspace add 12 "$HERE/try"
 run workspace add a/b "$HERE/try"
 run workspace add try "$HERE/nowhere"
-run workspace add try .
 run workspace add --from nope try "$HERE/try"
 run workspace add --from good --follow try "$HERE/try"
 code workspace add -o no_such_option try "$HERE/try"
