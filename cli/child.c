@@ -66,6 +66,19 @@ __attribute__((noreturn)) static void give_up(int pipe, struct report *report, i
     _exit(code);
 }
 
+/* execvp also says EACCES where a directory of the path may not be searched, and shells then say that there is no such command. */
+static bool is_anywhere(const char *name) {
+    const char *path = getenv("PATH");
+    bool found = strchr(name, '/') != NULL;
+    for (const char *at = path ? path : ""; *at && !found; at += strcspn(at, ":"), at += *at == ':') {
+        _buf_ struct buf file = {0};
+        buf_add(&file, at, strcspn(at, ":"));
+        buf_fmt(&file, "%s%s", file.size ? "/" : "./", name);
+        found = !file.failed && access(file.data, F_OK) == 0;
+    }
+    return found;
+}
+
 __attribute__((noreturn)) static void be_child(const struct child *child, int pipe) {
     struct report report = { .trouble = TROUBLE_NAMESPACE };
     if (child->root && snap_workspace_enter(child->mount, child->root, &report.err) < 0)
@@ -75,9 +88,9 @@ __attribute__((noreturn)) static void be_child(const struct child *child, int pi
         give_up(pipe, &report, 126);
     restore_signals(child);
     (void)execvp(child->words[0], child->words);
-    int code = errno == ENOENT ? 127 : 126;
-    err_path(&report.err, -errno, child->words[0], "run");
-    give_up(pipe, &report, code);
+    int r = errno == EACCES && !is_anywhere(child->words[0]) ? -ENOENT : -errno;
+    err_path(&report.err, r, child->words[0], "run");
+    give_up(pipe, &report, r == -ENOENT ? 127 : 126);
 }
 
 /* Starting. */
