@@ -27,6 +27,14 @@ clean_up() {
 trap clean_up EXIT
 cd "$scratch" || exit 2
 
+# Others than root mount by fusermount3, where they may use FUSE at all.
+need_mounts() {
+    [ "$(id -u)" = 0 ] && return
+    command -v fusermount3 >/dev/null || skip_all "there is no fusermount3"
+    { [ -r /dev/fuse ] && [ -w /dev/fuse ]; } || skip_all "/dev/fuse may not be used here"
+}
+is_root() { [ "$(id -u)" = 0 ]; }
+
 check() {
     local what=$1
     shift

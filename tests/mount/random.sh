@@ -10,7 +10,7 @@ IO=$(realpath -e "$2") || exit 2
 NAMES=$(realpath -e "$3") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ "$(id -u)" = 0 ] || skip_all "mounting takes root"
+need_mounts
 if [ -n "${SEEDS-}" ]; then
     mapfile -t seeds < <(shuf -i 1-1000000 -n "$SEEDS")
 else

@@ -7,7 +7,7 @@
 set -u
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ "$(id -u)" = 0 ] || skip_all "mounting takes root"
+need_mounts
 command -v stress-ng >/dev/null || skip_all "there is no stress-ng"
 
 layers

@@ -8,7 +8,7 @@ set -u
 SOURCE=$(realpath -e "$2") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
-[ "$(id -u)" = 0 ] || skip_all "mounting takes root"
+need_mounts
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
 quiet() { "$@" >/dev/null 2>&1; }
 
