@@ -42,8 +42,16 @@ void name_gone(struct overlay *overlay, struct node *node, struct place *place, 
         place_remove(overlay, node, place);
 }
 
+/* A directory whose mode does not let us look into it, which root is not asked: the file system looks, and what it has is all there is. */
+static int take_unseen(int dirfd, const char *name, int below) {
+    if (below)
+        return -EACCES;
+    return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
 /* Takes the name away, with the parent in the current layer. */
-static int take_away(struct overlay *overlay, struct node *parent, const char *name, struct node *node, const struct found *found, int below) {
+static int take_away(struct overlay *overlay, struct node *parent, const char *name, struct node *node, const struct found *found, int below,
+                     bool unseen) {
     bool is_dir = S_ISDIR(found->stat.st_mode);
     int r = copy_up_dir(overlay, parent);
     if (r < 0)
@@ -53,7 +61,7 @@ static int take_away(struct overlay *overlay, struct node *parent, const char *n
     r = at.fd < 0 ? at.fd : found->upper ? name_going(node, at.fd, name, place) : 0;
     if (r < 0)
         return r;
-    r = below ? upper_hide(overlay, at.fd, name, found->upper, is_dir) : upper_discard(overlay, at.fd, name, is_dir);
+    r = unseen ? take_unseen(at.fd, name, below) : below ? upper_hide(overlay, at.fd, name, found->upper, is_dir) : upper_discard(overlay, at.fd, name, is_dir);
     if (r >= 0)
         name_gone(overlay, node, place, found);
     return r;
@@ -72,15 +80,18 @@ static int remove_at(struct overlay *overlay, struct node *parent, const char *n
         return is_dir ? -EISDIR : -ENOTDIR;
     const struct found found = { .upper = at.found.upper, .copied = at.found.copied, .lower = at.found.lower, .stat = at.found.stat,
                                  .birth = at.found.birth, .generation = at.found.generation };
+    bool unseen = false;
     if (is_dir) {
         r = node_enter(overlay, parent, name, &at.found, true, &of.node);
         if (r >= 0 && (r = dir_is_empty(overlay, of.node)) >= 0)
             r = r ? 0 : -ENOTEMPTY;
+        unseen = r == -EACCES && found.upper && of.node && !of.node->dir.part_count;
+        r = unseen ? 0 : r;
     } else {
         of.node = node_known(overlay, parent, name, &at.found);
     }
     int below = r < 0 ? r : found.upper ? resolve_below(overlay, parent, name) : 1;
-    return below < 0 ? below : take_away(overlay, parent, name, of.node, &found, below);
+    return below < 0 ? below : take_away(overlay, parent, name, of.node, &found, below, unseen);
 }
 
 static int remove_name(struct overlay *overlay, uint64_t parent, const char *name, bool want_dir) {

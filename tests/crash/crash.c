@@ -341,6 +341,10 @@ static void run_scene(struct plan plan, struct shared *shared) {
         printf("skipped %s: its directory is not on btrfs (CRASH_DIR)\n", plan.scene->name);
         return;
     }
+    if (plan.scene->mounts && access("/dev/fuse", R_OK | W_OK) < 0) {
+        printf("skipped %s: /dev/fuse may not be used here\n", plan.scene->name);
+        return;
+    }
     expect(&plan, &expected);
     for (size_t i = 0; i < ELEMENTS(modes); i++) {
         if (plan.mode && strcmp(plan.mode, modes[i]) != 0)

@@ -334,6 +334,35 @@ static void restore_undone(struct world *world) {
     settle(world, LONG_AGO + 11000);
 }
 
+/* A workspace that is not mounted any more, with changes of most kinds, and one in the project since. */
+static void workspace_changed(struct world *world) {
+    char dir[PATH_MAX];
+    int project = world->box.project_fd;
+    one_snapshot(world);
+    snprintf(dir, sizeof(dir), "%s/try", world->box.out);
+    check(mkdir(dir, 0755), "mkdir");
+    world_must(world, "workspace", "add", "--from", "1", "try", dir, NULL);
+    int fd = world->box.project_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    check(fd, "open");
+    put_text(world, "a.txt", "alpha, changed\n");
+    check(unlinkat(fd, "b.bin", 0), "unlink");
+    check(mkdirat(fd, "newdir", 0755), "mkdir");
+    put_text(world, "newdir/n.txt", "in a new directory\n");
+    check(renameat(fd, "sub/deep", fd, "moved"), "rename");
+    put_text(world, "moved/d.txt", "delta, moved and changed\n");
+    check(unlinkat(fd, "empty", AT_REMOVEDIR), "rmdir");
+    put_text(world, "empty", "a file now\n");
+    check(unlinkat(fd, "pointer", 0), "unlink");
+    check(symlinkat("new.txt", fd, "pointer"), "symlink");
+    check(fchmodat(fd, "run.sh", 0700, 0), "chmod");
+    set_old_times(fd, ".", LONG_AGO + 5000);
+    check(close(fd), "close");
+    world->box.project_fd = project;
+    world_must(world, "umount", dir, NULL);
+    put_text(world, "mine.txt", "of the project\n");
+    settle(world, LONG_AGO + 7000);
+}
+
 /* A row that the layers know is gone from the index. */
 static void index_damaged(struct world *world) {
     two_snapshots(world);
@@ -379,6 +408,7 @@ const struct scene scenes[] = {
     { "redo-restore", restore_undone, { "redo" }, .undoable = true },
     { "rollback-subvolume", subvolume_changed, { "rollback", "1" }, .undoable = true, .subvolumes = { "vol", "was" } },
     { "undo-subvolume", subvolume_rolled_back, { "undo" }, .subvolumes = { "vol", "was" } },
+    { "apply", workspace_changed, { "apply", "try" }, .undoable = true, .mounts = true },
     { "import", archive_outside, { "import", "OUT/archive.tar.gz" }, .sweeps = true },
     { "tag", two_snapshots, { "tag", "1", "name" }, .undoable = true, .sweeps = true },
     { "tag-away", named, { "tag", "1", "" }, .undoable = true },

@@ -24,6 +24,7 @@ struct scene {
     bool undoable;             /* undo leads back to the state before */
     bool sweeps;               /* also of interest to the test of power loss */
     const char *subvolumes[2]; /* of btrfs: the scene needs that, and their times may be the clock's, since work is done in them */
+    bool mounts;               /* is prepared in a mount: the scene needs FUSE */
     bool repairs;              /* the store is damaged; what was cut short is gone on with by the same command */
     bool touches_root;         /* works in the project's root directory, whose time it may change even if nothing else happens */
 };
