@@ -235,9 +235,12 @@ static bool partial_snapshot_is_honest(struct world *world, const struct run *ta
     return good && remove_tree(AT_FDCWD, dest) == 0;
 }
 
-static bool newer_are_whole(struct world *world, const struct run *run, const int64_t *newer, const struct listing *before) {
-    for (; *newer; newer++) {
+/* What apply makes of the project is a snapshot, too: the second one. */
+static bool newer_are_whole(struct world *world, const struct scene *scene, const struct run *run, const int64_t *newer,
+                            const struct listing *before, const struct listing *after) {
+    for (size_t i = 0; *newer; newer++, i++) {
         bool good = world_is_foreign(world, *newer) ? world_restores(world, *newer, world->kept[0].listing)
+            : scene->mounts && i > 0 ? world_restores(world, *newer, after)
             : run->code == 3 ? partial_snapshot_is_honest(world, run, *newer, before) : world_restores(world, *newer, before);
         if (!good)
             return false;
@@ -274,7 +277,7 @@ static bool judge(struct world *world, const struct scene *scene, const struct f
     bool differ = state_differs(before, &expected->after, 0, NULL, NULL) != 0;
     if (scene->undoable && differ && side == AFTER && !undo_leads_back(world, before))
         return false;
-    return newer_are_whole(world, run, newer, before->project) && world_all_restore(world) && work_goes_on(world)
+    return newer_are_whole(world, scene, run, newer, before->project, expected->after.project) && world_all_restore(world) && work_goes_on(world)
         && world_store_is_tidy(world, newer);
 }
 

@@ -124,6 +124,15 @@ static void names(void) {
     long_name[NAME_MAX] = '\0';
     EXPECT(0, mkdir(long_name, 0755));
     EXPECT(0, rmdir(long_name));
+    EXPECT(0, mkdir("shut", 0));
+    EXPECT(0, rmdir("shut"));
+    EXPECT(0, mkdir("shut", 0700));
+    make("shut/x", "x");
+    EXPECT(0, chmod("shut", 0));
+    EXPECT(ENOTEMPTY, rmdir("shut"));
+    EXPECT(0, chmod("shut", 0700));
+    EXPECT(0, unlink("shut/x"));
+    EXPECT(0, rmdir("shut"));
     EXPECT(0, close(open(long_name, O_CREAT | O_WRONLY, 0644)));
     EXPECT(0, unlink(long_name));
     memset(long_path, '/', sizeof(long_path) - 1);
