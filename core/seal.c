@@ -34,7 +34,7 @@ struct seal {
     struct map *dirs;                     /* identity -> struct seal_dir */
     struct seal_dir **order;              /* by depth, shallow first */
     size_t dirs_count;
-    struct map *placed;                   /* object id -> struct row: its first name in this layer */
+    struct map *placed;                   /* id of an object that may have several names -> struct row: its first in this layer */
     struct sealed sums;
 };
 
@@ -337,13 +337,13 @@ static int place_object(struct seal *seal, struct row *row) {
     struct object *after = row->delta->entry.after;
     if (!after)
         return 0;
-    bool first = !map_get(seal->placed, &after->id, sizeof(after->id));
+    bool linked = after->flags & OBJECT_LINKED, first = !linked || !map_get(seal->placed, &after->id, sizeof(after->id));
     count_staged(seal, row, first);
     if (!first)
         return 0;
     if (after->id >= seal->scan->first_object && has_bytes(after))
         after->content = after->meta.size ? seal->next_content++ : 0;
-    return map_put(seal->placed, &after->id, sizeof(after->id), row, NULL);
+    return linked ? map_put(seal->placed, &after->id, sizeof(after->id), row, NULL) : 0;
 }
 
 static int build_files(struct seal *seal, struct snap_err *err) {
@@ -460,7 +460,8 @@ static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err) {
 static int index_new_object(struct seal *seal, const struct row *row, struct snap_err *err) {
     struct object *after = row->delta->entry.after;
     const struct delta_entry *entry = &row->delta->entry;
-    if (after->id < seal->scan->first_object || map_get(seal->placed, &after->id, sizeof(after->id)) != row)
+    bool linked = after->flags & OBJECT_LINKED;
+    if (after->id < seal->scan->first_object || (linked && map_get(seal->placed, &after->id, sizeof(after->id)) != row))
         return 0;
     struct content content = { .id = after->content, .layer = seal->number, .dir = entry->dir, .name = (char *)(uintptr_t)entry->name,
                                .size = after->meta.size, .digest = after->digest };

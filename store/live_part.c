@@ -91,6 +91,14 @@ size_t part_pack(const struct live_entry *entries, size_t count, size_t limit, s
     return packed;
 }
 
+size_t part_measure(const struct live_entry *entries, size_t count) {
+    uint8_t record[RECORD_MAX];
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += pack_record(&entries[i], record) + strlen(entries[i].name) + 1;
+    return size;
+}
+
 static size_t count_nuls(const char *bytes, size_t size) {
     size_t count = 0;
     for (size_t i = 0; i < size; i++)

@@ -14,6 +14,9 @@ enum { PART_MAX = 900 };
 /* Packs as many as fit into `limit` bytes, at least one (none if count is 0). Their number; check out->failed. */
 size_t part_pack(const struct live_entry *entries, size_t count, size_t limit, struct buf *out);
 
+/* The size that packing all of them in one would give, but for two numbers at its beginning. */
+size_t part_measure(const struct live_entry *entries, size_t count);
+
 struct part { size_t count, names_size; const char *names; struct bufread records; };
 /* Checks all but the records and the order of names; -EUCLEAN. Points into `data`. */
 int part_open(const void *data, size_t size, struct part *ret);

@@ -47,10 +47,11 @@ static int write_run(struct store *store, int64_t dir, const struct stored *old,
                      struct snap_err *err) {
     _buf_ struct buf packed = {0};
     const char *key = old->data ? old->key : "";
-    part_pack(entries, count, SIZE_MAX, &packed);
-    size_t parts = packed.size / PART_MAX + 1, limit = packed.size / parts + 1;
-    if (parts == 1)
+    size_t size = part_measure(entries, count) + 2 * 2, parts = size / PART_MAX + 1, limit = size / parts + 1;
+    if (parts == 1) {
+        part_pack(entries, count, SIZE_MAX, &packed);
         return write_part(store, dir, key, &packed, old, err);
+    }
     int r = 0;
     for (size_t done = 0; done < count && r == 0;) {
         buf_clear(&packed);

@@ -48,7 +48,7 @@ entries() {
 project wide
 mkdir many
 (cd many && seq -f 'file-%06.0f' 200000 | xargs touch)
-check "a first take" within 250 take
+check "a first take" within 200 take
 check "nothing changed" within 120 status --exit-code
 echo x >many/new
 check "a take of one more" within 160 take
@@ -63,6 +63,12 @@ check "a redo" within 200 redo
 check "two snapshots are compared" within 180 diff --stat 1 2
 check "a restore" within 180 restore latest:many ../restored
 check "everything is restored" test "$(find ../restored -type f | wc -l)" = 200001
+
+project onto
+echo x >small
+check "a small take" within 60 take
+mv ../wide/many .
+check "a take of many onto it" within 200 take
 
 # Deeper than a path may be long, so that each step is one of its own.
 dive() {
