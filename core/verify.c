@@ -11,6 +11,7 @@
 #include "tree.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -180,6 +181,61 @@ int verify_build_apart(struct verify *verify, struct snap_err *err) {
     return r;
 }
 
+/* While the layers are read, by a thread of its own: it asks only manifests, and writes only what nobody else sees yet. */
+struct beside {
+    struct verify *verify;
+    pthread_t thread;
+    bool running;
+    int64_t version;           /* of the store when it began */
+    struct store *apart;
+    struct rebuilt rebuilt;
+    int result;
+    struct snap_err err;
+};
+
+static void *build_beside(void *data) {
+    struct beside *beside = data;
+    struct verify *verify = beside->verify;
+    beside->result = store_open_apart(verify->project->store, &beside->apart, &beside->err);
+    if (beside->result == 0)
+        beside->result = rebuild_index(verify->project->store, beside->apart, verify->last, verify->project->env.cancel, &beside->rebuilt,
+                                       &beside->err);
+    return NULL;
+}
+
+static void beside_begin(struct beside *beside) {
+    beside->version = beside->verify->usable ? store_version(beside->verify->project->store) : 0;
+    beside->running = pthread_create(&beside->thread, NULL, build_beside, beside) == 0;
+}
+
+static void beside_done(struct beside *beside) {
+    if (beside->running && pthread_join(beside->thread, NULL) != 0)
+        abort();                           /* what it writes to is about to go */
+    beside->running = false;
+    beside->apart = store_close(beside->apart);
+}
+
+/* Its result in verify->apart; what did not run there is done here. *ret_version: the store's, before anything was read. */
+static int beside_take(struct beside *beside, int64_t *ret_version, struct snap_err *err) {
+    struct verify *verify = beside->verify;
+    if (!beside->running) {
+        *ret_version = verify->usable ? store_version(verify->project->store) : 0;
+        return verify_build_apart(verify, err);
+    }
+    if (pthread_join(beside->thread, NULL) != 0)
+        abort();
+    beside->running = false;
+    if (beside->result < 0) {
+        *err = beside->err;
+        return beside->result;
+    }
+    store_close(verify->apart);
+    verify->apart = TAKE_PTR(beside->apart);
+    verify->manifests_whole &= !beside->rebuilt.skipped;
+    *ret_version = beside->version;
+    return 0;
+}
+
 static int find_last(struct verify *verify, struct snap_err *err) {
     struct index_ids ids;
     verify->last = INT64_MAX;
@@ -192,13 +248,14 @@ static int find_last(struct verify *verify, struct snap_err *err) {
 /* Another command may commit while the layers are read: then what was found is found out again. */
 enum { TRIES = 4 };
 
-static int compare_index(struct verify *verify, struct snap_err *err) {
+static int compare_index(struct beside *beside, struct snap_err *err) {
+    struct verify *verify = beside->verify;
     size_t before = verify->findings.count;
     for (int i = 0; i < TRIES; i++) {
-        int64_t version = store_version(verify->project->store);
-        int r = find_last(verify, err);
+        int64_t version = 0;
+        int r = beside->running ? 0 : find_last(verify, err);
         if (r == 0)
-            r = verify_build_apart(verify, err);
+            r = beside_take(beside, &version, err);
         if (r == 0 && verify->manifests_whole)
             r = check_index(verify->project->store, verify->apart, findings_add, &verify->findings, err);
         if (r < 0 || store_version(verify->project->store) == version)
@@ -209,10 +266,12 @@ static int compare_index(struct verify *verify, struct snap_err *err) {
     return 0;
 }
 
-static int check_the_index(struct verify *verify, struct snap_err *err) {
+static int check_the_index(struct beside *beside, struct snap_err *err) {
+    struct verify *verify = beside->verify;
+    int64_t ignored;
     if (!verify->usable)
-        return verify_build_apart(verify, err);
-    int r = compare_index(verify, err);
+        return beside_take(beside, &ignored, err);
+    int r = compare_index(beside, err);
     if (r == 0 && !verify->manifests_whole)
         r = check_rows(verify->project->store, findings_add, &verify->findings, err);
     return r;
@@ -262,10 +321,13 @@ static int surplus_layers(struct verify *verify, struct snap_err *err) {
 
 int verify_all(struct verify *verify, struct snap_err *err) {
     struct store *store = verify->project->store;
+    _cleanup_(beside_done) struct beside beside = { .verify = verify };
     verify->manifests_whole = true;
     int r = check_pages(verify, err);
     if (r == 0)
         r = find_last(verify, err);
+    if (r == 0)
+        beside_begin(&beside);
     if (r == 0)
         r = check_layers(store, &verify->layers, &verify->layers_count, err);
     if (r == 0 && verify->usable)
@@ -276,7 +338,7 @@ int verify_all(struct verify *verify, struct snap_err *err) {
     if (r == 0)
         r = check_all_layers(verify, verify->layers, verify->layers_count, err);
     if (r == 0)
-        r = check_the_index(verify, err);
+        r = check_the_index(&beside, err);
     bool idle = store_locked(store) || store_is_idle(store);
     if (r == 0 && idle)
         r = surplus_layers(verify, err);

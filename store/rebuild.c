@@ -30,6 +30,8 @@ struct apply {
     struct pending gone;
     int64_t in;                /* the directory being emptied */
     bool incomplete;           /* an earlier manifest is damaged */
+    bool first;                /* the line has nothing yet */
+    int64_t known;             /* the highest number of an object that earlier manifests name */
     struct snap_err *err;
 };
 
@@ -47,6 +49,8 @@ static int may_be_gone(struct apply *apply, int64_t dir) {
 
 /* What stood under the name before: a directory that is not elsewhere now is gone. */
 static int leave(struct apply *apply, const struct sheet_entry *entry) {
+    if (apply->first)
+        return 0;
     _object_ struct object *before = NULL;
     int r = index_lookup(apply->into, index_newest(line_of(apply)), entry->in, entry->name, &before, apply->err);
     bool stays = r > 0 && !(entry->flags & MANIFEST_DELETED) && before->dir == entry->object.dir;
@@ -59,31 +63,34 @@ static int has_row(struct store *store, const char *sql, int64_t id, struct snap
     return r < 0 ? r : db_step(&row, err);
 }
 
-static int add_content(struct apply *apply, const struct sheet_entry *entry) {
+/* `is_new`: nobody named the object before, so nobody named its content. 1 = it is known where it lies. */
+static int add_content(struct apply *apply, const struct sheet_entry *entry, bool is_new) {
     const struct object *object = &entry->object;
-    int r = has_row(apply->into, "SELECT 1 FROM content WHERE id = ?", object->content, apply->err);
-    if (r != 0 || entry->content_layer)
-        return MIN(r, 0);
     struct content content = { .id = object->content, .layer = apply->sheet->layer, .dir = entry->in, .name = entry->name,
                                .size = object->meta.size, .digest = object->digest };
-    return index_add_content(apply->into, &content, apply->err);
+    int r = is_new && !entry->content_layer ? 0 : has_row(apply->into, "SELECT 1 FROM content WHERE id = ?", object->content, apply->err);
+    if (r != 0 || entry->content_layer)
+        return r;
+    r = index_add_content(apply->into, &content, apply->err);
+    return r == -EEXIST || r == 0 ? 1 : r;
 }
 
 /* An object is written by the first manifest that names it. */
 static int add_object(struct apply *apply, const struct sheet_entry *entry) {
-    int r = has_row(apply->into, "SELECT 1 FROM object WHERE id = ?", entry->object.id, apply->err);
+    bool is_new = entry->object.id > apply->known && !(entry->object.flags & OBJECT_LINKED);
+    int r = is_new ? 0 : has_row(apply->into, "SELECT 1 FROM object WHERE id = ?", entry->object.id, apply->err);
     if (r != 0)
         return MIN(r, 0);
     struct object object = entry->object;        /* borrowed */
     if (object.content && sheet_is_lost(apply->sheet, object.content))
         object.flags |= OBJECT_UNREAD | OBJECT_LOST;
-    r = object.content ? add_content(apply, entry) : 0;
-    /* the manifest that would say where it lies is damaged */
-    if (r == 0 && object.content && has_row(apply->into, "SELECT 1 FROM content WHERE id = ?", object.content, apply->err) == 0) {
+    r = object.content ? add_content(apply, entry, is_new) : 1;
+    if (r == 0) {                                /* the manifest that would say where it lies is damaged */
         object.content = 0;
         object.flags |= OBJECT_UNREAD | OBJECT_LOST;
     }
-    return r < 0 ? r : index_add_object(apply->into, &object, apply->err);
+    r = r < 0 ? r : index_add_object(apply->into, &object, apply->err);
+    return r == -EEXIST ? 0 : r;
 }
 
 /* A directory that only leads to what changed is known already, unless the manifest that had it is damaged. Of a snapshot that
@@ -197,10 +204,13 @@ static int add_line(struct store *into, const struct snapshot *snapshot, struct 
 }
 
 static int apply_sheet(struct store *into, const struct sheet *sheet, struct adrifts *adrift, struct rebuilt *rebuilt, struct snap_err *err) {
-    struct apply apply = { .into = into, .sheet = sheet, .adrift = adrift, .err = err, .incomplete = rebuilt->skipped };
+    struct apply apply = { .into = into, .sheet = sheet, .adrift = adrift, .err = err, .incomplete = rebuilt->skipped,
+                           .first = rebuilt->layers == 1, .known = rebuilt->objects };
     int r = add_line(into, sheet->snapshot, err);
     for (size_t i = 0; i < sheet->count && r >= 0; i++)
         r = apply_entry(&apply, sheet->entries[i]);
+    for (size_t i = 0; i < sheet->count; i++)
+        rebuilt->objects = MAX(rebuilt->objects, sheet->entries[i]->object.id);
     if (r >= 0)
         r = empty_dirs(&apply);
     bool gone = sheet->snapshot->flags & SNAPSHOT_GONE;

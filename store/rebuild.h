@@ -6,6 +6,7 @@
 struct rebuilt {
     int64_t highest;           /* number of a layer */
     uint64_t layers, skipped;  /* skipped: the manifest is damaged */
+    int64_t objects;           /* the highest number of an object */
     uint64_t names_lost;       /* names that two snapshots would have had */
 };
 /* `into` is empty, perhaps an apart one of the same store; all in one transaction of it, without a look at the lock.
