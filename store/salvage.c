@@ -25,6 +25,7 @@ struct salvage {
     int64_t layer;
     struct sheet *own;                    /* lines of the old manifest that make sense */
     struct map *dirs;                     /* entry_key -> int64_t: identities of directories, as manifests after this one have them */
+    struct map *moved;                    /* path -> int64_t: of those that one of these says lay there before */
     struct map *later;                    /* struct later_key -> struct later */
     struct map *inodes;                   /* ino -> struct object: of files with several names */
     struct index_ids next;
@@ -46,6 +47,7 @@ static void salvage_done(struct salvage *salvage) {
     store_close(salvage->before);
     sheet_free(salvage->own);
     map_free(salvage->dirs, free);
+    map_free(salvage->moved, free);
     map_free(salvage->later, free);
     map_free(salvage->inodes, free_object);
     while (salvage->count)
@@ -97,6 +99,8 @@ static int learn_entry(struct salvage *salvage, const struct sheet_entry *entry)
     if (entry->flags & MANIFEST_DELETED)
         return 0;
     keep_free(salvage, object);
+    if (entry->redirect && remember(salvage->moved, entry->redirect + 1, strlen(entry->redirect) - 1, &object->dir, sizeof(object->dir)) < 0)
+        return -ENOMEM;
     if (object_is_dir(object))
         return remember(salvage->dirs, key, entry_key(key, entry->in, entry->name), &object->dir, sizeof(object->dir));
     struct later_key bytes = { object->digest, object->meta.size };
@@ -345,10 +349,12 @@ static int identity_before(struct salvage *salvage, int64_t in, const char *name
     return MIN(r, 0);
 }
 
-static int64_t identity_of(struct salvage *salvage, int64_t in, const char *name, const struct object *before, int64_t fresh) {
+static int64_t identity_of(struct salvage *salvage, int64_t in, const char *name, const char *path, const struct object *before, int64_t fresh) {
     char key[ENTRY_KEY_MAX];
     const struct sheet_entry *line = old_line(salvage, in, name);
-    const int64_t *later = map_get(salvage->dirs, key, entry_key(key, in, name));
+    const int64_t *later = map_get(salvage->moved, path, strlen(path));
+    if (!later)
+        later = map_get(salvage->dirs, key, entry_key(key, in, name));
     if (!in)
         return INDEX_ROOT;
     if (line && object_is_dir(&line->object))
@@ -357,8 +363,8 @@ static int64_t identity_of(struct salvage *salvage, int64_t in, const char *name
 }
 
 /* `fd`: the directory. Its line, with the object that it is. */
-static int write_dir(struct salvage *salvage, int64_t in, const char *name, int fd, const struct object *before, const struct marks *marks,
-                     int64_t *ret_id) {
+static int write_dir(struct salvage *salvage, int64_t in, const char *name, const char *path, int fd, const struct object *before,
+                     const struct marks *marks, int64_t *ret_id) {
     struct statx stat;
     _cleanup_(object_done) struct object object = {0};
     int r = fs_statx(fd, "", &stat);
@@ -369,20 +375,22 @@ static int write_dir(struct salvage *salvage, int64_t in, const char *name, int 
     struct manifest_entry entry = { .in = in, .name = name, .object = &object, .redirect = marks->redirect,
                                     .flags = marks->opaque ? MANIFEST_OPAQUE : 0 };
     const struct sheet_entry *line = old_line(salvage, in, name);
-    object.dir = identity_of(salvage, in, name, before, salvage->next.object);
+    object.dir = identity_of(salvage, in, name, path, before, salvage->next.object);
     struct meta same = before ? layer_storable(&before->meta, object.meta.mode) : (struct meta){0};
+    unsigned differs = before ? meta_stored_differs(&object.meta, &same) : 0;
     if (line && line->object.dir == object.dir && agrees(line, &object.meta, NULL)) {
         entry.object = &line->object;
         entry.flags |= line->flags & MANIFEST_CONTEXT;
         salvage->used++;
-    } else if (before && before->dir == object.dir && !marks->redirect && meta_stored_differs(&object.meta, &same) == 0) {
+    } else if (before && before->dir == object.dir && !marks->redirect && !differs) {
         entry.object = before;
         entry.flags |= MANIFEST_CONTEXT;
     } else if (strip(&object.meta) < 0) {
         return err_nomem(salvage->err);
     } else {
         object.id = salvage->next.object++;
-        count(salvage, before != NULL);
+        if (before ? differs & ~(unsigned)SNAP_WHAT_TIME : in)
+            count(salvage, before != NULL);
     }
     *ret_id = object.dir;
     manifest_add(&salvage->body, &entry);
@@ -397,7 +405,7 @@ static int add_dir(struct salvage *salvage, int64_t in, int dirfd, const char *n
     int r = fd < 0 ? -errno : read_marks(fd, &marks);
     if (r < 0)
         return err_path(salvage->err, r, path, "read");
-    if ((r = identity_before(salvage, in, name, &marks, &before)) < 0 || (r = write_dir(salvage, in, name, fd, before, &marks, &id)) < 0)
+    if ((r = identity_before(salvage, in, name, &marks, &before)) < 0 || (r = write_dir(salvage, in, name, path, fd, before, &marks, &id)) < 0)
         return r;
     return push(salvage, id, path);
 }
@@ -483,9 +491,9 @@ static int open_tree(struct salvage *salvage) {
 
 int salvage_manifest(struct store *store, int64_t layer, const volatile sig_atomic_t *cancel, struct buf *out, struct snap_err *err) {
     struct snap_err space = {0};
-    _cleanup_(salvage_done) struct salvage salvage = { .store = store, .layer = layer, .tree = -1, .dirs = map_new(), .later = map_new(),
+    _cleanup_(salvage_done) struct salvage salvage = { .store = store, .layer = layer, .tree = -1, .dirs = map_new(), .moved = map_new(), .later = map_new(),
                                                        .inodes = map_new(), .cancel = cancel, .err = err ? err : &space };
-    if (!salvage.dirs || !salvage.later || !salvage.inodes)
+    if (!salvage.dirs || !salvage.moved || !salvage.later || !salvage.inodes)
         return err_nomem(err);
     int r = open_tree(&salvage);
     if (r == 0)
