@@ -61,6 +61,8 @@ void loop_step_aside(struct mount *mount, bool begin) {
 }
 
 static void answer(struct mount *mount, const struct fuse_buf *request) {
+    if (mount->follow)
+        overlay_asked_by((pid_t)((const struct fuse_in_header *)request->mem)->pid);
     bool entered = gate_enter(mount, ((const struct fuse_in_header *)request->mem)->opcode);
     if (!answer_raw(mount, request))
         fuse_session_process_buf(mount->session, request);

@@ -289,5 +289,10 @@ int overlay_read_link(struct overlay *overlay, uint64_t number, struct buf *ret)
         r = read_link(overlay, of.node, ret);
         tree_unlock(overlay);
     } while ((r = below_again(overlay, of.node, r, &tries)) > 0);
+    if (overlay->below && is_gone_error(r)) {
+        _close_ int fd = below_borrow(overlay, of.node);
+        buf_clear(ret);
+        r = fd < 0 ? r : at_read_link(fd, "", ret);
+    }
     return r;
 }

@@ -31,6 +31,8 @@ int below_open(struct overlay *overlay, unsigned watches_max) {
     }
     overlay->below = below;
     below->noted = below->fd = -1;
+    for (size_t i = 0; i < RECENT; i++)
+        below->recent[i].fd = -1;
     below->watches_max = watches_max ? watches_max : watch_each_share();
     below->covers = map_new();
     below->handles = map_new();
@@ -52,6 +54,8 @@ struct below *below_close(struct below *below) {
     if (!below)
         return NULL;
     watch_each_close(below->watch);
+    for (size_t i = 0; i < RECENT; i++)
+        fd_close(below->recent[i].fd);
     fd_close(below->noted);
     fd_close(below->fd);
     map_free(below->covers, cover_free);

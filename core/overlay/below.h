@@ -18,6 +18,11 @@ struct heard {
     bool lost;                 /* anything may have happened */
 };
 
+enum { RECENT = 64, CONTENDED = 256 };
+
+/* A file that was looked up while names changed so fast that the next request about it might have come too late. */
+struct recent { uint64_t node; int fd; };
+
 struct below {
     pthread_mutex_t mutex;     /* all that follows. After `tree` and the stripes, before the table's */
     struct watch_each *watch;  /* NULL: no instance was to be had */
@@ -27,6 +32,9 @@ struct below {
     struct heard now, telling;
     struct map *handles;       /* node -> open files of it */
     uint64_t lost, events;
+    struct recent recent[RECENT];
+    unsigned recent_next;
+    atomic_uint contended;     /* so many lookups are remembered from now on */
     atomic_ulong uncovered;
     atomic_bool redirects;     /* some directory shows one that is called otherwise below */
 };
@@ -68,11 +76,16 @@ int below_find_again(struct overlay *overlay, struct node *node);
 /* What a request on it is answered that nothing can be done for: -ESTALE, and whoever asks looks the name up again and finds what took
  * its place; the next time -ENOENT: it holds the object without a name. */
 int below_lost_error(struct overlay *overlay, struct node *node);
+/* What was just looked up stays reachable for the request that comes next, also if something takes its place; `tree` is held. *ret_held: so it is,
+ * and so the name may not be kept. -ESTALE: it is another one already. */
+int below_remember(struct overlay *overlay, struct node *node, bool *ret_held);
 /* After a verb in the directory `node` gave `r`: 1 = do it again, it was -ESTALE and the directory is somewhere else; else the result. */
 int below_again(struct overlay *overlay, struct node *node, int r, unsigned *tries);
 /* Open files by node; locks may be held. */
 void below_opened(struct overlay *overlay, struct overlay_handle *handle, uint64_t node);
 void below_released(struct overlay *overlay, struct overlay_handle *handle, uint64_t node);
-int below_borrow(struct overlay *overlay, const struct node *node);  /* a descriptor of an open file of it, to be closed; -ESTALE */
+/* A descriptor of an open file of it, or of what was remembered (O_PATH); to be closed. -ESTALE. Locks may be held. */
+int below_borrow(struct overlay *overlay, const struct node *node);
+bool below_is_recent(struct overlay *overlay, const struct node *node);
 int below_reopen(struct overlay *overlay, const struct node *node);  /* one of its own, for reading */
 int below_stat_lost(struct overlay *overlay, struct node *node, struct stat *ret, struct timespec *ret_birth);

@@ -115,10 +115,77 @@ int below_find_again(struct overlay *overlay, struct node *node) {
 
 /* Answers. */
 
+static __thread pid_t asking;
+
+void overlay_asked_by(pid_t pid) {
+    asking = pid;
+}
+
 int below_lost_error(struct overlay *overlay, struct node *node) {
-    if (!node_is_dir(node) && overlay_is_doubtful(overlay, node->number) > 0)
+    bool again = atomic_fetch_or(&node->flags, NODE_LOST) & NODE_LOST;
+    int before = atomic_exchange(&node->missed_by, (int)asking);
+    atomic_store(&overlay->below->contended, CONTENDED);
+    return again && before == asking ? -ENOENT : -ESTALE;
+}
+
+/* What was remembered. */
+
+static int remember_file(struct overlay *overlay, struct node *node) {
+    _lower_place_ struct lower_place_ref at = { .overlay = overlay, .place = node_meta(overlay, node) };
+    struct lower *lower = at.place ? overlay->lowers[at.place->lower] : NULL;
+    if (!lower || !lower->ops->hold)
+        return 0;
+    _close_ int fd = lower->ops->hold(lower, at.place->dir, at.place->name);
+    struct stat stat;
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return fd < 0 ? fd : -errno;
+    if (stat.st_ino != node->real)
         return -ESTALE;
-    return atomic_fetch_or(&node->flags, NODE_LOST) & NODE_LOST ? -ENOENT : -ESTALE;
+    struct below *below = overlay->below;
+    below_lock(below);
+    struct recent *recent = &below->recent[below->recent_next++ % RECENT];
+    int old = recent->fd;
+    *recent = (struct recent){ .node = node->number, .fd = TAKE_FD(fd) };
+    below_unlock(below);
+    (void)fd_close(old);
+    return 0;
+}
+
+/* Its descriptor is among those that are kept open, so it is reached whatever has its name. */
+static int remember_dir(struct overlay *overlay, const struct node *dir) {
+    for (unsigned i = 0; i < dir->dir.part_count; i++) {
+        struct lower *lower = overlay->lowers[dir->dir.parts[i].lower];
+        struct lower_entry entry = {0};
+        int r = lower->ops->stat_dir(lower, dir->dir.parts[i].dir, &entry);
+        if (r < 0 || entry.stat.st_ino != dir->dir.parts[i].ino)
+            return r < 0 ? r : -ESTALE;
+    }
+    return 0;
+}
+
+int below_remember(struct overlay *overlay, struct node *node, bool *ret_held) {
+    struct below *below = overlay->below;
+    *ret_held = false;
+    if (!below || node_is(node, NODE_UPPER) || atomic_load(&below->contended) == 0)
+        return 0;
+    atomic_fetch_sub(&below->contended, 1);        /* one more or less for two who come at once is no matter */
+    int r = node_is_dir(node) ? remember_dir(overlay, node) : remember_file(overlay, node);
+    *ret_held = r == 0;
+    return is_gone_error(r) ? -ESTALE : r;
+}
+
+static const struct recent *find_recent(const struct below *below, uint64_t node) {
+    for (size_t i = 0; i < RECENT; i++)
+        if (below->recent[i].fd >= 0 && below->recent[i].node == node)
+            return &below->recent[i];
+    return NULL;
+}
+
+bool below_is_recent(struct overlay *overlay, const struct node *node) {
+    below_lock(overlay->below);
+    bool is = find_recent(overlay->below, node->number);
+    below_unlock(overlay->below);
+    return is;
 }
 
 int below_again(struct overlay *overlay, struct node *node, int r, unsigned *tries) {
@@ -157,8 +224,10 @@ int below_borrow(struct overlay *overlay, const struct node *node) {
     struct below *below = overlay->below;
     below_lock(below);
     struct overlay_handle *handle = map_get(below->handles, &node->number, sizeof(node->number));
-    int fd = handle ? fcntl(handle_fd(handle), F_DUPFD_CLOEXEC, 3) : -1;
-    int r = !handle ? -ESTALE : fd < 0 ? -errno : fd;
+    const struct recent *recent = handle ? NULL : find_recent(below, node->number);
+    int held = handle ? handle_fd(handle) : recent ? recent->fd : -1;
+    int fd = held < 0 ? -1 : fcntl(held, F_DUPFD_CLOEXEC, 3);
+    int r = held < 0 ? -ESTALE : fd < 0 ? -errno : fd;
     below_unlock(below);
     return r;
 }

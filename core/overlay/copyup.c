@@ -34,12 +34,12 @@ static int keep_atime(int dirfd, const char *name, const struct stat *stat) {
 /* Directories. */
 
 /* A directory that was followed may be shown nowhere any more, though its descriptor still leads to it. */
-static int check_shown(struct overlay *overlay, struct node *node, struct place *place) {
+static int check_shown(struct overlay *overlay, struct place *place) {
     _found_ struct found_ref at = { .overlay = overlay };
     if (!overlay->below)
         return 0;
     int r = resolve(overlay, place->parent, place->name, &at.found);
-    bool shown = r >= 0 && at.found.is && !at.found.upper && S_ISDIR(at.found.stat.st_mode) && at.found.stat.st_ino == node->real;
+    bool shown = r >= 0 && at.found.is && !at.found.upper && S_ISDIR(at.found.stat.st_mode);      /* another one will merge with the copy */
     return shown ? 0 : r < 0 && !is_gone_error(r) ? r : -ESTALE;
 }
 
@@ -54,7 +54,7 @@ static int copy_dir(struct overlay *overlay, struct node *node, struct place *pl
     struct lower *lower = overlay->lowers[part->lower];
     struct lower_entry entry = {0};
     struct stat before, after;
-    int r = check_shown(overlay, node, place);
+    int r = check_shown(overlay, place);
     if (r >= 0)
         r = lower->ops->stat_dir(lower, part->dir, &entry);
     if (r >= 0)

@@ -46,6 +46,10 @@ static ssize_t ask_number(struct overlay *overlay, uint64_t number, const struct
         tree_unlock(overlay);
         r = overlay->below && is_gone_error((int)MIN(got, (ssize_t)0)) ? below_again(overlay, of.node, -ESTALE, &tries) : 0;
     } while (r > 0);
+    _close_ int fd = is_gone_error(r) && overlay->below ? below_borrow(overlay, of.node) : -1;
+    if (fd >= 0)
+        return question->name ? at_get_xattr(fd, "", question->name, question->value, question->size, false)
+            : at_list_xattr(fd, "", question->value, question->size, false);
     return r < 0 ? r : got;
 }
 

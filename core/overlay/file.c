@@ -152,8 +152,8 @@ static int open_followed(struct overlay *overlay, struct node *node, int flags, 
         r = open_now(overlay, node, flags, ret);
     while ((r = below_again(overlay, node, r, &tries)) > 0)
         r = open_now(overlay, node, flags, ret);
-    bool again = r == -ENOENT || (r == -ESTALE && atomic_fetch_or(&node->flags, NODE_LOST) & NODE_LOST);
-    if (again && !node_is(node, NODE_UPPER)) {      /* by a descriptor of it */
+    bool held = r == -ENOENT || (r == -ESTALE && below_is_recent(overlay, node));      /* by a descriptor of it, or looked up just before */
+    if (held && !node_is(node, NODE_UPPER)) {
         _close_ int fd = below_reopen(overlay, node);
         int opened = fd < 0 ? r : handle_new(overlay, node, flags & KEPT, fd, ret);
         if (opened == 0)

@@ -308,7 +308,14 @@ int name_enter(struct overlay *overlay, struct node *parent, const char *name, b
             return is_gone_error(r) ? ENTER_AGAIN : r;
         }
     }
+    bool held;
+    if ((r = below_remember(overlay, node, &held)) < 0) {
+        node_unref(overlay, node);
+        return r == -ESTALE ? ENTER_AGAIN : r;
+    }
     fill_entry(overlay, node, &at.found.stat, &at.found.birth, ret);
+    if (held)
+        ret->keep &= ~(unsigned)OVERLAY_KEEP_NAME;
     *ret_node = node;
     return 0;
 }

@@ -42,6 +42,7 @@ struct lower_ops {
     int (*list)(struct lower *lower, struct lower_dir *dir, lower_name_fn fn, void *data);                   /* without . and .. */
     /* name "" = the directory itself. */
     int (*open)(struct lower *lower, struct lower_dir *dir, const char *name);                              /* regular file, O_RDONLY */
+    int (*hold)(struct lower *lower, struct lower_dir *dir, const char *name);       /* O_PATH, whatever it is; NULL: nothing changes here */
     int (*read_link)(struct lower *lower, struct lower_dir *dir, const char *name, struct buf *ret);
     /* The project's own names: the marks of the format are hidden, escaped ones unescaped. size 0 asks for the size. */
     ssize_t (*get_xattr)(struct lower *lower, struct lower_dir *dir, const char *name, const char *xattr, void *value, size_t size);

@@ -198,6 +198,15 @@ static int layer_open_file(struct lower *lower, struct lower_dir *dir, const cha
     return fd < 0 ? -errno : fd;
 }
 
+static int layer_hold(struct lower *lower, struct lower_dir *dir, const char *name) {
+    (void)lower;
+    _pinned_ struct dir_pinned at = dir_pinned(dir->dir);
+    if (at.fd < 0)
+        return at.fd;
+    int fd = openat(at.fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 static int layer_read_link(struct lower *lower, struct lower_dir *dir, const char *name, struct buf *ret) {
     (void)lower;
     _pinned_ struct dir_pinned at = dir_pinned(dir->dir);
@@ -271,7 +280,7 @@ static int layer_statfs(struct lower *lower, struct statvfs *ret) {
 
 static const struct lower_ops operations = {
     .close = layer_close, .ref = layer_ref, .unref = layer_unref, .root = layer_root, .lookup = layer_lookup,
-    .stat_dir = layer_stat_dir, .list = layer_list, .open = layer_open_file, .read_link = layer_read_link,
+    .stat_dir = layer_stat_dir, .list = layer_list, .open = layer_open_file, .hold = layer_hold, .read_link = layer_read_link,
     .get_xattr = layer_get_xattr, .list_xattr = layer_list_xattr, .handle = layer_handle, .find = layer_find, .where = layer_where,
     .statfs = layer_statfs,
 };

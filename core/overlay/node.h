@@ -44,7 +44,7 @@ enum node_flags {
     NODE_LINKABLE = 32,        /* made without a name, and may get one */
     NODE_WATCHED = 64,         /* a directory whose lower trees all tell what changes in it */
     NODE_UNCOVERED = 128,      /* one that could not be watched; counted */
-    NODE_LOST = 256,           /* shown nowhere any more, underneath, and whoever keeps names has been told */
+    NODE_LOST = 256,           /* was looked for, underneath, and shown nowhere */
     NODE_MOVED = 512,          /* a directory that has another parent than when it was opened last */
 };
 
@@ -57,6 +57,7 @@ struct node {
     atomic_uint flags;         /* enum node_flags */
     atomic_uint copies;        /* how often its bytes moved: handles compare */
     atomic_int fd;             /* O_PATH, once its last name is gone; else -1 */
+    atomic_int missed_by;      /* with LOST: the process that was told last */
     uint64_t real;             /* the number in its tree */
     _Atomic(struct place *) places;
     union {

@@ -132,6 +132,8 @@ enum overlay_stale_kind {
 };
 struct overlay_stale { enum overlay_stale_kind kind; uint64_t node; const char *name; };      /* NAME, DROP: the directory */
 typedef int (*overlay_stale_fn)(void *data, const struct overlay_stale *stale);       /* 1 = nobody knows it; a negative errno ends the telling */
+/* Who asks next, in this thread: the same one that comes again with an object that is gone has no name to look up. 0 = not known. */
+void overlay_asked_by(pid_t pid);
 /* When it returns everything that happened before the call has been told, in an order that also reaches answers on their way. Called by
  * one thread at a time, which answers nothing itself; no lock is held during `fn`. */
 int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data);
