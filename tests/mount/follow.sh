@@ -4,12 +4,13 @@
 # The same seeds each time; SEEDS=N tries N others, STEPS=N longer ones, SECONDS_OF_REPLACING=N replaces longer.
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# usage: follow.sh SNAPCTL_OVERLAY RANDOM_NAMES FOLLOW_TABLE FOLLOW_ERRORS
+# usage: follow.sh SNAPCTL_OVERLAY RANDOM_NAMES FOLLOW_TABLE FOLLOW_ERRORS FOLLOW_LATENCY
 # shellcheck disable=SC2119
 set -u
 NAMES=$(realpath -e "$2") || exit 2
 TABLE=$(realpath -e "$3") || exit 2
 ERRORS=$(realpath -e "$4") || exit 2
+LATENCY=$(realpath -e "$5") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_mounts
@@ -24,6 +25,7 @@ barrier() { getfattr --only-values -n user.snapctl.sync merged 2>&1; }
 layers
 serve follow || exit 1
 check "each change in each state" "$TABLE" lower merged
+check "each kind of change, again and again" "$LATENCY" lower merged 100
 check "names that are replaced all the time, for ${SECONDS_OF_REPLACING-3} seconds" "$ERRORS" lower merged "${SECONDS_OF_REPLACING-3}"
 
 # More than a queue holds while nobody reads it: everything is asked for again, once.
