@@ -14,8 +14,8 @@
 
 /* How the manual is written. A section `.Ss a, b` has these message types; `.It Va c , d` are members of them. A line that ends
  * in "members of" or "members as in" stands before the name of another section, whose members these have too; below an `.It`,
- * it speaks of the members of that member, which is an object. */
-struct member { char name[64]; char inside[64]; bool printed; };
+ * it speaks of the members of that member, which is an object; so does one that ends in "with", of those that are named after it. */
+struct member { char name[64]; char inside[64], own[8][64]; size_t own_count; bool printed; };
 struct section { char types[8][64]; bool printed[8]; struct member members[32]; char also[4][64]; size_t count, member_count, also_count; };
 
 static struct section sections[96];
@@ -77,6 +77,16 @@ static void add_other(struct section *section, size_t members, const char *line)
         copy_name(section->members[i].inside, name, size);
 }
 
+/* `.Va a ,`, `and`, `.Va b`: members of the objects that the items before are. Returns whether more may come. */
+static bool add_own(struct section *section, size_t members, const char *line) {
+    const char *name = line + 4;
+    if (strncmp(line, ".Va ", 4) != 0)
+        return strcmp(line, "and\n") == 0;
+    for (size_t i = section->member_count - members; i < section->member_count; i++)
+        copy_name(section->members[i].own[section->members[i].own_count++], name, strcspn(name, " \n"));
+    return true;
+}
+
 static bool ends_with(const char *line, const char *end) {
     size_t size = strcspn(line, "\n"), end_size = strlen(end);
     return size >= end_size && strncmp(line + size - end_size, end, end_size) == 0;
@@ -85,12 +95,13 @@ static bool ends_with(const char *line, const char *end) {
 static void read_manual(FILE *manual) {
     _free_ char *line = NULL;
     size_t room = 0, members = 0;          /* members: of the item in which we are */
-    bool other = false;
+    bool other = false, own = false;
     while (getline(&line, &room, manual) > 0) {
         struct section *section = section_count ? &sections[section_count - 1] : NULL;
         if (other && section && line[0] == '.')
             add_other(section, members, line);
         other = ends_with(line, "members of") || ends_with(line, "members as in");
+        own = members && (own ? add_own(section, members, line) : ends_with(line, " with"));
         if (strncmp(line, ".Ss ", 4) == 0) {
             begin_section(line + 4);
             members = 0;
@@ -110,6 +121,13 @@ static struct section *section_of(const char *type, size_t *ret) {
                 return &sections[i];
             }
     return NULL;
+}
+
+static bool is_own(const struct member *member, const char *name) {
+    for (size_t i = 0; i < member->own_count; i++)
+        if (strcmp(member->own[i], name) == 0)
+            return true;
+    return false;
 }
 
 static struct member *own_member(struct section *section, const char *name) {
@@ -142,6 +160,13 @@ static void check_inside(const struct member *member, json_object *value, const 
         check_inside(member, json_object_array_get_idx(value, i), where);
     if (!json_object_is_type(value, json_type_object))
         return;
+    if (member->own_count) {
+        json_object_object_foreach(value, key, ignored) {
+            (void)ignored;
+            check(is_own(member, key), "not documented", member->name, key, where);
+        }
+        return;
+    }
     struct section *inside = section_of(member->inside, &k);
     check(inside, "an object's members are not documented", member->name, "", where);
     if (inside)
