@@ -1,9 +1,10 @@
 /* apply: what was changed in a workspace, done to the project.
  *
- * The present is captured, so that the newest entries are the project. The decision is a list of entries that the project
- * shall get (merge.c); from it a snapshot is made behind the newest one, whose content comes from the current layer; then
- * the project goes there as it would go back (transition.c). So it is one operation, undone and finished after a crash as
+ * The present is captured, so that the newest entries are the project, and the workspace, so that its newest entries are that. The
+ * decision is a list of entries that the project shall get (merge.c); from it a snapshot is made behind the newest one; then the
+ * project goes there as it would go back (transition.c). So it is one operation, undone and finished after a crash as
  * any other. On a conflict nothing is made. Touches no file of the project itself. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applied.h"
 #include "changes.h"
 #include "current.h"
 #include "fs.h"
@@ -28,15 +29,13 @@ struct applying {
     struct workspace_dirs dirs;
     struct scan *theirs;
     struct merge merge;
-    struct map *staged;        /* object id -> struct spot: where its bytes lie in the layer being built */
+    int64_t captured;          /* the workspace as it is now: a snapshot of its line, or what it stands on */
     snap_change_fn fn;
     void *data;
     struct snap_err *err;
 };
-struct spot { int64_t dir; char name[]; };
 
 static void applying_done(struct applying *applying) {
-    map_free(applying->staged, free);
     merge_done(&applying->merge);
     scan_free(applying->theirs);
     workspace_close(&applying->dirs);
@@ -70,84 +69,20 @@ static int tell_conflicts(struct applying *applying) {
     return err_failure(applying->err, SNAP_FAILURE_CONFLICT);
 }
 
-static int decide(struct applying *applying, const struct scan *ours) {
-    int r = current_look(applying->project, applying->workspace, applying->dirs.upper, ours ? ours->next_object : 0,
-                         &applying->theirs, applying->err);
-    struct merge_options options = { .paths = applying->options->paths, .prefer = (enum merge_side)applying->options->prefer, .root = applying->dirs.upper,
-                                     .texts = applying->options->merge };
+/* `ours` and `now`: the project and the workspace where nothing is captured; NULL = both are what their newest snapshots say. */
+static int decide(struct applying *applying, const struct scan *ours, const struct scan *now) {
+    struct point from;
+    struct merge_options options = { .paths = applying->options->paths, .prefer = (enum merge_side)applying->options->prefer,
+                                     .root = now ? applying->dirs.upper : -1, .texts = applying->options->merge };
+    int r = applied_point(applying->project, applying->workspace, &from, applying->err);
+    if (r == 0)
+        r = applied_since(applying->project, applying->workspace, from, now, &applying->theirs, applying->err);
     if (r == 0)
         r = merge_decide(applying->project, applying->theirs, ours, &options, &applying->merge, applying->err);
     return r < 0 ? r : tell_conflicts(applying);
 }
 
 /* The result, as a scan over the newest entries. */
-
-static int own_copy(struct scan *scan, const struct object *object, struct object **ret) {
-    *ret = map_get(scan->objects, &object->id, sizeof(object->id));
-    if (*ret)
-        return 0;
-    struct object *copy = tree_object_copy(object);
-    if (!copy || scan_own(scan, copy) < 0)
-        return -ENOMEM;
-    *ret = copy;
-    return 0;
-}
-
-static int open_theirs(struct applying *applying, const struct merge_row *row) {
-    int fd = fs_open_beneath(applying->dirs.upper, row->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
-    return fd < 0 ? err_path(applying->err, fd, row->path, "read in the workspace") : fd;
-}
-
-static int copy_theirs(struct applying *applying, struct scan *scan, const struct merge_row *row, struct dir *stage, enum copy_how *ret_how) {
-    const struct object *object = row->theirs->after;
-    struct copy_options options = { .want_digest = true, .cancel = applying->project->env.cancel };
-    struct digest digest;
-    _close_ int from = open_theirs(applying, row);
-    if (from < 0)
-        return from;
-    _close_ int to = stage_create(scan->stage, stage, row->name, object->meta.mode);
-    int r = to < 0 ? to : copy_content(from, to, &options, NULL, &digest);
-    if (r == -ECANCELED)
-        return project_cancelled_error(applying->err);
-    if (r < 0)
-        return err_path(applying->err, r, row->path, "copy from the workspace");
-    *ret_how = (enum copy_how)r;
-    if (!digest_equal(&digest, &object->digest)) {
-        err_path(applying->err, -EBUSY, row->path, "apply: it was changed while the command ran:");
-        return err_failure(applying->err, SNAP_FAILURE_CONFLICT);
-    }
-    r = stage_apply_open(scan->stage, to, &object->meta);
-    return r < 0 ? err_path(applying->err, r, row->path, "store") : 0;
-}
-
-static int remember_staged(struct applying *applying, const struct merge_row *row) {
-    struct spot *spot = malloc(sizeof(*spot) + strlen(row->name) + 1);
-    if (!spot)
-        return err_nomem(applying->err);
-    spot->dir = row->dir;
-    strcpy(spot->name, row->name);
-    if (map_put(applying->staged, &row->theirs->after->id, sizeof(int64_t), spot, NULL) == 0)
-        return 0;
-    free(spot);
-    return err_nomem(applying->err);
-}
-
-/* The second name of a file is a hard link of the first. */
-static int stage_row(struct applying *applying, struct scan *scan, const struct merge_row *row, enum copy_how *ret_how) {
-    const struct object *object = row->theirs->after;
-    const struct spot *spot = map_get(applying->staged, &object->id, sizeof(object->id));
-    _dir_ struct dir *stage = stage_dir(scan->stage, row->dir);
-    _dir_ struct dir *first = spot ? stage_dir(scan->stage, spot->dir) : NULL;
-    if (!stage || (spot && !first))
-        return err_nomem(applying->err);
-    if (!spot) {
-        int r = copy_theirs(applying, scan, row, stage, ret_how);
-        return r < 0 ? r : remember_staged(applying, row);
-    }
-    *ret_how = COPY_COPIED;
-    int r = stage_link(scan->stage, first, spot->name, stage, row->name);
-    return r < 0 ? err_path(applying->err, r, row->path, "store") : 0;
-}
 
 static int write_merged(struct applying *applying, struct scan *scan, const struct merge_row *row, struct object *object) {
     struct copy_options options = { .want_digest = true, .cancel = applying->project->env.cancel };
@@ -174,21 +109,13 @@ static int add_merged(struct applying *applying, struct scan *scan, const struct
     return r < 0 ? r : scan_differ(scan, row->dir, row->name, object, &how) < 0 ? err_nomem(applying->err) : 0;
 }
 
+/* What the workspace has is in the store: nothing is copied that is there already. */
 static int add_row(struct applying *applying, struct scan *scan, const struct merge_row *row) {
-    const struct object *theirs = row->theirs->after;
     struct object *object = NULL;
-    struct delta_row how = {0};
     if (row->merged)
         return add_merged(applying, scan, row);
-    int r = theirs ? own_copy(scan, theirs, &object) : 0;
-    if (r < 0)
-        return err_nomem(applying->err);
-    if (theirs && S_ISREG(theirs->meta.mode) && theirs->meta.size) {
-        if ((r = stage_row(applying, scan, row, &how.how)) < 0)
-            return r;
-        how.staged = true;
-    }
-    return scan_differ(scan, row->dir, row->name, object, &how) < 0 ? err_nomem(applying->err) : 0;
+    int r = row->theirs->after ? applied_own(scan, row->theirs->after, &object) : 0;
+    return r < 0 || scan_differ(scan, row->dir, row->name, object, NULL) < 0 ? err_nomem(applying->err) : 0;
 }
 
 static int make_scan(struct applying *applying, struct stage *stage, struct scan **ret) {
@@ -201,9 +128,7 @@ static int make_scan(struct applying *applying, struct stage *stage, struct scan
     scan->foreign = true;
     scan->next_object = applying->theirs->next_object;
     scan->dirs = map_new();
-    applying->staged = map_free(applying->staged, free);
-    applying->staged = map_new();
-    if (!scan->dirs || !applying->staged)
+    if (!scan->dirs)
         return err_nomem(applying->err);
     for (size_t i = 0; i < applying->merge.count && r == 0; i++)
         r = add_row(applying, scan, &applying->merge.rows[i]);
@@ -309,10 +234,12 @@ static int preview_row(struct applying *applying, const struct merge_row *row, s
 /* The verb. */
 
 static int dry_run(struct applying *applying, struct snap_rollback_result *ret) {
-    _scan_ struct scan *ours = NULL;
+    _scan_ struct scan *ours = NULL, *now = NULL;
     int r = scan_look(applying->project, &ours, applying->err);
     if (r == 0)
-        r = decide(applying, ours);
+        r = current_compare_from(applying->project, applying->workspace, applying->dirs.upper, ours->next_object, &now, applying->err);
+    if (r == 0)
+        r = decide(applying, ours, now);
     for (size_t i = 0; r == 0 && i < applying->merge.count; i++)
         r = MIN(preview_row(applying, &applying->merge.rows[i], ret), 0);
     return r;
@@ -320,7 +247,9 @@ static int dry_run(struct applying *applying, struct snap_rollback_result *ret) 
 
 /* The removal goes first, so that a bare undo means what was done to the files. */
 static int move_project(struct applying *applying, int64_t newest, int64_t after, struct snap_rollback_result *ret) {
-    struct transition_request request = { .kind = "apply", .before = newest, .after = after, .force = applying->options->force };
+    bool all = !applying->options->paths || !*applying->options->paths;
+    struct transition_request request = { .kind = "apply", .before = newest, .after = after, .force = applying->options->force,
+                                          .workspace = applying->workspace->id, .applied = all ? applying->captured : 0 };
     int64_t removal = 0;
     int r = applying->options->remove ? workspaces_hide(applying->project, applying->workspace, &removal, applying->err) : 0;
     if (r < 0 || !after)
@@ -330,16 +259,43 @@ static int move_project(struct applying *applying, int64_t newest, int64_t after
     return r;
 }
 
+/* The workspace as it is now, on its own line. */
+static int capture_workspace(struct applying *applying) {
+    struct snap_project *project = applying->project;
+    struct workspace *before = project->workspace;
+    project->workspace = applying->workspace;
+    int r = take_safety(project, "as it was applied", &applying->captured, applying->err);
+    project->workspace = before;
+    project->layers = layers_close(project->layers);      /* a layer that it met before its snapshot was there seemed to be the project's */
+    return r;
+}
+
+/* From now on what was changed in the workspace is what was changed since. That it is shown is no part of what was done to the project. */
+static void show_captured(struct applying *applying) {
+    struct store *store = applying->project->store;
+    struct snap_err ignored = {0};
+    if (applying->captured == applying->workspace->base || applying->options->remove || (applying->options->paths && *applying->options->paths)
+        || store_begin(store, &ignored) < 0)
+        return;
+    if (index_change_snapshot(store, applying->captured, NULL, 0, SNAPSHOT_AUTO, &ignored) < 0)
+        store_abort(store);
+    else
+        (void)store_commit(store, false, &ignored);
+}
+
 static int carry_out(struct applying *applying, struct snap_rollback_result *ret) {
     int64_t newest, after;
     int r = take_safety(applying->project, "before apply", &newest, applying->err);
-    if (r < 0 || (r = decide(applying, NULL)) < 0 || (r = make_snapshot(applying, &after)) < 0
+    if (r == 0)
+        r = capture_workspace(applying);
+    if (r < 0 || (r = decide(applying, NULL, NULL)) < 0 || (r = make_snapshot(applying, &after)) < 0
         || (r = move_project(applying, newest, after, ret)) < 0)
         return r;
     if (applying->options->remove)
         throwaway_forget_dir(applying->workspace);
     if (!after)
         return 0;
+    show_captured(applying);
     struct point from = { INDEX_PROJECT_LINE, newest }, to = { INDEX_PROJECT_LINE, after };
     ret->safety = newest;
     return tell_changes(applying, from, to);

@@ -474,9 +474,14 @@ int current_look(struct snap_project *project, const struct workspace *workspace
     return run(&walk, project, root, ret);
 }
 
-int current_compare(struct snap_project *project, const struct workspace *workspace, int root, struct scan **ret, struct snap_err *err) {
-    _cleanup_(walk_done) struct walk walk = { .workspace = workspace, .newest = true, .err = err };
+int current_compare_from(struct snap_project *project, const struct workspace *workspace, int root, int64_t first, struct scan **ret,
+                         struct snap_err *err) {
+    _cleanup_(walk_done) struct walk walk = { .workspace = workspace, .newest = true, .first = first, .err = err };
     return run(&walk, project, root, ret);
+}
+
+int current_compare(struct snap_project *project, const struct workspace *workspace, int root, struct scan **ret, struct snap_err *err) {
+    return current_compare_from(project, workspace, root, 0, ret, err);
 }
 
 int current_capture(struct snap_project *project, const struct workspace *workspace, struct current_memory *memory, bool loose,

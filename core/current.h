@@ -10,6 +10,8 @@
 int current_look(struct snap_project *project, const struct workspace *workspace, int root, int64_t first, struct scan **ret, struct snap_err *err);
 /* Over the newest snapshot of its line, or else what it stands on. */
 int current_compare(struct snap_project *project, const struct workspace *workspace, int root, struct scan **ret, struct snap_err *err);
+int current_compare_from(struct snap_project *project, const struct workspace *workspace, int root, int64_t first, struct scan **ret,
+                         struct snap_err *err);       /* with `first` as above */
 
 /* Over the same, with the bytes of what differs copied into the layer that is being built. A second capture with the same memory reads
  * only what changed since the first; so the first may be made while programs go on writing, and `loose`: what vanishes meanwhile is

@@ -32,7 +32,7 @@ void merge_done(struct merge *merge);
 struct merge_options {
     const char *const *paths;             /* NULL-terminated, NULL = all; a path covers what is below it */
     enum merge_side prefer;
-    int root;                             /* where the paths of `theirs` lead */
+    int root;                             /* where the paths of `theirs` lead; -1: all that it has is in the store */
     bool texts;                           /* merge files that both changed, where they are text */
 };
 /* `theirs`: the workspace over its base. `ours`: the project over its newest entries, NULL = it is the newest entries. */

@@ -10,7 +10,7 @@
 void merge_sides_init(struct merge_sides *sides, struct snap_project *project, const struct scan *theirs, int root, const struct scan *ours) {
     side_init(&sides->base, project, scan_ground(theirs), NULL);
     side_init(&sides->ours, project, index_newest(INDEX_PROJECT_LINE), ours);
-    side_init(&sides->theirs, project, scan_ground(theirs), theirs);
+    side_init(&sides->theirs, project, scan_ground(theirs), root < 0 ? NULL : theirs);
     sides->theirs.root = root;
 }
 

@@ -6,7 +6,7 @@
 enum { MERGE_TEXT_MAX = 1 << 20 };        /* bytes: a larger file is no text that is merged */
 
 struct merge_sides { struct side base, ours, theirs; };
-/* The workspace over its base, whose paths lead from `root`; the project over its newest entries, NULL = it is these. */
+/* The workspace over its base, whose paths lead from `root`, -1 = what it has is in the store; the project over its newest entries, NULL = it is these. */
 void merge_sides_init(struct merge_sides *sides, struct snap_project *project, const struct scan *theirs, int root, const struct scan *ours);
 void merge_sides_done(struct merge_sides *sides);
 

@@ -11,6 +11,7 @@
  * Stopped before the mark, nothing has happened. Stopped after it, the next command goes on: each path is found as it was
  * before, as it shall be, or on its way in the staging directory. Where going on is impossible everything is put back.
  * Never removes a displaced file before the commit. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "applied.h"
 #include "transition.h"
 #include "fs.h"
 #include "here.h"
@@ -381,7 +382,10 @@ static int begin(struct work *work, const struct transition_request *request, st
     int r = store_begin(work->store, err);
     if (r < 0)
         return r;
-    if ((r = op_begin(work->store, &op, request->paths, err)) < 0) {
+    r = op_begin(work->store, &op, request->paths, err);
+    if (r == 0 && request->applied)
+        r = applied_note(work->project, op.id, request->workspace, request->applied, err);
+    if (r < 0) {
         store_abort(work->store);
         return r;
     }

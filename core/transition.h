@@ -10,6 +10,7 @@ struct transition_request {
     const char *const *paths;             /* NULL-terminated, NULL = all */
     int64_t target;                       /* undo, redo: the operation meant; else 0 */
     int64_t also_before, also_after;      /* not 0: only entries in which these two differ, too */
+    int64_t workspace, applied;           /* apply: of all of this workspace, as this snapshot of it shows it; else 0 */
     bool force;                           /* also over files that somebody has open for writing */
 };
 /* Needs the lock. *ret is filled but for `safety` and `seconds`; operation 0: nothing differs. */

@@ -197,6 +197,16 @@ int op_redo_candidate(struct store *store, int64_t workspace, struct op **ret, s
     return code < 0 ? code : read_one(&row, ret, err);
 }
 
+int64_t op_applied(struct store *store, int64_t workspace, struct snap_err *err) {
+    _statement_ struct db_statement row = {0};
+    int code = db_bind(&row, store, err, "SELECT CAST(substr(m.value, instr(m.value, ' ') + 1) AS INTEGER) FROM operation o"
+                       " JOIN meta m ON m.key = 'apply.' || o.id WHERE o.kind = 'apply' AND o.state IN ('done', 'freed')"
+                       " AND CAST(m.value AS INTEGER) = ? ORDER BY o.id DESC LIMIT 1", "i", workspace);
+    if (code >= 0)
+        code = db_step(&row, err);
+    return code > 0 ? db_int(&row, 0) : code;
+}
+
 /* Temporary names. */
 
 int op_add_temporary(struct store *store, int64_t id, const char *path, struct snap_err *err) {

@@ -47,6 +47,8 @@ int op_clear_temporaries(struct store *store, int64_t id, struct snap_err *err);
 /* What an operation left of an entry where not all was permitted that the snapshot says. In the transaction of the operation. */
 struct meta;
 int op_add_left(struct store *store, int64_t id, int64_t dir, const char *name, const struct meta *meta, struct snap_err *err);
+/* The snapshot that an apply which is not undone named as all of this workspace, the newest; 0 = none. */
+int64_t op_applied(struct store *store, int64_t workspace, struct snap_err *err);
 /* The last that went to where `target` went or came from: `target`, or an undo or redo of it. 0 = none left anything. */
 int64_t op_that_left(struct store *store, int64_t target, struct snap_err *err);
 /* 1 = it left that: its mode, owner, time and xattrs are put into *meta; 0 = what the snapshot says. */

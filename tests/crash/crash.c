@@ -235,12 +235,12 @@ static bool partial_snapshot_is_honest(struct world *world, const struct run *ta
     return good && remove_tree(AT_FDCWD, dest) == 0;
 }
 
-/* What apply makes of the project is a snapshot, too: the second one. */
+/* Before apply makes what the project shall be a snapshot, the workspace becomes one: neither is what the project was. */
 static bool newer_are_whole(struct world *world, const struct scene *scene, const struct run *run, const int64_t *newer,
                             const struct listing *before, const struct listing *after) {
     for (size_t i = 0; *newer; newer++, i++) {
         bool good = world_is_foreign(world, *newer) ? world_restores(world, *newer, world->kept[0].listing)
-            : scene->mounts && i > 0 ? world_restores(world, *newer, after)
+            : scene->mounts && i > 0 ? i == 1 || world_restores(world, *newer, after)
             : run->code == 3 ? partial_snapshot_is_honest(world, run, *newer, before) : world_restores(world, *newer, before);
         if (!good)
             return false;
