@@ -212,11 +212,6 @@ bool claim_metacopy(struct overlay *overlay, struct node *node) {
     return wanted;
 }
 
-/* Somebody has it open, and asks without saying so. */
-static int raise_lost(struct overlay *overlay, struct node *node, enum copy_up what) {
-    _close_ int fd = below_borrow(overlay, node);
-    return fd < 0 ? -ENOENT : copy_up_open(overlay, node, what, fd);
-}
 
 static int check_set(const struct node *node, const struct stat *wanted, unsigned set) {
     if (set & OVERLAY_SET_SIZE)
@@ -234,10 +229,10 @@ int overlay_setattr(struct overlay *overlay, const struct overlay_caller *caller
     enum copy_up what = !(set & OVERLAY_SET_SIZE) ? COPY_UP_META : wanted->st_size ? COPY_UP_ALL : COPY_UP_EMPTY;
     if (r >= 0)
         r = node_raise(overlay, of.node, what);
-    if ((r == -ESTALE || r == -ENOENT) && S_ISREG(of.node->type) && handle)
+    if ((r == -ESTALE || r == -ENOENT) && of.node && S_ISREG(of.node->type) && handle)
         r = copy_up_open(overlay, of.node, what, handle_fd(handle));
-    else if (r == -ENOENT && S_ISREG(of.node->type) && overlay->below)
-        r = raise_lost(overlay, of.node, what);
+    else if (overlay->below && of.node && is_gone_error(r))
+        r = below_raise_lost(overlay, of.node, what, r);
     if (r < 0)
         return r;
     bool claimed = claim_metacopy(overlay, of.node);

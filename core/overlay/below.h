@@ -88,4 +88,6 @@ void below_released(struct overlay *overlay, struct overlay_handle *handle, uint
 int below_borrow(struct overlay *overlay, const struct node *node);
 bool below_is_recent(struct overlay *overlay, const struct node *node);
 int below_reopen(struct overlay *overlay, const struct node *node);  /* one of its own, for reading */
+/* Into the current layer, without a name, from such a descriptor; `r`: what it fails with where there is none. */
+int below_raise_lost(struct overlay *overlay, struct node *node, enum copy_up what, int r);
 int below_stat_lost(struct overlay *overlay, struct node *node, struct stat *ret, struct timespec *ret_birth);

@@ -242,6 +242,14 @@ int below_reopen(struct overlay *overlay, const struct node *node) {
     return again < 0 ? -errno : again;
 }
 
+/* Without being asked for by a path that leads elsewhere by now: then the kernel asks again. */
+int below_raise_lost(struct overlay *overlay, struct node *node, enum copy_up what, int r) {
+    if (!S_ISREG(node->type) || (r == -ESTALE && !below_is_recent(overlay, node)))
+        return r;
+    _close_ int fd = below_reopen(overlay, node);
+    return fd < 0 ? r : copy_up_open(overlay, node, what, fd);
+}
+
 int below_stat_lost(struct overlay *overlay, struct node *node, struct stat *ret, struct timespec *ret_birth) {
     _close_ int fd = below_borrow(overlay, node);
     if (fd >= 0)

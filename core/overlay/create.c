@@ -394,8 +394,11 @@ int overlay_link(struct overlay *overlay, uint64_t number, uint64_t parent, cons
         r = node_find_dir(overlay, parent, &dir.node);
     if (r >= 0)
         r = check_name(name);
-    if (r >= 0 && !node_is_dir(of.node))
+    if (r >= 0 && !node_is_dir(of.node)) {
         r = copy_up(overlay, of.node, COPY_UP_META);
+        if (overlay->below && is_gone_error(r) && (r = below_raise_lost(overlay, of.node, COPY_UP_ALL, r)) >= 0)
+            node_mark(of.node, NODE_LINKABLE);     /* it was looked up just before, and gets its name back */
+    }
     if (r < 0)
         return r;
     unsigned tries = 0;
