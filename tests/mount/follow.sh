@@ -28,8 +28,47 @@ serve follow || exit 1
 check "each change in each state" quietly "$TABLE" lower merged
 check "each kind of change, again and again" quietly "$LATENCY" lower merged 100
 check "names that are replaced all the time, for ${SECONDS_OF_REPLACING-3} seconds" quietly "$ERRORS" lower merged "${SECONDS_OF_REPLACING-3}"
+unserve
+
+# What git and editors do, with everything kept before.
+switch() {
+    local i
+    find merged -type f -exec cat {} + >/dev/null
+    for i in 1 2 3 4 5 6 7 8; do
+        git -C lower checkout -q "$1" || return 1
+        barrier >/dev/null
+        diff -r --no-dereference lower merged || return 1
+        git -C lower checkout -q "$2" || return 1
+        sed -i "s/x/$i/" lower/a1 lower/dir/c
+        barrier >/dev/null
+        diff -r --no-dereference lower merged || return 1
+        git -C lower checkout -q -- .
+    done
+}
+make_branches() {
+    git init -q lower && cd lower || return 1
+    mkdir dir away
+    for i in a b c d e; do
+        echo "$i x" | tee "$i"1 dir/"$i" away/"$i" >/dev/null
+    done
+    git add . && git commit -qm one && git branch one && git checkout -qb two || return 1
+    rm -r away && mv dir/a dir/moved && mkdir a1.d new && echo y | tee new/x dir/b c1 >/dev/null && rm d1 && ln -s c1 d1 && rm e1 && mkdir e1 && echo z >e1/x
+    git add -A . && git commit -qm two
+}
+if command -v git >/dev/null; then
+    layers
+    export GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x GIT_CONFIG_GLOBAL=/dev/null
+    check "two branches" quietly bash -c "$(declare -f make_branches); make_branches"
+    serve follow
+    check "git goes from one branch to another" quietly switch one two
+    unserve
+else
+    skip "there is no git"
+fi
 
 # More than a queue holds while nobody reads it: everything is asked for again, once.
+layers
+serve follow || exit 1
 mkdir lower/many lower/many/dir
 echo old | tee lower/many/{changed,gone,moved,dir/x} >/dev/null
 barrier >/dev/null
