@@ -1,5 +1,5 @@
 /* The inside of a transition, shared by the files that make it: transition.c (the protocol), places.c (where things wait,
- * out of sight), staging.c (what is built there), swap.c (each change, and how it is taken back), settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
+ * out of sight), staging.c (what is built there), swap*.c (each change, and how it is taken back), settle.c (the commit). One thread; the store's lock is held throughout. SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 #include "inspect.h"
 #include "map.h"
