@@ -11,12 +11,13 @@
 #include "by_handle.h"
 #include "hook.h"
 #include "list.h"
+#include "numbers.h"
 #include "records.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { TAIL = 1024, NOTES_MORE = 1 << 16, ASKED_MOST = 64, MOVED_MOST = 1 << 16, DEPTH_MOST = 1 << 20 };
+enum { TAIL = 1024, NOTES_MORE = 1 << 16, ASKED_MOST = 64, MOVED_MOST = 4096, DEPTH_MOST = 1 << 20 };
 
 struct hint { uint64_t number, parent; size_t name; };         /* where the name begins: later ones are newer */
 struct hints {
@@ -30,8 +31,8 @@ struct finder {
     pthread_mutex_t mutex;     /* before all other locks: one search at a time */
     pthread_mutex_t leaf;      /* what follows */
     struct hints walked, noted;        /* what a walk saw; what appeared since it began, which is truer */
-    uint64_t *moved;           /* directories that appeared somewhere while it went on */
-    size_t moved_count, moved_room;
+    uint64_t *moved;           /* directories that appeared somewhere while it went on, each once */
+    size_t moved_count, moved_room, moved_done;
     bool noting, walking;
     unsigned asked;            /* of trees that find by themselves; under `mutex` */
 };
@@ -153,6 +154,9 @@ static void stop_noting(struct finder *finder) {
 }
 
 static int note_moved(struct finder *finder, uint64_t number) {
+    for (size_t i = 0; finder->walking && i < finder->moved_count; i++)
+        if (finder->moved[i] == number)
+            return 0;
     if (!finder->walking)
         return 0;
     if (finder->moved_count == MOVED_MOST || MAKE_ROOM(finder->moved, finder->moved_count, finder->moved_room) < 0)
@@ -320,15 +324,15 @@ static int list_below(struct walk *walk) {
 
 static bool next_moved(struct finder *finder, uint64_t *ret) {
     lock(&finder->leaf);
-    bool is = finder->moved_count > 0;
+    bool is = finder->moved_done < finder->moved_count;
     if (is)
-        *ret = finder->moved[--finder->moved_count];
+        *ret = finder->moved[finder->moved_done++];
     finder->walking = is;
     unlock(&finder->leaf);
     return is;
 }
 
-/* A directory may have moved from where the walk had not been to where it had. */
+/* A directory may have moved from where the walk had not been to where it had. Once is enough: what is in it moves along. */
 static int list_moved(struct walk *walk) {
     struct overlay_entry entry;
     uint64_t number;
@@ -350,7 +354,7 @@ static void begin_walk(struct finder *finder) {
     lock(&finder->leaf);
     stop_noting(finder);
     finder->noting = finder->walking = true;
-    finder->moved_count = 0;
+    finder->moved_count = finder->moved_done = 0;
     unlock(&finder->leaf);
 }
 
@@ -429,22 +433,16 @@ static int ask_trees(struct overlay *overlay, uint64_t number, struct overlay_en
     if (number >> 63)
         return -EAGAIN;
     int r = overlay->upper ? ask_upper(overlay, number, number, ret) : -ESTALE;
-    for (size_t i = 0; r == -ESTALE && i < overlay->lower_count; i++) {
+    bool sure = r == -ESTALE;
+    for (size_t i = 0; (r == -ESTALE || r == -EAGAIN) && i < overlay->lower_count; i++) {
         struct lower *lower = overlay->lowers[i];
         if (overlay->domains[i])
             continue;
         bool can = lower->ops->find && (!lower->immutable || overlay->finder->asked++ < ASKED_MOST);
         r = can ? ask_lower(overlay, lower, number, ret) : -EAGAIN;
+        sure &= r == -ESTALE;
     }
-    return r;
-}
-
-/* Nothing appears but through the mount. */
-static bool is_still(const struct overlay *overlay) {
-    bool still = true;
-    for (size_t i = 0; still && !(overlay->flags & OVERLAY_STILL) && i < overlay->lower_count; i++)
-        still = overlay->lowers[i]->immutable;
-    return still;
+    return r == -ESTALE && !sure ? -EAGAIN : r;
 }
 
 static bool has_hints(struct finder *finder) {
@@ -455,7 +453,7 @@ static bool has_hints(struct finder *finder) {
 }
 
 static int search(struct overlay *overlay, uint64_t number, struct overlay_entry *ret) {
-    bool had = has_hints(overlay->finder), still = is_still(overlay);
+    bool had = has_hints(overlay->finder), still = lowers_are_still(overlay);
     int r = had && still ? -EAGAIN : ask_trees(overlay, number, ret);
     if (r == -EAGAIN)
         r = had ? follow_all(overlay, number, ret) : -ESTALE;

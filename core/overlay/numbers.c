@@ -84,6 +84,13 @@ int numbers_keep(struct overlay *overlay, const struct node *node, int dirfd, co
 
 /* Hard links. */
 
+bool lowers_are_still(const struct overlay *overlay) {
+    bool still = true;
+    for (size_t i = 0; still && !(overlay->flags & OVERLAY_STILL) && i < overlay->lower_count; i++)
+        still = overlay->lowers[i]->immutable;
+    return still;
+}
+
 void index_name(uint64_t number, char (*ret)[24]) {
     (void)snprintf(*ret, sizeof(*ret), "%llx", (unsigned long long)number);
 }
@@ -91,8 +98,12 @@ void index_name(uint64_t number, char (*ret)[24]) {
 int numbers_settle(struct overlay *overlay, struct found *found) {
     struct record record;
     char name[24];
-    if (!records_find_number(overlay->records, lower_number(overlay, found->lower, found->stat.st_ino), &record) || !record.indexed
+    if (!records_find_number(overlay->records, lower_number(overlay, found->lower, found->stat.st_ino), &record)
         || !is_origin(overlay, &record, found))
+        return 0;
+    if (record.lower_links && record.lower_links != found->stat.st_nlink)
+        records_recount(overlay->records, record.number, (uint32_t)found->stat.st_nlink);
+    if (!record.indexed)
         return 0;
     struct stat stat;
     struct timespec birth;
@@ -118,13 +129,47 @@ static bool find_record(struct overlay *overlay, const struct found *found, stru
         && is_origin(overlay, ret, found);
 }
 
+/* How many names the lower object has at this place; 0: it is not there. */
+static nlink_t links_below(struct overlay *overlay, const struct place *place, uint64_t origin) {
+    nlink_t links = 0;
+    for (unsigned i = 0; links == 0 && i < place->parent->dir.part_count; i++) {
+        const struct part *part = &place->parent->dir.parts[i];
+        struct lower *lower = overlay->lowers[part->lower];
+        struct lower_entry entry = {0};
+        if (lower->ops->lookup(lower, part->dir, place->name, &entry) == LOWER_ENTRY)
+            links = entry.stat.st_ino == origin ? entry.stat.st_nlink : 0;
+        lower->ops->unref(lower, entry.dir);
+        free(entry.redirect);
+    }
+    return links;
+}
+
+/* Names may have come and gone underneath: one that is known and still there tells. */
+static uint32_t uncovered_now(struct overlay *overlay, const struct node *node, const struct record *record) {
+    uint32_t gone = 0;
+    nlink_t links = 0;
+    if (record->uncovered == 0 || !record->lower_links || lowers_are_still(overlay))
+        return record->uncovered;
+    for (struct place *place = atomic_load(&node->places); place && links == 0; place = atomic_load(&place->next)) {
+        if (!place->upper)
+            links = links_below(overlay, place, record->origin);
+        gone += !place->upper && links == 0;
+    }
+    struct record counted = *record;
+    if (links && links != record->lower_links) {
+        records_recount(overlay->records, record->number, (uint32_t)links);
+        (void)records_find_number(overlay->records, record->number, &counted);
+    }
+    return links ? counted.uncovered : record->uncovered - MIN(gone, record->uncovered);
+}
+
 nlink_t links_shown(struct overlay *overlay, const struct node *node, nlink_t links) {
     struct record record;
     if (!records_find_number(overlay->records, node->number, &record))
         return links;
     if (!node_is(node, NODE_UPPER))
         return record.upper == 0 ? record.uncovered : links;
-    return record.upper == node->real ? links - record.indexed + record.uncovered : links;
+    return record.upper == node->real ? links - record.indexed + uncovered_now(overlay, node, &record) : links;
 }
 
 /* The object may have no other way left than the index. */
@@ -141,7 +186,7 @@ static int hold_indexed(struct overlay *overlay, struct node *node, const char *
     return 0;
 }
 
-/* The last lower name is covered: the index is not needed any more. */
+/* The last lower name is covered: the index is not needed any more. Where others may appear underneath, the last of all names is. */
 static int leave_index(struct overlay *overlay, struct record *record, struct node *node, const struct place *going) {
     char name[24];
     index_name(record->number, &name);
@@ -177,12 +222,13 @@ int numbers_name_lost(struct overlay *overlay, struct node *node, const struct p
         return 0;
     if (!known)
         record = (struct record){ .number = object_number(overlay, found), .generation = found->generation,
-                                  .domain = overlay->domains[found->lower], .origin = found->stat.st_ino, .uncovered = links };
+                                  .domain = overlay->domains[found->lower], .origin = found->stat.st_ino, .uncovered = links,
+                                  .lower_links = links };
     if (!found->upper && record.uncovered > 0)
         record.uncovered--;
     unsigned upper_links = !in_upper ? 0 : found->upper ? links - 1 : links;
     int r = 0;
-    if (record.indexed && record.uncovered == 0) {
+    if (record.indexed && record.uncovered == 0 && (upper_links <= 1 || lowers_are_still(overlay))) {
         r = leave_index(overlay, &record, node, going);
         upper_links -= !record.indexed;
     }
@@ -219,7 +265,8 @@ void name_counted(struct overlay *overlay, int r) {
 
 int numbers_covered(struct overlay *overlay, struct record *record, unsigned names) {
     record->uncovered -= MIN(record->uncovered, names);
-    int r = record->indexed && record->uncovered == 0 ? leave_index(overlay, record, NULL, NULL) : 0;
+    bool done = record->indexed && record->uncovered == 0 && lowers_are_still(overlay);
+    int r = done ? leave_index(overlay, record, NULL, NULL) : 0;
     int kept = keep_record(overlay, record);
     return r < 0 ? r : kept;
 }
@@ -232,7 +279,7 @@ struct record numbers_begin(struct overlay *overlay, const struct node *node, co
         .upper = copied->upper, .number = node->number, .generation = node->generation, .domain = overlay->domains[copied->lower],
         .tag = copied->tag, .origin = copied->stat->st_ino,
         .uncovered = !linked ? 0 : counted ? old.uncovered : (unsigned)copied->stat->st_nlink,
-        .indexed = linked,
+        .indexed = linked, .lower_links = linked ? (unsigned)copied->stat->st_nlink : 0,
     };
 }
 

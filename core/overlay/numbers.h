@@ -9,6 +9,8 @@ uint64_t computed_number(uint64_t a, uint64_t b);              /* top bit set */
 bool found_in_upper(const struct found *found);
 uint64_t object_number(struct overlay *overlay, const struct found *found);
 
+bool lowers_are_still(const struct overlay *overlay);          /* nothing appears or goes but through the mount */
+
 /* What a lower name shows is the copy, if its file was copied up under another name. */
 int numbers_settle(struct overlay *overlay, struct found *found);
 /* Something new in the current layer got another number than its own, because that is taken: it keeps it from now on. */

@@ -18,7 +18,7 @@
 
 /* 0 and the root's number are nobody else's. */
 enum { NUMBERS_RESERVED = 1 };
-enum { LINE = 64, INDEXED = 1, DROPPED = 2, SLACK = 1024 };
+enum { LINE = 64, INDEXED = 1, DROPPED = 2, LINKS_SHIFT = 2, SLACK = 1024 };
 
 /* One line of the log, in the machine's byte order: it does not travel. The first one is the header. */
 struct line {
@@ -57,21 +57,22 @@ static void unlock(struct records *records) {
 /* Text. */
 
 void record_print(const struct record *record, char (*ret)[RECORD_TEXT]) {
-    (void)snprintf(*ret, sizeof(*ret), "%llx.%llx.%llx.%llx.%x%s", (unsigned long long)record->number, (unsigned long long)record->generation,
-                   (unsigned long long)record->origin, (unsigned long long)record->domain, record->uncovered, record->indexed ? ".i" : "");
+    (void)snprintf(*ret, sizeof(*ret), "%llx.%llx.%llx.%llx.%x.%x%s", (unsigned long long)record->number, (unsigned long long)record->generation,
+                   (unsigned long long)record->origin, (unsigned long long)record->domain, record->uncovered, record->lower_links,
+                   record->indexed ? ".i" : "");
 }
 
 int record_parse(const char *text, uint64_t upper, struct record *ret) {
     unsigned long long number, generation, origin, domain;
-    unsigned uncovered;
+    unsigned uncovered, lower_links;
     int end = 0;
-    if (sscanf(text, "%llx.%llx.%llx.%llx.%x%n", &number, &generation, &origin, &domain, &uncovered, &end) < 5 || end == 0)
+    if (sscanf(text, "%llx.%llx.%llx.%llx.%x.%x%n", &number, &generation, &origin, &domain, &uncovered, &lower_links, &end) < 6 || end == 0)
         return -EINVAL;
     bool indexed = strcmp(text + end, ".i") == 0;
     if ((text[end] && !indexed) || number <= NUMBERS_RESERVED)
         return -EINVAL;
     *ret = (struct record){ .upper = upper, .number = number, .generation = generation, .domain = domain, .origin = origin,
-                            .uncovered = uncovered, .indexed = indexed };
+                            .uncovered = uncovered, .lower_links = lower_links, .indexed = indexed };
     return 0;
 }
 
@@ -117,7 +118,7 @@ static uint64_t check_of(const struct line *line) {
 static struct line line_of(const struct record *record, unsigned flags) {
     struct line line = {
         .upper = record->upper, .number = record->number, .generation = record->generation, .domain = record->domain,
-        .origin = record->origin, .tag = record->tag, .uncovered = record->uncovered, .flags = flags | (record->indexed ? INDEXED : 0),
+        .origin = record->origin, .tag = record->tag, .uncovered = record->uncovered, .flags = flags | (record->indexed ? INDEXED : 0) | record->lower_links << LINKS_SHIFT,
     };
     line.check = check_of(&line);
     return line;
@@ -157,7 +158,8 @@ static int take_line(struct records *records, const struct line *line) {
         return 0;
     }
     const struct record record = { .upper = line->upper, .number = line->number, .generation = line->generation, .domain = line->domain,
-                                   .origin = line->origin, .tag = line->tag, .uncovered = line->uncovered, .indexed = line->flags & INDEXED };
+                                   .origin = line->origin, .tag = line->tag, .uncovered = line->uncovered, .indexed = line->flags & INDEXED,
+                                   .lower_links = line->flags >> LINKS_SHIFT };
     return remember(records, &record);
 }
 
@@ -433,6 +435,17 @@ int records_put(struct records *records, const struct record *record) {
     int r = note(records, record, 0), kept = remember(records, record);
     unlock(records);
     return r < 0 ? r : kept;
+}
+
+void records_recount(struct records *records, uint64_t number, uint32_t links) {
+    lock(records);
+    struct record *record = map_get(records->by_number, &number, sizeof(number));
+    if (record && record->lower_links) {
+        int64_t uncovered = (int64_t)record->uncovered + links - record->lower_links;
+        record->uncovered = (uint32_t)MAX(uncovered, (int64_t)0);
+        record->lower_links = links;
+    }
+    unlock(records);
 }
 
 static int drop(struct records *records, struct map **map, uint64_t key) {

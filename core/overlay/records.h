@@ -18,6 +18,7 @@ struct record {
     uint64_t tag;              /* the generation of the upper inode; 0 = not known */
     uint64_t domain, origin;   /* the lower object: what its number is unique in, and its number there */
     uint32_t uncovered;        /* names in the lower trees that the current layer neither has nor hides; hard-linked files */
+    uint32_t lower_links;      /* names that the lower object had when they were counted; 0 = not counted */
     bool indexed;              /* the copy has a link in the index, so that such names find it */
 };
 struct records;
@@ -28,6 +29,8 @@ struct records *records_close(struct records *records);                         
 bool records_find(struct records *records, uint64_t upper, struct record *ret);
 bool records_find_number(struct records *records, uint64_t number, struct record *ret);
 int records_put(struct records *records, const struct record *record);                  /* in place of one of the same number */
+/* The lower object has `links` names by now: in memory, for that is not worth writing. */
+void records_recount(struct records *records, uint64_t number, uint32_t links);
 int records_drop(struct records *records, uint64_t upper);
 int records_drop_number(struct records *records, uint64_t number);
 int records_sync(struct records *records);

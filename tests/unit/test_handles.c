@@ -308,6 +308,45 @@ static void by_handles_too(void **state) {
     find_what_moves_below(true);
 }
 
+static nlink_t links_of(const char *name) {
+    struct overlay_entry entry;
+    assert_int_equal(overlay_lookup(overlay, OVERLAY_ROOT, name, &entry), 0);
+    return entry.stat.st_nlink;
+}
+
+static void names_that_come_and_go_below_are_counted(void **state) {
+    (void)state;
+    const struct stat wanted = { .st_mode = 0600 };
+    struct overlay_caller caller = us();
+    struct overlay_entry entry;
+    flags = 0;
+    write_lower("a", "x");
+    assert_int_equal(linkat(lower, "a", lower, "b", 0), 0);
+    remount();
+    uint64_t number = look(OVERLAY_ROOT, "a");
+    for (unsigned copied = 0; copied < 2; copied++) {
+        assert_int_equal(linkat(lower, "b", lower, "c", 0), 0);
+        assert_int_equal(links_of("c"), 3);
+        assert_int_equal(links_of("a"), 3);
+        assert_int_equal(unlinkat(lower, "c", 0), 0);
+        assert_int_equal(links_of("b"), 2);
+        assert_int_equal(links_of("a"), 2);
+        assert_int_equal(overlay_setattr(overlay, &caller, number, NULL, &wanted, OVERLAY_SET_MODE, &entry), 0);
+        assert_int_equal(entry.stat.st_nlink, 2);
+    }
+    assert_int_equal(linkat(lower, "b", lower, "c", 0), 0);
+    assert_int_equal(overlay_unlink(overlay, OVERLAY_ROOT, "b"), 0);
+    assert_int_equal(links_of("c"), 2);
+    remount();
+    assert_int_equal(look(OVERLAY_ROOT, "c"), number);
+    assert_int_equal(links_of("a"), 2);
+    assert_int_equal(overlay_link(overlay, number, OVERLAY_ROOT, "d", &entry), 0);
+    assert_int_equal(entry.stat.st_nlink, 3);
+    struct overlay_counters counters;
+    overlay_counters(overlay, &counters);
+    assert_int_equal(counters.bytes_copied, 0);            /* all of that was one copy, of another time */
+}
+
 /* Damage. */
 
 struct known { const char *path; uint64_t number; char text[16]; };
@@ -473,7 +512,7 @@ int main(void) {
         CASE(what_was_removed_is_not_found_by_who_still_remembers_it), CASE(after_one_walk_nothing_is_listed_again),
         CASE(an_ancestor_that_moves_during_the_walk_is_followed), CASE(ancestors_may_move_all_the_time),
         CASE(also_where_handles_are_opened), CASE(what_moves_below_is_found_where_it_is_now), CASE(by_handles_too),
-        CASE(a_damaged_map_is_made_again_from_the_files), CASE(what_is_no_map_is_replaced),
+        CASE(names_that_come_and_go_below_are_counted), CASE(a_damaged_map_is_made_again_from_the_files), CASE(what_is_no_map_is_replaced),
         CASE(a_hundred_thousand_files_cost_no_query_and_little_memory),
     };
     return cmocka_run_group_tests_name("handles", tests, NULL, NULL);
