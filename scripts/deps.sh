@@ -10,7 +10,7 @@ packages() {
     case $1 in
     build) echo gcc libfuse3-dev libc6-dev meson ninja-build pkg-config libsqlite3-dev libxxhash-dev libgit2-dev libjson-c-dev libinotifytools0-dev libarchive-dev nettle-dev zlib1g-dev ;;
     test) echo tar libarchive-tools mtree-netbsd umoci skopeo zstd xz-utils libcmocka-dev git patch sqlite3 fuse3 rsync stress-ng fuse-overlayfs acl attr util-linux mount bsdutils mandoc e2fsprogs xfsprogs btrfs-progs ;;
-    ci) echo clang libclang-rt-dev shellcheck bash zsh fish passwd ;;
+    ci) echo clang libclang-rt-dev shellcheck bash zsh fish passwd nfs-ganesha nfs-ganesha-vfs rpcbind libnfs-dev iproute2 ;;
     bench) echo git restic borgbackup hyperfine time xxhash e2fsprogs xfsprogs btrfs-progs mount tar libarchive-tools ;;
     *) echo "deps.sh: no group of packages is called '$1'" >&2; exit 2 ;;
     esac

@@ -3,6 +3,7 @@
  * descriptors, listings with and without attributes, file handles.
  *
  * usage: identity DIR SEED STEPS     REMOUNT, KILL: commands that mount DIR again, the second after killing who served it
+ * TAKE: one that takes a snapshot in it, while it is in use
  * HANDLES=1: file handles, too, which takes root. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "identity.h"
 
@@ -14,23 +15,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MANY = 160, CHECK_EVERY = 40, FORGET_EVERY = 150, REMOUNT_EVERY = 200 };
+enum { MANY = 160, CHECK_EVERY = 40, FORGET_EVERY = 150, TAKE_EVERY = 170, REMOUNT_EVERY = 200 };
 
 /* What is done at random. Each says whether it ought to succeed, does it, and tells the model. */
 
 static void make(void) {
     char path[PATH_ROOM];
-    int dir = some_dir(), object, kind = pick(5);
+    int dir = some_dir(), object, kind = (int)pick(6);
+    static const mode_t modes[] = { S_IFDIR | 0755, S_IFLNK | 0777, S_IFIFO | 0644, S_IFSOCK | 0644, S_IFREG | 0644, S_IFREG | 0644 };
     const char *name = fresh_name();
     bool free = find_name(dir, name) < 0;
     path_of(dir, name, path);
-    int r = kind == 0 ? mkdirat(root, path, 0755) : kind == 1 ? symlinkat(name, root, path) : kind == 2 ? mkfifoat(root, path, 0644) : -1;
-    if (kind > 2 && (r = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) >= 0)
+    int r = kind == 0 ? mkdirat(root, path, 0755) : kind == 1 ? symlinkat(name, root, path) : kind < 4 ? mknodat(root, path, modes[kind], 0) : -1;
+    if (kind > 3 && (r = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) >= 0)
         (void)close(r);
     expect(free, r, "make %s, kind %d", path, kind);
     if (r < 0)
         return;
-    object = new_object(kind == 0 ? S_IFDIR | 0755 : kind == 1 ? S_IFLNK | 0777 : kind == 2 ? S_IFIFO | 0644 : S_IFREG | 0644, dir, name);
+    object = new_object(modes[kind], dir, name);
     if (kind == 1)
         set_data(object, name, strlen(name));
     learn_number(object, path);
@@ -244,6 +246,15 @@ static void again(const char *how) {
     look_at_all();
 }
 
+static void take(void) {
+    const char *command = getenv("TAKE");
+    if (!command)
+        return;
+    say("TAKE");
+    expect(true, system(command) == 0 ? 0 : -1, "%s", command);
+    look_at_all();
+}
+
 int main(int argc, char *argv[]) {
     if (argc != 4) {
         (void)fprintf(stderr, "usage: identity DIR SEED STEPS\n");
@@ -261,6 +272,8 @@ int main(int argc, char *argv[]) {
             forget();
         if (step % CHECK_EVERY == 0)
             look_at_all();
+        if (step % TAKE_EVERY == 0)
+            take();
         if (step % REMOUNT_EVERY == 0)
             again(step / REMOUNT_EVERY % 3 == 2 ? "KILL" : "REMOUNT");
     }

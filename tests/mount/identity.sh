@@ -70,12 +70,15 @@ TEXT
 for seed in "${seeds[@]}"; do
     [ "${ONLY-workspace}" = workspace ] || break
     for kind in --from=1 --follow; do
+        take='"$SNAPCTL" -q -C space take'
+        [ $kind = --from=1 ] || take=true          # what follows has no snapshots of its own
         mkdir project space
         fill project one
         check "take" "$SNAPCTL" -q -C project take
         check "a workspace" "$SNAPCTL" -q -C project workspace add "$kind" try "$scratch/space"
         check "a workspace $kind, seed $seed" \
             env REMOUNT='"$SNAPCTL" -q umount space && "$SNAPCTL" -q -C project mount try "$PWD/space"' KILL="sh ./kill-workspace" \
+            TAKE="$take" \
             "$IDENTITY" space "$seed" "$steps"
         "$SNAPCTL" -q umount space
         rm -rf project space store state
