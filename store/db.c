@@ -283,7 +283,8 @@ struct db *db_close(struct db *db) {
     return NULL;
 }
 
-static int build(sqlite3 *connection) {
+static int build(sqlite3 *connection, void *data) {
+    (void)data;
     char identity[96];
     snprintf(identity, sizeof(identity), "PRAGMA application_id=%d; PRAGMA user_version=%d", SCHEMA_APPLICATION_ID, SCHEMA_VERSION);
     const char *const steps[] = {
@@ -297,22 +298,29 @@ static int build(sqlite3 *connection) {
     return SQLITE_OK;
 }
 
-int db_create(int dirfd, const char *name, struct snap_err *err) {
+/* A new database file, filled by `fill` and flushed. `doing`: "create" or "write". */
+typedef int (*fill_fn)(sqlite3 *connection, void *data);
+
+static int make_file(int dirfd, const char *name, const char *doing, fill_fn fill, void *data, struct snap_err *err) {
     _close_ int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_errno(err, -errno, "cannot create the database");
     sqlite3 *connection = NULL;
     int result = connect_to(dirfd, name, 0, &connection);
     if (result == SQLITE_OK)
-        result = build(connection);
+        result = fill(connection, data);
     int code = result == SQLITE_OK ? 0 : code_of(connection, result);
     if (code < 0)
-        err_set(err, code, "cannot create the database: %s", connection ? sqlite3_errmsg(connection) : sqlite3_errstr(result));
+        err_set(err, code, "cannot %s the database: %s", doing, connection ? sqlite3_errmsg(connection) : sqlite3_errstr(result));
     if (sqlite3_close(connection) != SQLITE_OK && code == 0)
-        code = err_set(err, -EIO, "cannot create the database: it cannot be closed");
+        code = err_set(err, -EIO, "cannot %s the database: it cannot be closed", doing);
     if (code == 0 && fsync(fd) < 0)
         code = err_errno(err, -errno, "cannot flush the new database");
     return code;
+}
+
+int db_create(int dirfd, const char *name, struct snap_err *err) {
+    return make_file(dirfd, name, "create", build, NULL, err);
 }
 
 /* Nothing in it outlives the connection; what does not fit into memory goes to a temporary file of SQLite's. */
@@ -337,7 +345,8 @@ int db_open_apart(struct store *store, struct db **ret, struct snap_err *err) {
     return 0;
 }
 
-static int copy_database(sqlite3 *from, sqlite3 *to) {
+static int copy_database(sqlite3 *to, void *data) {
+    sqlite3 *from = data;
     char identity[96];
     snprintf(identity, sizeof(identity), "PRAGMA application_id=%d; PRAGMA user_version=%d", SCHEMA_APPLICATION_ID, SCHEMA_VERSION);
     int result = sqlite3_exec(from, identity, NULL, NULL, NULL);
@@ -352,21 +361,7 @@ static int copy_database(sqlite3 *from, sqlite3 *to) {
 }
 
 int db_save(struct store *apart, int dirfd, const char *name, struct snap_err *err) {
-    _close_ int fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return err_errno(err, -errno, "cannot create the database");
-    sqlite3 *connection = NULL;
-    int result = connect_to(dirfd, name, 0, &connection);
-    if (result == SQLITE_OK)
-        result = copy_database(store_db(apart), connection);
-    int code = result == SQLITE_OK ? 0 : code_of(connection, result);
-    if (code < 0)
-        err_set(err, code, "cannot write the database: %s", connection ? sqlite3_errmsg(connection) : sqlite3_errstr(result));
-    if (sqlite3_close(connection) != SQLITE_OK && code == 0)
-        code = err_set(err, -EIO, "cannot write the database: it cannot be closed");
-    if (code == 0 && fsync(fd) < 0)
-        code = err_errno(err, -errno, "cannot flush the new database");
-    return code;
+    return make_file(dirfd, name, "write", copy_database, store_db(apart), err);
 }
 
 int db_attach(struct store *apart, struct store *store, struct snap_err *err) {
