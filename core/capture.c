@@ -1,6 +1,7 @@
 /* What one entry is now: an object that the index has, or a new one whose bytes go into the layer being built.
  * Decides nothing about names; hard links are links.c. A file is read once; again, three times at most, if it changes
  * while it is being read. SPDX-License-Identifier: GPL-2.0-or-later */
+#include "flusher.h"
 #include "fs.h"
 #include "hook.h"
 #include "sweep.h"
@@ -39,6 +40,7 @@ static int open_for_reading(int dirfd, const char *name) {
 static void count_bytes(void *data, uint64_t bytes) {
     struct scan *scan = data;
     scan->bytes += bytes;
+    flusher_wrote(stage_flusher(scan->stage), bytes);
 }
 
 static struct copy_options copy_options(struct scan *scan, uint64_t expected) {

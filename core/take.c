@@ -6,6 +6,7 @@
 #include "catalog.h"
 #include "changes.h"
 #include "cut.h"
+#include "flusher.h"
 #include "hook.h"
 #include "seal.h"
 #include <inttypes.h>
@@ -105,29 +106,6 @@ int take_describe(struct snap_project *project, const struct take_request *reque
 
 /* Of a large layer, all but the manifest is flushed beside the inserts: neither needs the other, the commit needs both. */
 enum { ROWS_WORTH_A_FLUSH = 1000 };
-struct flush { pthread_t thread; struct store *store; struct snap_err err; int result; bool running; };
-
-static void *flush_thread(void *data) {
-    struct flush *flush = data;
-    flush->result = store_flush(flush->store, &flush->err);
-    return NULL;
-}
-
-static void flush_start(struct flush *flush, struct store *store) {
-    flush->store = store;
-    flush->running = pthread_create(&flush->thread, NULL, flush_thread, flush) == 0;
-    if (!flush->running)
-        flush_thread(flush);
-}
-
-static int flush_wait(struct flush *flush, struct snap_err *err) {
-    if (flush->running)
-        pthread_join(flush->thread, NULL);
-    flush->running = false;
-    if (flush->result < 0 && err)
-        *err = flush->err;
-    return flush->result;
-}
 
 static int log_operation(struct snap_project *project, const struct snapshot *snapshot, int64_t before, struct snap_err *err) {
     bool foreign = snapshot->flags & SNAPSHOT_FOREIGN;
@@ -182,15 +160,15 @@ static int insert(struct snap_project *project, const struct take_request *reque
 /* From here on the layer is in its place; the commit makes it a snapshot. */
 int take_commit(struct snap_project *project, const struct take_request *request, struct seal *seal, struct scan *scan,
                 struct snapshot *snapshot, struct sealed *ret, struct snap_err *err) {
-    struct flush flush = {0};
-    bool sync = !request->options.no_sync, early = sync && seal_count(seal) > ROWS_WORTH_A_FLUSH;
+    struct flusher *flusher = stage_flusher(scan->stage);
+    bool sync = !request->options.no_sync;
     int r = store_begin(project->store, err);
     if (r < 0)
         return r;
-    if (early)
-        flush_start(&flush, project->store);
+    if (sync && seal_count(seal) > ROWS_WORTH_A_FLUSH)
+        flusher_begin(flusher);
     r = insert(project, request, seal, scan, snapshot, ret, err);
-    int flushed = early ? flush_wait(&flush, r < 0 ? NULL : err) : 0;
+    int flushed = flusher_wait(flusher, r < 0 ? NULL : err);
     if (r == 0 && (r = flushed) == 0)
         r = seal_manifest(seal, snapshot, err);
     if (r == 0 && sync)
@@ -248,8 +226,11 @@ static int take(struct snap_project *project, const struct take_request *request
     _scan_ struct scan *scan = NULL;
     _seal_ struct seal *seal = NULL;
     _snapshot_ struct snapshot *snapshot = NULL;
-    if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0
-        || (r = project->workspace ? cut_capture(project, stage, &scan, err) : capture_project(project, stage, &scan, err)) < 0)
+    if ((r = stage_open(project->store, ids.snapshot, &stage, err)) < 0)
+        return r;
+    if (!request->options.no_sync)
+        stage_flush_early(stage);
+    if ((r = project->workspace ? cut_capture(project, stage, &scan, err) : capture_project(project, stage, &scan, err)) < 0)
         return r;
     if ((r = seal_plan(scan, ids.snapshot, &seal, err)) < 0)
         return r;

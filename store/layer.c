@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later */
 #include "layer.h"
 
+#include "flusher.h"
 #include "fs.h"
 
 #include <fcntl.h>
@@ -114,12 +115,15 @@ struct stage {
     int fd;                    /* work/<id>, then layers/<id> */
     char id[24];
     struct dirs *dirs;         /* of work/<id>/dirs */
+    struct store *store;
+    struct flusher *flusher;   /* NULL: nothing is flushed before the end */
     bool published, kept;
 };
 
 struct stage *stage_free(struct stage *stage) {
     if (!stage)
         return NULL;
+    flusher_free(stage->flusher);
     dirs_close(stage->dirs);
     fd_close(stage->fd);
     /* what cannot be removed now, recovery removes */
@@ -163,6 +167,7 @@ int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_
     if (!stage)
         return err_nomem(err);
     stage->fd = -1;
+    stage->store = store;
     stage->work = store_work_fd(store);
     stage->layers = store_layers_fd(store);
     int result = build(stage, id);
@@ -170,6 +175,15 @@ int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_
         return err_errno(err, result, "cannot begin layer %lld in the store '%s'", (long long)id, store_path(store));
     *ret = TAKE_PTR(stage);
     return 0;
+}
+
+void stage_flush_early(struct stage *stage) {
+    if (!stage->flusher)
+        stage->flusher = flusher_new(stage->store);
+}
+
+struct flusher *stage_flusher(struct stage *stage) {
+    return stage ? stage->flusher : NULL;
 }
 
 int stage_renumber(struct stage *stage, int64_t id) {

@@ -31,9 +31,14 @@ int layer_restore_dir(int fd, const struct meta *meta, bool opaque, const char *
  * not know where it will be, what is thrown away is one name, and a directory that moves meanwhile moves nothing. At the
  * end the directories are put into each other, deepest first, and the root becomes work/<id>/tree: one rename a directory. */
 struct stage;
+struct flusher;
 int stage_open(struct store *store, int64_t id, struct stage **ret, struct snap_err *err);
 struct stage *stage_free(struct stage *stage);                /* removes what was built unless published */
 DEFINE_CLEANUP(struct stage *, stage_free)
+/* What is written into it may be flushed from now on, beside the work: who writes tells its flusher (flusher.h), who commits waits for it.
+ * NULL before, for --no-sync, and where memory was missing. */
+void stage_flush_early(struct stage *stage);
+struct flusher *stage_flusher(struct stage *stage);           /* of NULL: NULL */
 /* The number of the layer was not known when it was begun, or the identity of a directory; the new one is not in use. */
 int stage_renumber(struct stage *stage, int64_t id);
 int stage_rename_dir(struct stage *stage, int64_t id, int64_t new_id);        /* no reference to it may be left */
