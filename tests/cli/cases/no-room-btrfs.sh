@@ -10,8 +10,9 @@ echo two >a.txt
 sync
 # blocks first, then what remains of those for metadata
 dd if=/dev/zero of="$HERE/full/filler" bs=64k status=none 2>/dev/null
-for ((i = 0; ; i++)); do
-    printf "%2000s" "" >"$HERE/full/filler-$i" && sync "$HERE/full/filler-$i" || break
+i=0
+while printf "%2000s" "" >"$HERE/full/filler-$i" && sync "$HERE/full/filler-$i"; do
+    i=$((i + 1))
 done 2>/dev/null
 run status
 run log

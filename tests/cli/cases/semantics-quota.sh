@@ -25,6 +25,7 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups "$SNAPCTL" "\$@"
 END
 chmod 755 "$HERE/as-other"
 SNAPCTL=$HERE/as-other
+# shellcheck disable=SC2016
 fill() { setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'head -c "$2" /dev/zero | tr "\\0" "$3" >"$1"' - "$@"; }
 setpriv --reuid=65534 --regid=65534 --clear-groups mkdir "$HERE/disk/mine/project"
 cd "$HERE/disk/mine/project" || exit
