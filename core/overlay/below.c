@@ -9,6 +9,8 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+enum { HEARD_MOST = 65536 };           /* names that wait to be told; as a queue of the kernel's, four times */
+
 /* One watched object, and whose it is: two nodes for an instant, while a directory changes hands. */
 struct cover { size_t count, room; uint64_t *nodes; };
 
@@ -274,14 +276,17 @@ static int note_for(struct heard *heard, uint64_t node, const struct watch_each_
 /* No memory to remember what happened is as if nobody had told it. */
 int below_hear(void *data, const struct watch_each_event *event) {
     struct below *below = data;
+    struct heard *now = &below->now;
     below->events++;
-    if (event->what & WATCH_EACH_LOST) {
+    if (now->lost)
+        return 0;                          /* all of it will be told anyway */
+    if (event->what & WATCH_EACH_LOST || map_count(now->names) + map_count(now->nodes) >= HEARD_MOST) {
         below->lost++;
-        below->now.lost = true;
+        now->lost = true;
         return 0;
     }
     const struct cover *cover = map_get(below->covers, &event->watch, sizeof(event->watch));
     for (size_t i = 0; cover && i < cover->count; i++)
-        below->now.lost |= note_for(&below->now, cover->nodes[i], event) < 0;
+        now->lost |= note_for(now, cover->nodes[i], event) < 0;
     return 0;
 }
