@@ -10,7 +10,8 @@
 #include <sys/ioctl.h>
 
 /* IN_CLOSE_WRITE: stores through a mapping are told by nothing else, and by this when the last of them is gone. */
-#define EVENTS (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
+#define EVENTS (IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF \
+                | IN_MOVE_SELF)
 
 enum { LEAST_SHARE = 1024 };
 

@@ -6,6 +6,8 @@
 
 struct map;
 
+enum { MERGES = 128 };         /* beside enum watch_each_what: a directory shows other trees than before, so everything below it may be others */
+
 /* What happened to a name in a directory, or to a node as a whole, and was not told yet. */
 struct event {
     uint64_t node;             /* the directory, or the node */
@@ -16,6 +18,7 @@ struct heard {
     struct map *names;         /* (directory, name) -> struct event */
     struct map *nodes;         /* node -> struct event */
     bool lost;                 /* anything may have happened */
+    bool merges;               /* one of `nodes` has MERGES */
 };
 
 enum { RECENT = 64, CONTENDED = 256 };
@@ -66,6 +69,8 @@ int below_hear(void *data, const struct watch_each_event *event);   /* data: the
 void below_drain(struct overlay *overlay);
 void below_overhear(struct overlay *overlay);                      /* the same, by who does not tell: whoever does is called */
 /* As if somebody underneath had changed the name: the kernel may take it for something else than it is. Locks may be held. */
+/* Whoever found out that a directory shows other trees, and put it right here: those who keep what it showed have to be told. */
+void below_merges(struct overlay *overlay, const struct node *dir);
 void below_doubt_name(struct overlay *overlay, const struct node *dir, const char *name);
 
 /* Objects that are gone. No lock is held, but where it says so. */
@@ -76,8 +81,8 @@ int below_find_again(struct overlay *overlay, struct node *node);
 /* What a request on it is answered that nothing can be done for: -ESTALE, and whoever asks looks the name up again and finds what took
  * its place; the next time -ENOENT: it holds the object without a name. */
 int below_lost_error(struct overlay *overlay, struct node *node);
-/* What was just looked up stays reachable for the request that comes next, also if something takes its place; `tree` is held. *ret_held: so it is,
- * and so the name may not be kept. -ESTALE: it is another one already. */
+/* What was just looked up stays reachable for the request that comes next, also if something takes its place; `tree` is held.
+ * *ret_held: so it is, and so the name may not be kept. -ESTALE: it is another one already. */
 int below_remember(struct overlay *overlay, struct node *node, bool *ret_held);
 /* After a verb in the directory `node` gave `r`: 1 = do it again, it was -ESTALE and the directory is somewhere else; else the result. */
 int below_again(struct overlay *overlay, struct node *node, int r, unsigned *tries);

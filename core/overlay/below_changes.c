@@ -52,7 +52,6 @@ struct settled {
     uint64_t shown[SHOWN_MOST];            /* known under the name before */
     size_t count;
     uint64_t is;                           /* what it shows now, if that is known; 0 */
-    bool other;                            /* that shows other trees than before */
     bool gone;                             /* nobody holds the directory any more */
 };
 
@@ -66,7 +65,7 @@ static void settle_name(struct overlay *overlay, struct settled *settled) {
     settled->count = nodes_at(overlay, dir.node, settled->event->name, settled->shown, SHOWN_MOST);
     if (!(settled->event->what & WATCH_EACH_NAME) || resolve(overlay, dir.node, settled->event->name, &at.found) < 0 || !at.found.is)
         return;
-    is.node = node_meet(overlay, dir.node, settled->event->name, &at.found, &settled->other);
+    is.node = node_meet(overlay, dir.node, settled->event->name, &at.found);
     settled->is = is.node ? is.node->number : 0;
 }
 
@@ -168,8 +167,6 @@ static int tell_settled(struct overlay *overlay, const struct settled *settled, 
         r = tell_name(overlay, &settled[i], fn, data);
         if (r >= 0 && reaches_redirects(overlay, settled[i].event))
             r = tell_all_below(overlay, OVERLAY_ROOT, fn, data);
-        else if (r >= 0 && settled[i].other)
-            r = tell_all_below(overlay, settled[i].is, fn, data);
     }
     return r;
 }
@@ -192,12 +189,15 @@ static int tell_names(struct overlay *overlay, const struct heard *heard, overla
     return 0;
 }
 
-static int tell_nodes(const struct heard *heard, overlay_stale_fn fn, void *data) {
+static int tell_nodes(struct overlay *overlay, const struct heard *heard, overlay_stale_fn fn, void *data) {
     int r = 0;
     for (struct map_iter i = {0}; r >= 0 && map_next(heard->nodes, &i);) {
         const struct event *event = i.value;
         bool whole = event->what & (WATCH_EACH_DATA | WATCH_EACH_PLACE);
-        r = say(fn, data, whole ? OVERLAY_STALE_DATA : OVERLAY_STALE_ATTRIBUTES, event->node, NULL);
+        if (event->what & MERGES)
+            r = tell_all_below(overlay, event->node, fn, data);
+        else
+            r = say(fn, data, whole ? OVERLAY_STALE_DATA : OVERLAY_STALE_ATTRIBUTES, event->node, NULL);
     }
     return MIN(r, 0);
 }
@@ -225,14 +225,12 @@ static int tell_heard(struct overlay *overlay, struct heard *heard, overlay_stal
     if (heard->lost || name_moved(overlay, heard) < 0)
         return tell_all_below(overlay, OVERLAY_ROOT, fn, data);
     int r = tell_names(overlay, heard, fn, data);
-    return r < 0 ? r : tell_nodes(heard, fn, data);
+    return r < 0 ? r : tell_nodes(overlay, heard, fn, data);
 }
 
-/* Whoever asks meanwhile finds what is being told in `telling`. */
-int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data) {
+/* Whoever asks meanwhile finds what is being told in `telling`. 1 = what was found out by this has to be told, too. */
+static int tell_once(struct overlay *overlay, overlay_stale_fn fn, void *data) {
     struct below *below = overlay->below;
-    if (!below)
-        return 0;
     struct heard empty;
     if (heard_open(&empty) < 0) {
         heard_done(&empty);
@@ -262,9 +260,28 @@ int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data) {
     below->telling = empty;
     below->now.lost |= r < 0;               /* who was not told all has to doubt everything */
     call_teller(below);
+    bool more = below->now.merges;
     below_unlock(below);
     heard_done(&old);
+    return r < 0 ? r : more;
+}
+
+int overlay_tell(struct overlay *overlay, overlay_stale_fn fn, void *data) {
+    int r = overlay->below ? 1 : 0;
+    while (r > 0)
+        r = tell_once(overlay, fn, data);
     return r;
+}
+
+void below_merges(struct overlay *overlay, const struct node *dir) {
+    struct below *below = overlay->below;
+    if (!below)
+        return;
+    below_lock(below);
+    below->now.lost |= event_note(below->now.nodes, dir->number, "", MERGES) < 0;
+    below->now.merges = true;
+    call_teller(below);
+    below_unlock(below);
 }
 
 static bool has(const struct heard *heard, uint64_t node, const char *name) {

@@ -42,11 +42,10 @@ static int collect(const struct map *names, struct pending *pending) {
 /* 1 = the name shows this node (or somebody who is known, where `node` is NULL), which is there from now on. */
 static int meet(struct overlay *overlay, struct node *parent, const char *name, const struct node *node) {
     _found_ struct found_ref at = { .overlay = overlay };
-    bool other;
     int r = resolve(overlay, parent, name, &at.found);
     if (r < 0 || !at.found.is)
         return is_gone_error(r) ? 0 : r;
-    struct node *met = node_meet(overlay, parent, name, &at.found, &other);
+    struct node *met = node_meet(overlay, parent, name, &at.found);
     if (met)
         node_unref(overlay, met);
     return met && (!node || met == node);

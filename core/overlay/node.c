@@ -495,6 +495,8 @@ static int reseat_dir(struct overlay *overlay, struct node *node, struct node *p
     struct place *place = place_new(parent, name, found->upper), *old = atomic_load(&node->places);
     if (!place)
         return -ENOMEM;
+    if (!same_parts(node, found))
+        below_merges(overlay, node);
     keep_watches(node, found);
     parts_free(overlay, node, node->dir.parts, node->dir.part_count);
     node->dir.parts = TAKE_PTR(found->parts);
@@ -567,14 +569,13 @@ int node_enter(struct overlay *overlay, struct node *parent, const char *name, s
     return r;
 }
 
-struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool *ret_other) {
+struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found) {
     uint64_t number;
     table_lock(overlay);
     struct node *node = find_same(overlay, parent, name, found, &number);
     if (node)
         node->refs++;
     table_unlock(overlay);
-    *ret_other = node && node_is_dir(node) && !same_parts(node, found);
     int r = !node ? 0 : node_is_dir(node) ? reseat_dir(overlay, node, parent, name, found) : meet_file(overlay, node, parent, name, found);
     if (r >= 0)
         return node;

@@ -183,8 +183,8 @@ int resolve_below(struct overlay *overlay, struct node *parent, const char *name
 enum enter { ENTER_DONE = 0, ENTER_AGAIN = 1 };
 int node_enter(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool writing, struct node **ret);
 /* As node_enter with `tree` held for writing, but only for who is known: a reference, or NULL. A directory gets its trees as they were
- * found; *ret_other: they are others than before. */
-struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found, bool *ret_other);
+ * found. */
+struct node *node_meet(struct overlay *overlay, struct node *parent, const char *name, struct found *found);
 /* Who is known under this name, all of them: what it showed before may still be held. Where something is followed. */
 size_t nodes_at(struct overlay *overlay, const struct node *parent, const char *name, uint64_t *ret, size_t room);
 /* Whoever lies at or below a node. */

@@ -38,7 +38,8 @@ static void barrier(void) {
 
 static void put(const char *name) {
     char text[32];
-    int fd = openat(lower, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), size = snprintf(text, sizeof(text), "%010u", number);
+    int fd = openat(lower, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int size = snprintf(text, sizeof(text), "%010u", number);
     must(fd, name);
     must(write(fd, text, (size_t)size), "write");
     must(close(fd), "close");
@@ -155,8 +156,8 @@ static unsigned measure(const struct kind *kind, unsigned changes, bool with_bar
         unseen += times[i] < 0;
     }
     qsort(times, changes, sizeof(*times), by_size);
-    printf("%-8s %-8s %8.0f %8.0f %8.0f   %u unseen\n", kind->name, with_barrier ? "barrier" : "", times[changes / 2], times[changes * 99 / 100],
-           times[changes - 1], unseen);
+    printf("%-8s %-8s %8.0f %8.0f %8.0f   %u unseen\n", kind->name, with_barrier ? "barrier" : "", times[changes / 2],
+           times[changes * 99 / 100], times[changes - 1], unseen);
     free(times);
     return unseen;
 }

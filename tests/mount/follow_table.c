@@ -45,7 +45,12 @@ static void nothing(void) { }
 static void append(void) { put(lower, "f", new_text, O_APPEND); }
 static void write_in_place(void) { put(lower, "f", new_text, 0); }
 static void truncate_and_write(void) { put(lower, "f", new_text, O_TRUNC); }
-static void cut_off(void) { int fd = openat(lower, "f", O_WRONLY | O_CLOEXEC); must(fd, "f"); must(ftruncate(fd, 3), "ftruncate"); must(close(fd), "close"); }
+static void cut_off(void) {
+    int fd = openat(lower, "f", O_WRONLY | O_CLOEXEC);
+    must(fd, "f");
+    must(ftruncate(fd, 3), "ftruncate");
+    must(close(fd), "close");
+}
 static void change_mode(void) { must(fchmodat(lower, "f", 0600, 0), "chmod"); }
 static void change_times(void) { must(utimensat(lower, "f", (struct timespec[2]){ { 1, 2 }, { 3, 4 } }, 0), "utimensat"); }
 static void add_link(void) { must(linkat(lower, "f", lower, "n", 0), "link"); }
@@ -77,7 +82,8 @@ static void replace_directory(void) {
     must(renameat2(lower, "#dir", lower, "d", RENAME_EXCHANGE), "renameat2");
     must(renameat(lower, "#dir", lower, "n"), "rename");
 }
-static void remake_directory(void) { delete_directory(); must(mkdirat(lower, "d", 0755), "mkdir"); put(lower, "d/x", new_text, 0); }
+static void make_directory(void) { must(mkdirat(lower, "d", 0755), "mkdir"); put(lower, "d/x", new_text, 0); }
+static void remake_directory(void) { delete_directory(); make_directory(); }
 static void directory_becomes_file(void) { delete_directory(); put(lower, "d", new_text, 0); }
 static void change_mode_of_directory(void) { must(fchmodat(lower, "d", 0700, 0), "chmod"); }
 static void write_in_directory(void) { put(lower, "d/x", new_text, O_TRUNC); put(lower, "d/y", new_text, 0); }
@@ -87,7 +93,7 @@ static void set_xattr(void) {
     must(fsetxattr(fd, "user.changed", "yes", 3, 0), "setxattr");
     must(close(fd), "close");
 }
-static void all_at_once(void) { rename_over(); rename_directory_and_write(); must(mkdirat(lower, "d", 0755), "mkdir"); put(lower, "d/x", new_text, 0); }
+static void all_at_once(void) { rename_over(); rename_directory_and_write(); make_directory(); }
 
 enum fate { IN_PLACE, REPLACED };          /* of what `f` was */
 static const struct change { const char *name; void (*perform)(void); enum fate fate; } changes[] = {
@@ -167,7 +173,13 @@ static void hold_mapped(void) {
 static void copy_up(void) { know_everything(); put(merged, "f", own_text, O_TRUNC); own_f = true; }
 static void copy_up_mode(void) { know_everything(); must(fchmodat(merged, "f", 0640, 0), "chmod"); own_mode = true; }
 static void copy_up_directory(void) { know_everything(); must(fchmodat(merged, "d", 0750, 0), "chmod"); own_d = true; }
-static void merge(void) { know_everything(); put(merged, "own", own_text, 0); put(merged, "d/own", own_text, 0); own_d = own_in_d = true; look_at("d/y"); }
+static void merge(void) {
+    know_everything();
+    put(merged, "own", own_text, 0);
+    put(merged, "d/own", own_text, 0);
+    own_d = own_in_d = true;
+    look_at("d/y");
+}
 static void hide(void) { know_everything(); must(unlinkat(merged, "f", 0), "unlink"); no_f = true; look_at("f"); }
 static void appeared_above(void) {
     know_everything();
@@ -227,7 +239,8 @@ static void compare_name(const char *name) {
         return;
     compare_stat(name, &above, &below, true);
     char target[64] = "", wanted[64] = "", value[8];
-    if (S_ISLNK(below.st_mode) && (readlinkat(merged, name, target, 63) < 0 || readlinkat(lower, name, wanted, 63) < 0 || strcmp(target, wanted) != 0))
+    bool is_link = S_ISLNK(below.st_mode);
+    if (is_link && (readlinkat(merged, name, target, 63) < 0 || readlinkat(lower, name, wanted, 63) < 0 || strcmp(target, wanted) != 0))
         differ("%s leads to '%s' instead of '%s'", name, target, wanted);
     int fd = S_ISREG(below.st_mode) ? openat(merged, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
     int fd_below = S_ISREG(below.st_mode) ? openat(lower, name, O_RDONLY | O_CLOEXEC) : -1;

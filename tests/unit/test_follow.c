@@ -188,6 +188,19 @@ static void a_directory_that_comes_to_one_of_ours_is_told_with_all_in_it(void **
     assert_int_equal(look(own.node, "x").stat.st_size, 5);
 }
 
+static void who_finds_other_trees_first_does_not_keep_it_from_the_others(void **state) {
+    (void)state;
+    struct overlay_entry own;
+    assert_int_equal(overlay_cover(overlay, OVERLAY_ROOT), 1);
+    uint64_t d = look(OVERLAY_ROOT, "d").node;
+    assert_int_equal(overlay_cover(overlay, d), 1);
+    assert_int_equal(overlay_mkdir(overlay, &caller, d, "own", 0755, &own), 0);
+    assert_int_equal(look(d, "g").stat.st_size, 4);
+    assert_int_equal(renameat(lower, "d", lower, "e"), 0);
+    assert_int_equal(look(OVERLAY_ROOT, "d").node, d);
+    assert_non_null(strstr(tell(d), "all "));
+}
+
 static void an_open_file_answers_for_itself_when_its_name_is_gone(void **state) {
     (void)state;
     struct overlay_handle *handle = NULL;
@@ -234,6 +247,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(who_reads_the_queue_calls_who_tells, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_watched_is_not_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(a_directory_that_comes_to_one_of_ours_is_told_with_all_in_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_finds_other_trees_first_does_not_keep_it_from_the_others, setup, teardown),
         cmocka_unit_test_setup_teardown(an_open_file_answers_for_itself_when_its_name_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_opened_is_what_the_name_shows, setup, teardown),
     };
