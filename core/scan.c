@@ -232,6 +232,20 @@ void scan_dir_forget(struct scan_dir *dir) {
     buf_done(&dir->names);
 }
 
+/* Which directories were in it and are not any more. Both are sorted. */
+static int note_left(struct scan *scan, const struct live_dir *old, const struct live_dir *new) {
+    int r = 0;
+    for (size_t i = 0, j = 0; r >= 0 && old && i < old->count; i++) {
+        const struct live_entry *entry = &old->entries[i];
+        while (entry->dir && j < new->count && strcmp(new->entries[j].name, entry->name) < 0)
+            j++;
+        bool stays = j < new->count && new->entries[j].dir == entry->dir && !strcmp(new->entries[j].name, entry->name);
+        if (entry->dir && !stays)
+            r = map_put(scan->left, &entry->dir, sizeof(entry->dir), scan, NULL);
+    }
+    return MIN(r, 0);
+}
+
 /* found[].known points into the records that are replaced: nothing looks at it after this. */
 static int keep_records(struct scan *scan) {
     for (struct map_iter i = {0}; map_next(scan->dirs, &i);) {
@@ -245,7 +259,9 @@ static int keep_records(struct scan *scan) {
         }
         struct live_dir *records = dir->touched ? records_with(dir) : records_of(dir);
         void *old = NULL;
-        int r = records ? map_put(scan->records, &dir->id, sizeof(dir->id), records, &old) : -ENOMEM;
+        int r = records ? note_left(scan, dir->known, records) : -ENOMEM;
+        if (r == 0)
+            r = map_put(scan->records, &dir->id, sizeof(dir->id), records, &old);
         if (r < 0) {
             free(records);
             return r;
@@ -412,9 +428,10 @@ static int open_tree(struct scan *scan, int root, struct snap_err *err) {
     if (r < 0)
         return err_path(err, r, scan->project->info.root, "open");
     scan->records = map_new();
+    scan->left = map_new();
     scan->delta = map_new();
     scan->objects = map_new();
-    return scan->records && scan->delta && scan->objects ? 0 : err_nomem(err);
+    return scan->records && scan->left && scan->delta && scan->objects ? 0 : err_nomem(err);
 }
 
 static int scan_open(struct scan *scan, bool whole, struct snap_err *err) {
@@ -518,6 +535,7 @@ struct scan *scan_free(struct scan *scan) {
     map_free(scan->objects, object_drop);
     map_free(scan->dirs, scan_dir_free);
     map_free(scan->records, free);
+    map_free(scan->left, NULL);
     map_free(scan->doubts, NULL);
     map_free(scan->rows_before, free);
     map_free(scan->rows, free);

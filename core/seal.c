@@ -593,6 +593,46 @@ int seal_index(struct seal *seal, struct sealed *ret, struct snap_err *err) {
     return 0;
 }
 
+/* A directory that is nowhere any more, and what its records have below it: one that gets the same number later, or comes back, must not
+ * find them. */
+static int forget_live(struct scan *scan, int64_t dir, struct snap_err *err) {
+    int64_t *dirs = NULL;
+    size_t count = 0, room = 0;
+    int r = 0;
+    for (;;) {
+        const struct live_dir *records = NULL;
+        if ((r = scan_records(scan, dir, &records)) < 0) {
+            err_errno(err, r, "cannot read the records of a directory that went");
+            break;
+        }
+        for (size_t i = 0; r == 0 && records && i < records->count; i++) {
+            if (!records->entries[i].dir || scan_has_dir(scan, records->entries[i].dir))
+                continue;
+            if (MAKE_ROOM(dirs, count, room) < 0)
+                r = err_nomem(err);
+            else
+                dirs[count++] = records->entries[i].dir;
+        }
+        if (r == 0)
+            r = live_remove_dir(scan->store, dir, err);
+        if (r < 0 || !count)
+            break;
+        dir = dirs[--count];
+    }
+    free(dirs);
+    return r;
+}
+
+static int forget_left(struct scan *scan, struct snap_err *err) {
+    int r = 0;
+    for (struct map_iter i = {0}; r == 0 && map_next(scan->left, &i);) {
+        int64_t dir;
+        memcpy(&dir, i.key, sizeof(dir));
+        r = scan_has_dir(scan, dir) ? 0 : forget_live(scan, dir, err);
+    }
+    return r;
+}
+
 int seal_live(struct scan *scan, struct snap_err *err) {
     if (scan->ground.line != INDEX_PROJECT_LINE)
         return current_keep(scan, err);
@@ -600,13 +640,14 @@ int seal_live(struct scan *scan, struct snap_err *err) {
         return graft_live(scan, err);
     for (struct map_iter i = {0}; map_next(scan->records, &i);) {
         const struct live_dir *records = i.value;
-        int r = scan_dir_of(scan, records->dir)
+        int r = scan_has_dir(scan, records->dir)     /* one that was met and left since may hold objects that nobody stored */
             ? live_write_dir(scan->store, records->dir, records->entries, records->count, err)
             : live_remove_dir(scan->store, records->dir, err);
         if (r < 0)
             return r;
     }
-    return sparse_keep(scan, err);
+    int r = forget_left(scan, err);
+    return r < 0 ? r : sparse_keep(scan, err);
 }
 
 struct seal *seal_free(struct seal *seal) {

@@ -92,6 +92,7 @@ struct scan {
     pthread_mutex_t lock;
     struct map *dirs;                     /* identity -> struct scan_dir, this round; an identity is in one place only */
     struct map *records;                  /* identity -> struct live_dir as the last round left it, where it differs from live */
+    struct map *left;                     /* identities of directories that are not where their records were: they may be nowhere */
     struct map *delta;                    /* (identity, name) -> struct delta_row */
     struct map *groups;                   /* (device, inode) -> struct group, this round */
     struct map *claimed;                  /* object id -> anything: kept by a link group of this round */
