@@ -169,12 +169,13 @@ static int settle(struct scan *scan, struct scan_dir *dir, int fd, const char *n
     captured.flags = torn || copy_is_hot(fd) || capture_is_racy(scan, &captured.print) ? LIVE_HOT : 0;
     if (captured.flags && (r = digest_stored(scan, to, object, &captured)) < 0)
         return r;
-    if (same_object(old, object)) {
+    captured.is_new = !same_object(old, object);
+    if (!captured.is_new)
         captured.object = old;
+    if (!captured.is_new && old->id < scan->first_object) {
         if ((r = unstage(scan, dir, name, &captured)) < 0)
             return r;
     } else {
-        captured.is_new = true;
         if (captured.staged && (r = stage_apply_open(scan->stage, to, &object->meta)) < 0)
             return r;
     }
@@ -264,7 +265,7 @@ int capture_regular(struct scan *scan, struct scan_dir *dir, int dirfd, struct f
     unsigned count = 0;
     const struct moved *moved = !found->known || found->known->print.ino != found->print.ino
         ? links_moved_file(scan, &found->print) : NULL;
-    if (moved)
+    if (moved && moved->entry->object < scan->first_object)     /* else its bytes went with the name that this scan captured them under */
         bases[count++] = moved->entry->object;
     if (found->known && !found->known->dir)
         bases[count++] = found->known->object;

@@ -143,7 +143,7 @@ static int group_add(struct group *group, struct scan_dir *dir, struct found *fo
     return 0;
 }
 
-int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat) {
+static int add_to_group(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat, bool changed) {
     struct group_key key = { .device = (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor, .ino = stat->stx_ino };
     dir->deferred = true;
     pthread_mutex_lock(&scan->lock);
@@ -159,8 +159,20 @@ int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, co
     }
     if (r >= 0)
         r = group_add(group, dir, found);
+    if (r >= 0)
+        group->changed |= changed;
     pthread_mutex_unlock(&scan->lock);
     return MIN(r, 0);
+}
+
+int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat) {
+    return add_to_group(scan, dir, found, stat, true);
+}
+
+/* A name that was captured in the round before, and one that got its inode since, are names of one object. */
+int links_join(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat) {
+    bool alone = scan->round == 1 && !scan->touched;
+    return stat->stx_nlink < 2 || alone ? 0 : add_to_group(scan, dir, found, stat, false);
 }
 
 /* The order of the walk is chance; that of names is not. */
@@ -185,29 +197,50 @@ static bool is_elsewhere(const struct scan *scan, const struct group *group, con
     return was.ino && was.ino != group->key.ino && map_get(scan->groups, &was, sizeof(was));
 }
 
-/* A name that looks as it did may be none of the members, though it is the same inode: what it is, they are. */
+/* A name that looks as it did may be none of the members, though it is the same inode: what it is, they are. Not what this scan
+ * captured under a name that went since: its bytes went with it. */
 static int64_t base_by_inode(struct scan *scan, const struct group *group) {
     const struct moved *other = moved_from(scan, &scan->moved_links, (struct moved_key){ .ino = group->key.ino });
-    return other && claim(scan, other->entry->object) ? other->entry->object : 0;
+    return other && other->entry->object < scan->first_object && claim(scan, other->entry->object) ? other->entry->object : 0;
 }
 
 /* The object that the inode was, or that of the group's first known member if no other group goes on being it: the inode
  * decides, not the order. */
 static int64_t group_base(struct scan *scan, const struct group *group) {
-    bool is_new = false;
-    for (size_t i = 0; i < group->count; i++) {
+    int64_t base = 0;
+    for (size_t i = 0; base == 0 && i < group->count; i++) {
+        const struct live_entry *known = group->members[i].found->known;
+        if (known && !known->dir && known->flags & LIVE_LINKED && known->print.ino == group->key.ino && claim(scan, known->object))
+            base = known->object;
+    }
+    if (base == 0)
+        base = base_by_inode(scan, group);
+    for (size_t i = 0; base == 0 && i < group->count; i++) {
         const struct live_entry *known = group->members[i].found->known;
         if (known && !known->dir && known->print.ino == group->key.ino && claim(scan, known->object))
-            return known->object;
-        is_new |= !known;
+            base = known->object;
     }
-    int64_t base = is_new ? base_by_inode(scan, group) : 0;
     for (size_t i = 0; base == 0 && i < group->count; i++) {
         const struct live_entry *known = group->members[i].found->known;
         if (known && !known->dir && !is_elsewhere(scan, group, known) && claim(scan, known->object))
             base = known->object;
     }
     return base;
+}
+
+/* The member under which the layer being built has the bytes; NULL: none, or no new ones. */
+static const struct member *staged_member(struct scan *scan, const struct group *group, const struct captured *captured, const struct member *first) {
+    if (captured->staged || captured->object->id < scan->first_object)
+        return captured->staged ? first : NULL;
+    const struct member *found = NULL;
+    pthread_mutex_lock(&scan->lock);
+    for (size_t i = 0; !found && i < group->count; i++) {
+        const struct delta_row *row = scan_row(scan, group->members[i].dir->id, group->members[i].found->name);
+        if (row && row->staged && row->entry.after == captured->object)
+            found = &group->members[i];
+    }
+    pthread_mutex_unlock(&scan->lock);
+    return found;
 }
 
 static int put_member(struct scan *scan, struct member *member, const struct captured *captured, const struct member *first,
@@ -220,8 +253,8 @@ static int put_member(struct scan *scan, struct member *member, const struct cap
     member->dir->differs = true;
     if (found_as_recorded(found))
         return 0;
-    struct delta_row how = { .staged = captured->staged, .how = captured->how };
-    if (captured->staged && member != first) {
+    struct delta_row how = { .staged = first != NULL, .how = captured->how };
+    if (first && member != first) {
         struct dir *from = capture_stage_dir(scan, first->dir), *to = capture_stage_dir(scan, member->dir);
         if (!from || !to)
             return -ENOMEM;
@@ -302,6 +335,8 @@ static int capture_group(struct pool *pool, void *data) {
     struct scan *scan = task->scan;
     struct group *group = task->group;
     free(task);
+    if (!group->changed)
+        return 0;
     qsort(group->members, group->count, sizeof(*group->members), by_place);
     int64_t base = group_base(scan, group);
     struct captured captured = {0};
@@ -315,6 +350,7 @@ static int capture_group(struct pool *pool, void *data) {
         return r;
     if (captured.is_new && links > 1)
         captured.object->flags |= OBJECT_LINKED;
+    const struct member *staged = first < group->count ? staged_member(scan, group, &captured, &group->members[first]) : NULL;
     for (size_t i = 0; i < group->count; i++) {
         struct member *member = &group->members[i];
         if (i < first) {
@@ -322,7 +358,7 @@ static int capture_group(struct pool *pool, void *data) {
             member->dir->differs = true;
             r = member->found->known ? scan_differ(scan, member->dir->id, member->found->name, NULL, NULL) : 0;
         } else {
-            r = put_member(scan, member, &captured, &group->members[first], links > 1);
+            r = put_member(scan, member, &captured, staged, links > 1);
             if (i > first && captured.flags & LIVE_UNREAD)
                 tell_unread(scan, member);
         }

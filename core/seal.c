@@ -15,6 +15,7 @@ struct row {                              /* one name that differs from the newe
     struct delta_row *delta;
     int64_t before;                       /* object id, 0 = absent */
     int64_t dead_dir;                     /* a directory was here and is in the project no more: its identity */
+    bool built;                           /* its file, if it has one, lies in the layer */
 };
 struct seal_dir {                         /* a directory of the layer */
     int64_t id, parent;
@@ -321,7 +322,10 @@ static int stage_row(struct seal *seal, struct row *row, struct snap_err *err) {
         return 0;
     if (!S_ISREG(entry->after->meta.mode))
         return stage_special(seal, stage, entry);
-    return entry->after->content ? stage_known(seal, row, stage, err) : stage_empty(seal, stage, entry);
+    if (entry->after->content)
+        return stage_known(seal, row, stage, err);
+    return entry->after->meta.size ? err_set(err, -EUCLEAN, "the bytes of '%s' were lost while it was captured", entry->name)
+        : stage_empty(seal, stage, entry);
 }
 
 static void count_staged(struct seal *seal, const struct row *row, bool first) {
@@ -346,9 +350,13 @@ static int place_object(struct seal *seal, struct row *row) {
     return linked ? map_put(seal->placed, &after->id, sizeof(after->id), row, NULL) : 0;
 }
 
-static int build_files(struct seal *seal, struct snap_err *err) {
+/* Where the bytes of an object lie comes before its other names. */
+static int build_rows(struct seal *seal, bool staged, struct snap_err *err) {
     for (size_t i = 0; i < seal->count; i++) {
         struct row *row = &seal->rows[i];
+        if (row->built || row->delta->staged != staged)
+            continue;
+        row->built = true;
         if (project_cancelled(seal->scan->project))
             return project_cancelled_error(err);
         int r = stage_row(seal, row, err);
@@ -358,6 +366,11 @@ static int build_files(struct seal *seal, struct snap_err *err) {
             return err && err->code == r ? r : err_path(err, r, row->delta->entry.name, "store");
     }
     return 0;
+}
+
+static int build_files(struct seal *seal, struct snap_err *err) {
+    int r = build_rows(seal, true, err);
+    return r < 0 ? r : build_rows(seal, false, err);
 }
 
 /* The manifest. */

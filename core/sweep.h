@@ -60,8 +60,9 @@ struct scan_dir {                         /* a directory that was met in this ro
 };
 struct member { struct scan_dir *dir; struct found *found; };
 struct group_key { uint64_t device, ino; };
-struct group {                            /* names of one inode, at least one of which changed */
+struct group {                            /* names of one inode */
     struct group_key key;
+    bool changed;                         /* at least one of them did */
     struct member *members;
     size_t count, room;
 };
@@ -151,6 +152,7 @@ int capture_read(struct scan *scan, struct scan_dir *dir, int dirfd, const char 
 
 /* links.c */
 int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat);
+int links_join(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat);   /* it did not change; others may have */
 int links_capture(struct scan *scan);                                 /* all groups of the round, in parallel */
 int links_index(struct scan *scan);                                   /* where inodes were that may have moved, of what was touched */
 const struct moved *links_moved_file(struct scan *scan, const struct fingerprint *print);

@@ -433,7 +433,7 @@ static int walk_child(struct scan *scan, struct scan_dir *dir, int dirfd, struct
     if (unchanged(scan, found)) {
         found->object = found->known->object;
         found->flags = found->known->flags;
-        return 0;
+        return links_join(scan, dir, found, &stat);
     }
     if (went_back(found))
         return differ_as_known(scan, dir, found);

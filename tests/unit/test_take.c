@@ -257,6 +257,45 @@ static void what_changes_meanwhile_is_captured_again(void **state) {
     assert_int_equal(take(scratch).number, 0);
 }
 
+/* One of its names was looked at already, the other is met with two. */
+static int link_on_the_way(const char *point, const char *what) {
+    static int times;
+    if (!strcmp(point, "scan.visit") && !strcmp(what, "y") && times++ == 0)
+        scratch_run(scratch_now, "ln g z/y/h");
+    return 0;
+}
+
+static void a_name_that_comes_meanwhile_is_one_of_the_same_object(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "mkdir -p z/y && echo g >g");
+    hook_function = link_on_the_way;
+    take(scratch);
+    hook_function = NULL;
+    assert_int_equal(scratch_object(scratch, 1, "g"), scratch_object(scratch, 1, "z/y/h"));
+    scratch_expect(scratch, 1, "z/y/h", "g\n");
+    assert_int_equal(take(scratch).number, 0);
+}
+
+static int link_and_leave(const char *point, const char *what) {
+    static const char *const shell[] = { "ln g a", "rm g h" };
+    static unsigned times;
+    (void)what;
+    if (!strcmp(point, "take.round") && times < 2)
+        scratch_run(scratch_now, shell[times++]);
+    return 0;
+}
+
+static void the_bytes_stay_though_the_name_goes_under_which_they_were_captured(void **state) {
+    struct scratch *scratch = *state;
+    scratch_run(scratch, "echo bytes >g && ln g h");
+    hook_function = link_and_leave;
+    take(scratch);
+    hook_function = NULL;
+    scratch_expect(scratch, 1, "a", "bytes\n");
+    scratch_expect(scratch, 1, "g", NULL);
+    assert_int_equal(take(scratch).number, 0);
+}
+
 /* Nothing in the newest entries may lie in a directory that has no place there. */
 static void expect_whole_index(struct scratch *scratch) {
     struct snap_err err = {0};
@@ -379,6 +418,7 @@ int main(void) {
         T(hard_links_stay_one_object), T(a_file_becomes_a_directory_and_back), T(an_ignored_path_is_not_captured),
         T(a_file_that_is_no_longer_ignored_is_captured), T(names_made_and_removed_in_a_listed_directory_are_noticed),
         T(a_mode_change_alone_is_captured_once), T(a_file_that_changes_while_it_is_read_is_read_again),
+        T(a_name_that_comes_meanwhile_is_one_of_the_same_object), T(the_bytes_stay_though_the_name_goes_under_which_they_were_captured),
         T(what_changes_meanwhile_is_captured_again), T(a_directory_that_is_never_where_it_was_met_leaves_a_whole_index),
         T(what_lies_below_a_directory_that_goes_meanwhile_stays_known), T(a_failed_take_leaves_nothing_behind), T(a_deep_tree_is_captured),
         T(layers_pass_their_own_check),
