@@ -95,12 +95,28 @@ int mountinfo_by_id(uint64_t id, struct mountinfo *ret) {
     return find_last(NULL, id, ret);
 }
 
-/* Who uses it. */
-
 static bool lies_below(const char *path, const char *dir) {
     size_t size = strlen(dir);
     return strncmp(path, dir, size) == 0 && (path[size] == '/' || path[size] == '\0');
 }
+
+int mountinfo_below(const char *dir, struct buf *ret) {
+    _cleanup_(close_stream) FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return -errno;
+    _free_ char *line = NULL;
+    for (size_t room = 0; getline(&line, &room, file) > 0; ) {
+        _mountinfo_ struct mountinfo info = {0};
+        int r = parse(line, &info);
+        if (r == -ENOMEM)
+            return r;
+        if (r == 0 && lies_below(info.dir, dir) && strcmp(info.dir, dir) != 0)
+            buf_add(ret, info.dir, strlen(info.dir) + 1);
+    }
+    return ferror(file) ? -EIO : ret->failed;
+}
+
+/* Who uses it. */
 
 static bool leads_below(int dirfd, const char *name, const char *dir) {
     char path[PATH_MAX];

@@ -9,6 +9,8 @@ void mountinfo_done(struct mountinfo *info);
 /* The topmost mount on `dir`: 1 found, 0 nothing is mounted there, negative errno. */
 int mountinfo_find(const char *dir, struct mountinfo *ret);
 int mountinfo_by_id(uint64_t id, struct mountinfo *ret);         /* the same by STATX_MNT_ID */
+/* Where something is mounted below `dir`: each directory and a NUL, in the kernel's order. */
+int mountinfo_below(const char *dir, struct buf *ret);
 /* The pids that have a file of the mount open or mapped, or work in it, this process aside, as far as /proc shows them:
  * "1234 (bash)", "" = none seen.
  * Looks at names alone, so that a file system that does not answer holds nobody up. */

@@ -32,6 +32,14 @@ static int show_json(struct call *call, const char *type, const struct snap_watc
     return json_print(&call->out, object);
 }
 
+/* As limits are: a number that somebody would choose. */
+static uint64_t enough(uint64_t directories) {
+    uint64_t limit = 8192;
+    while (limit < 2 * directories)
+        limit *= 2;
+    return limit;
+}
+
 static void show_running(struct out *out, const struct snap_watch *watch) {
     char time[FORMAT_SIZE];
     out_text(out, "watched by %s (pid %d) since %s\n", snap_watch_backend_name(watch->backend), (int)watch->pid,
@@ -45,7 +53,7 @@ static void show_running(struct out *out, const struct snap_watch *watch) {
     if (watch->uncovered)
         out_text(out, "missing  %" PRIu64 " %s not watched and compared each time; raise the limit:"
                  " sysctl -w fs.inotify.max_user_watches=%" PRIu64 "\n", watch->uncovered,
-                 plural(watch->uncovered, "directory is", "directories are"), 2 * (watch->watches + watch->uncovered));
+                 plural(watch->uncovered, "directory is", "directories are"), enough(watch->watches + watch->uncovered));
 }
 
 static int show_status(struct call *call, const char *type, const struct snap_watch *watch) {

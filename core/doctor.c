@@ -7,8 +7,10 @@
 #include "index.h"
 #include "op.h"
 #include "search.h"
+#include "watchd.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -189,6 +191,22 @@ static void look_at_store(struct doctor *doctor, struct located *found, int root
     tell_recovery(doctor, found->store);
 }
 
+static void tell_watcher(struct doctor *doctor, struct store *store) {
+    struct snap_watch watch;
+    int r = watchd_state(store, &watch);
+    if (r < 0)
+        doctor_tell(doctor, "watcher", SNAP_CHECK_LIMITED, "until it does, commands look at every entry", "it does not answer: %s", strerror(-r));
+    else if (r == 0)
+        doctor_tell(doctor, "watcher", SNAP_CHECK_OK, "", "none runs: commands look at every entry");
+    else if (watch.uncovered)
+        doctor_tell(doctor, "watcher", SNAP_CHECK_LIMITED, "raise the limit of watches, then: snapctl watch stop, snapctl watch start",
+                    "%s (pid %d), but for %" PRIu64 " %s of which every entry is looked at", snap_watch_backend_name(watch.backend), (int)watch.pid,
+                    watch.uncovered, watch.uncovered == 1 ? "directory" : "directories");
+    else
+        doctor_tell(doctor, "watcher", SNAP_CHECK_OK, "", "%s (pid %d): commands look at what changed", snap_watch_backend_name(watch.backend),
+                    (int)watch.pid);
+}
+
 static void look_at_files(struct doctor *doctor, struct located *found, int root) {
     int store = found->store ? store_run_fd(found->store) : -1;
     probe_reflink(doctor, root, store);
@@ -230,5 +248,7 @@ int snap_doctor(const struct snap_env *env, snap_finding_fn fn, void *data, stru
         found.store = store_close(found.store);
     look_at_files(&doctor, &found, root);
     look_at_machine(&doctor, root, known);
+    if (found.store)
+        tell_watcher(&doctor, found.store);
     return doctor.ended < 0 ? err_errno(err, doctor.ended, "cannot tell what was found") : 0;
 }

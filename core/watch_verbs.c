@@ -88,9 +88,15 @@ static int parse_state(const char *line, struct snap_watch *ret) {
     return 0;
 }
 
+int watchd_state(struct store *store, struct snap_watch *ret) {
+    _buf_ struct buf heard = {0};
+    int r = watchd_say(store, "info\n", &heard);
+    return r <= 0 ? r : parse_state(heard.data, ret) ?: 1;
+}
+
 static int ask(struct snap_project *project, const char *line, struct snap_watch *ret, struct snap_err *err) {
     _buf_ struct buf heard = {0};
-    int r = watchd_say(project, line, &heard);
+    int r = watchd_say(project->store, line, &heard);
     if (r <= 0)
         return r < 0 ? err_errno(err, r, "the watcher of '%s' does not answer", project->info.root) : 0;
     if ((r = parse_state(heard.data, ret)) < 0)

@@ -4,6 +4,7 @@
 #include "fs.h"
 #include "ignore.h"
 #include "journal.h"
+#include "mountinfo.h"
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -22,6 +23,8 @@ struct watchd {
     struct journal *journal;
     struct ignore *ignore;
     int listener, lock;
+    int mounts;                           /* /proc/self/mountinfo: says when anything is mounted or unmounted */
+    struct buf mounted;                   /* what is, below the project */
     time_t since;
     bool reload, stop;
 };
@@ -34,6 +37,8 @@ static void watchd_done(struct watchd *daemon) {
         (void)unlinkat(store_run_fd(daemon->project->store), WATCHD_SOCKET, 0);
     fd_close(daemon->listener);
     fd_close(daemon->lock);
+    fd_close(daemon->mounts);
+    buf_done(&daemon->mounted);
 }
 
 /* Watching. */
@@ -51,6 +56,19 @@ static int note(void *data, const struct watch_change *change) {
     return journal_note(daemon->journal, change);
 }
 
+/* What a mount hides, and what comes to light when it goes, nobody tells. Where there is no /proc that is not known. */
+static void look_at_mounts(struct watchd *daemon) {
+    struct pollfd changed = { .fd = daemon->mounts, .events = POLLPRI };
+    _buf_ struct buf mounted = {0};
+    if (daemon->mounts < 0 || poll(&changed, 1, 0) <= 0 || mountinfo_below(daemon->project->info.root, &mounted) < 0)
+        return;
+    bool same = mounted.size == daemon->mounted.size && (!mounted.size || !memcmp(mounted.data, daemon->mounted.data, mounted.size));
+    daemon->reload |= !same;
+    buf_done(&daemon->mounted);
+    daemon->mounted = mounted;
+    mounted = (struct buf){0};
+}
+
 static int start_watching(struct watchd *daemon, struct snap_err *err) {
     daemon->watch = watch_close(daemon->watch);
     daemon->ignore = ignore_free(daemon->ignore);
@@ -60,10 +78,11 @@ static int start_watching(struct watchd *daemon, struct snap_err *err) {
     return r < 0 ? r : watch_open(&options, note, daemon, &daemon->watch, err);
 }
 
-/* Everything that happened until now is in the journal. Other rules cover other directories: nothing is known of those, so the journal
- * begins anew. */
+/* Everything that happened until now is in the journal. Other rules, and other mounts, cover other directories: nothing is known of
+ * those, so the journal begins anew. */
 static int catch_up(struct watchd *daemon, struct snap_err *err) {
     journal_tick(daemon->journal);
+    look_at_mounts(daemon);
     int r = watch_read(daemon->watch, note, daemon, err);
     if (r < 0 || !daemon->reload)
         return r;
@@ -183,15 +202,15 @@ static int serve(struct watchd *daemon, int client, struct snap_err *err) {
     return r;
 }
 
-void watchd_address(const struct snap_project *project, struct sockaddr_un *ret) {
+void watchd_address(struct store *store, struct sockaddr_un *ret) {
     *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
-    snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", store_run_fd(project->store), WATCHD_SOCKET);
+    snprintf(ret->sun_path, sizeof(ret->sun_path), "/proc/self/fd/%d/%s", store_run_fd(store), WATCHD_SOCKET);
 }
 
 static int listen_at(struct watchd *daemon, struct snap_err *err) {
     int run = store_run_fd(daemon->project->store);
     struct sockaddr_un address;
-    watchd_address(daemon->project, &address);
+    watchd_address(daemon->project->store, &address);
     if (unlinkat(run, WATCHD_SOCKET, 0) < 0 && errno != ENOENT)
         return err_errno(err, -errno, "cannot remove an old socket from the store");
     daemon->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -237,10 +256,12 @@ static int watch_on(struct watchd *daemon, struct snap_err *err) {
 }
 
 int watchd_run(struct snap_project *project, enum watch_backend backend, void (*ready)(void *data), void *data, struct snap_err *err) {
-    _cleanup_(watchd_done) struct watchd daemon = { .project = project, .backend = backend, .listener = -1, .lock = -1, .since = time(NULL) };
+    _cleanup_(watchd_done) struct watchd daemon = { .project = project, .backend = backend, .listener = -1, .lock = -1,
+                                                       .mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC), .since = time(NULL) };
     int r = take_lock(&daemon, err);
     if (r == 0 && (r = journal_new(&daemon.journal)) < 0)
         err_errno(err, r, "cannot begin a journal");
+    (void)mountinfo_below(project->info.root, &daemon.mounted);
     if (r < 0 || (r = start_watching(&daemon, err)) < 0 || (r = listen_at(&daemon, err)) < 0)
         return r;
     if (ready)

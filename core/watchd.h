@@ -23,6 +23,8 @@
  * changes are being recorded. -EBUSY: another one watches this project. */
 int watchd_run(struct snap_project *project, enum watch_backend backend, void (*ready)(void *data), void *data, struct snap_err *err);
 /* The socket, by a path that is short enough whatever the store's is. */
-void watchd_address(const struct snap_project *project, struct sockaddr_un *ret);
-/* Says one line to the daemon of this project: 1 = *ret has its answer, 0 = there is no daemon, or a negative errno. */
-int watchd_say(struct snap_project *project, const char *line, struct buf *ret);
+void watchd_address(struct store *store, struct sockaddr_un *ret);
+/* Says one line to the daemon of the store's project: 1 = *ret has its answer, 0 = there is no daemon, or a negative errno. */
+int watchd_say(struct store *store, const char *line, struct buf *ret);
+/* How it is: 1 = *ret says, 0 = there is none, or a negative errno. */
+int watchd_state(struct store *store, struct snap_watch *ret);

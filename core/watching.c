@@ -95,10 +95,10 @@ static int read_records(const char *at, const char *end, struct touched *root) {
 
 /* The socket. */
 
-static int reach(struct snap_project *project) {
+static int reach(struct store *store) {
     const struct timeval patience = { .tv_sec = PATIENCE_S };
     struct sockaddr_un address;
-    watchd_address(project, &address);
+    watchd_address(store, &address);
     _close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0
         || connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
@@ -106,8 +106,8 @@ static int reach(struct snap_project *project) {
     return TAKE_FD(fd);
 }
 
-int watchd_say(struct snap_project *project, const char *line, struct buf *ret) {
-    _close_ int fd = reach(project);
+int watchd_say(struct store *store, const char *line, struct buf *ret) {
+    _close_ int fd = reach(store);
     if (fd < 0)
         return fd == -ENOENT || fd == -ECONNREFUSED ? 0 : fd;
     if (send(fd, line, strlen(line), MSG_NOSIGNAL) != (ssize_t)strlen(line))
@@ -147,7 +147,7 @@ int watching_ask(struct snap_project *project, const char *since, struct watchin
         line = NULL;
         return err_nomem(err);
     }
-    if ((r = watchd_say(project, line, &heard)) <= 0)
+    if ((r = watchd_say(project->store, line, &heard)) <= 0)
         return r == -ENOMEM ? err_nomem(err) : 0;
     _watching_ struct watching *watching = calloc(1, sizeof(*watching));
     r = watching ? understand(&heard, watching) : -ENOMEM;

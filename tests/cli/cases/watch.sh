@@ -14,6 +14,7 @@ echo 1 >c/g
 snapctl -q take
 watching run watch start --backend inotify
 watching run watch start
+snapctl doctor | grep ' watcher ' | sed -E 's/pid [0-9]+/pid N/'
 snapctl -q take
 echo 22 >a/b/f
 rm c/g
