@@ -13,4 +13,5 @@ struct watched {
 bool watched_begin(struct watched *ret, struct model *model);
 bool watched_mind(struct watched *watched);                         /* starts one, or perhaps stops or kills the one that runs */
 bool watched_batch(struct watched *watched, unsigned steps);        /* so many operations */
+pid_t watched_pid(struct watched *watched);                         /* of the one that runs; 0: none does */
 bool watched_end(struct watched *watched);
