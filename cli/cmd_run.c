@@ -41,7 +41,7 @@ struct running {
     int status;                /* of the command, as waitpid tells it */
     struct left left;          /* what it left running and was let run */
     bool mounted;
-    uint64_t changes;
+    uint64_t changes, left_out;           /* rows that were shown, and those that the project leaves out */
     enum outcome outcome;
     struct snap_rollback_result applied;
     int64_t removal;           /* the operation that discarded it */
@@ -231,6 +231,7 @@ static int show_changes(struct running *running, bool patch, struct snap_err *er
     if (r < 0)
         return r;
     running->changes = view.rows;
+    running->left_out = result.left_out;
     if (view.rows && view.format == VIEW_TEXT && !call->globals.quiet)
         show_counts(&call->out, &result, view.rows);
     return 0;
@@ -280,7 +281,7 @@ static int ask_what(struct running *running, struct snap_err *err) {
 /* Whoever interrupts a command does not want what it had done so far. */
 static int decide(struct running *running, struct snap_err *err) {
     if (!running->changes)
-        return forget(running, err);
+        return running->left_out ? discard(running, err) : forget(running, err);
     if (running->given->apply == APPLY_NO)
         return discard(running, err);
     if (running->given->apply == APPLY_YES)

@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "changes.h"
 #include "current.h"
+#include "ignore.h"
 #include "patch.h"
 #include "reading.h"
 #include "tree.h"
@@ -13,6 +14,7 @@ struct telling {
     struct snap_project *project;
     const struct snap_diff_options *options;
     const struct workspace *workspace;    /* meant instead of the project; NULL = none */
+    struct ignore *ignore;                /* of a workspace, whose layer has also what is left out; NULL = no rules */
     struct workspace_dirs dirs;           /* of one that is not opened: it is read where its current layer lies */
     struct side from, to;                 /* for content */
     snap_change_fn fn;
@@ -25,6 +27,7 @@ static void telling_done(struct telling *telling) {
     side_done(&telling->from);
     side_done(&telling->to);
     workspace_close(&telling->dirs);
+    ignore_free(telling->ignore);
 }
 
 /* These end the whole; anything else concerns one path, and the others are still told. */
@@ -64,12 +67,21 @@ static uint64_t *counter(struct snap_diff_result *result, char letter) {
     }
 }
 
+static bool is_left_out(const struct telling *telling, const struct snap_change *change) {
+    const struct snap_entry *entry = change->after ? change->after : change->before;
+    return telling->ignore && ignore_covers(telling->ignore, change->path, S_ISDIR(entry->mode));
+}
+
 static int tell_row(struct telling *telling, const struct change_row *row) {
     _buf_ struct buf patch = {0};
     struct public_change public;
     if (project_cancelled(telling->project))
         return project_cancelled_error(telling->err);
     change_publish(row, &public);
+    if (is_left_out(telling, &public.change)) {
+        telling->result.left_out++;
+        return 0;
+    }
     int r = telling->options->patch || telling->options->stat ? compare_content(telling, row, &patch, &public.change) : 0;
     if (r < 0)
         return r;
@@ -136,6 +148,11 @@ static int look_at_workspace(struct telling *telling, struct scan **ret) {
 }
 
 static int look(struct telling *telling, struct point *ret, struct scan **ret_scan) {
+    if (telling->workspace) {
+        int loaded = ignore_load(telling->project->root, &telling->ignore, telling->err);
+        if (loaded < 0)
+            return loaded;
+    }
     int r = telling->workspace ? look_at_workspace(telling, ret_scan) : scan_look(telling->project, ret_scan, telling->err);
     if (r == 0)
         *ret = scan_ground(*ret_scan);

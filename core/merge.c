@@ -5,6 +5,7 @@
  * already; all else is a conflict. Times alone are no change. Writes nothing. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "merge.h"
 
+#include "ignore.h"
 #include "map.h"
 #include "merge_file.h"
 
@@ -16,6 +17,7 @@ struct deciding {
     struct point base, newest;
     const struct merge_options *options;
     struct merge_sides sides;  /* for content */
+    struct ignore *ignore;     /* what the project leaves out; NULL = nothing */
     struct map *same;          /* a new directory of the workspace -> the project's new one of the same name (int64_t in the pointer) */
     struct map *came, *refused;           /* directories of the workspace that the project gets, or does not: sets */
     struct map *groups;        /* object of the workspace with several names -> struct group */
@@ -415,6 +417,9 @@ static int decide_all(struct deciding *deciding) {
     for (size_t i = 0; r == 0 && i < list.count; i++) {
         if (project_cancelled(deciding->project))
             return project_cancelled_error(deciding->err);
+        const struct object *after = list.at[i].entry->after;
+        if (ignore_covers(deciding->ignore, list.at[i].path, after && object_is_dir(after)))
+            continue;
         bool meant = covers(deciding->options->paths, list.at[i].path) || leads(deciding, &list.at[i]);
         r = meant ? decide(deciding, list.at[i].entry, list.at[i].path) : 0;
     }
@@ -436,6 +441,7 @@ static void deciding_done(struct deciding *deciding) {
     map_free(deciding->touched, NULL);
     map_free(deciding->groups, free);
     merge_sides_done(&deciding->sides);
+    ignore_free(deciding->ignore);
 }
 
 int merge_decide(struct snap_project *project, const struct scan *theirs, const struct scan *ours, const struct merge_options *options,
@@ -446,6 +452,9 @@ int merge_decide(struct snap_project *project, const struct scan *theirs, const 
         .options = options, .same = map_new(), .came = map_new(), .refused = map_new(), .groups = map_new(), .merge = &merge, .err = err,
     };
     merge_sides_init(&deciding.sides, project, theirs, options->root, ours);
+    int loaded = ignore_load(project->root, &deciding.ignore, err);
+    if (loaded < 0)
+        return loaded;
     int r = deciding.same && deciding.came && deciding.refused && deciding.groups ? find_groups(&deciding) : err_nomem(err);
     if (r == 0)
         r = decide_all(&deciding);

@@ -292,6 +292,7 @@ struct snap_diff_options {
 struct snap_diff_result {
     int64_t from, to;          /* snapshot numbers, 0 = the project (or, for `from`, the empty tree before any snapshot) */
     uint64_t added, deleted, modified, metadata, type_changed, renamed;   /* rows by letter */
+    uint64_t left_out;         /* rows of a workspace that are not told, for the project leaves these paths out */
     uint64_t failed;           /* paths that could not be compared, each given as a notice */
 };
 /* Rows come sorted by path. */

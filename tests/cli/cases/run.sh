@@ -80,3 +80,11 @@ say in JSON
 json run --apply yes -- sh -c 'echo to stdout; echo four >>a.txt; rm link'
 json run -- sh -c 'echo five >>a.txt; exit 4'
 json run -- true
+
+say what the project leaves out
+mkdir build
+echo build/ >.snapctlignore
+echo old >build/kept
+run run --apply yes -- sh -c 'mkdir build; echo new >build/kept; echo made >build/made; echo six >>a.txt'
+cat build/* a.txt
+run run -- sh -c 'mkdir build; echo new >build/made'
