@@ -339,13 +339,24 @@ static int finish_restore(struct restoring *restoring, const struct op *target, 
     return 0;
 }
 
+/* A snapshot may be a workspace's. */
+static int point_of(struct snap_project *project, int64_t number, struct point *ret, struct snap_err *err) {
+    _snapshot_ struct snapshot *snapshot = NULL;
+    int r = index_snapshot(project->store, number, &snapshot, err);
+    if (r == 0)
+        return err_set(err, -ENOENT, "there is no snapshot %" PRId64 " any more", number);
+    if (r > 0)
+        *ret = snapshot_point(snapshot);
+    return MIN(r, 0);
+}
+
 static int carry_out(struct restoring *restoring, const struct wanted *wanted, const struct object *object, struct build_result *ret,
                      struct snap_err *err) {
-    struct point at = { INDEX_PROJECT_LINE, wanted->snapshot };
+    struct point at;
     int r = hook("restore.begun", restoring->dest.path);
     if (r < 0)
         return err_errno(err, r, "stopped at restore.begun");
-    if ((r = build_tree(restoring->project, at, object, wanted->path, restoring->dest.parent, restoring->temporary, ret, err)) < 0)
+    if ((r = point_of(restoring->project, wanted->snapshot, &at, err)) < 0 || (r = build_tree(restoring->project, at, object, wanted->path, restoring->dest.parent, restoring->temporary, ret, err)) < 0)
         return r;
     if (project_cancelled(restoring->project))
         return project_cancelled_error(err);
@@ -415,9 +426,9 @@ int snap_restore(struct snap_project *project, const char *spec, const char *des
 
 /* What the operation restored. */
 static int meant_object(struct snap_project *project, const struct op *meant, char ***ret_paths, struct object **ret, struct snap_err *err) {
-    struct point at = { INDEX_PROJECT_LINE, meant->after };
+    struct point at;
     int r = op_paths(project->store, meant->id, ret_paths, err);
-    if (r < 0)
+    if (r < 0 || (r = point_of(project, meant->after, &at, err)) < 0)
         return r;
     const char *path = *ret_paths ? (*ret_paths)[0] : "";
     r = index_resolve(project->store, at, path, NULL, NULL, ret, err);
@@ -428,9 +439,9 @@ static int count_changes(struct restoring *restoring, const struct op *meant, co
     _op_paths_ char **paths = NULL;
     _object_ struct object *object = NULL;
     int r = meant_object(restoring->project, meant, &paths, &object, err);
-    if (r < 0 || !exists(restoring->dest.parent, name))
+    struct point at;
+    if (r < 0 || !exists(restoring->dest.parent, name) || (r = point_of(restoring->project, meant->after, &at, err)) < 0)
         return r;
-    struct point at = { INDEX_PROJECT_LINE, meant->after };
     return build_check(restoring->project, at, object, restoring->dest.path, restoring->dest.parent, name, ret, err);
 }
 

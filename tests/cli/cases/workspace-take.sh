@@ -57,6 +57,10 @@ run umount "$HERE/then"
 run restore one:a.txt then.txt
 cat then.txt
 rm then.txt
+run restore 3: "$HERE/tree"
+diff -r --no-dereference "$HERE/try" "$HERE/tree" && echo same
+run undo
+[ -e "$HERE/tree" ] || echo gone
 run rollback one
 
 say back
@@ -71,7 +75,7 @@ run undo
 run status
 run redo
 run undo --project 6
-run --project undo 7
+run --project undo 9
 run undo 6
 run rollback base
 diff -r --no-dereference "$HERE/project" . && echo same
