@@ -328,6 +328,12 @@ static void tell_unread(struct scan *scan, const struct member *member) {
 
 struct all { struct scan *scan; struct group *group; };   /* group NULL: the task that adds all others */
 
+static int leave_out(struct scan *scan, struct member *member) {
+    member->found->state = FOUND_LEFT_OUT;
+    member->dir->differs = true;
+    return member->found->known ? scan_differ(scan, member->dir->id, member->found->name, NULL, NULL) : 0;
+}
+
 /* A group whose names vanish under us is left to the next round, with its records as they are. */
 static int capture_group(struct pool *pool, void *data) {
     (void)pool;
@@ -351,21 +357,14 @@ static int capture_group(struct pool *pool, void *data) {
     if (captured.is_new && links > 1)
         captured.object->flags |= OBJECT_LINKED;
     const struct member *staged = first < group->count ? staged_member(scan, group, &captured, &group->members[first]) : NULL;
-    for (size_t i = 0; i < group->count; i++) {
-        struct member *member = &group->members[i];
-        if (i < first) {
-            member->found->state = FOUND_LEFT_OUT;
-            member->dir->differs = true;
-            r = member->found->known ? scan_differ(scan, member->dir->id, member->found->name, NULL, NULL) : 0;
-        } else {
-            r = put_member(scan, member, &captured, staged, links > 1);
-            if (i > first && captured.flags & LIVE_UNREAD)
-                tell_unread(scan, member);
-        }
-        if (r < 0)
-            return r;
+    for (size_t i = first; i < group->count && r >= 0; i++) {
+        r = put_member(scan, &group->members[i], &captured, staged, links > 1);
+        if (i > first && captured.flags & LIVE_UNREAD)
+            tell_unread(scan, &group->members[i]);
     }
-    return 0;
+    for (size_t i = 0; i < first && r >= 0; i++)              /* last: the bytes may lie under the name of one of these */
+        r = leave_out(scan, &group->members[i]);
+    return MIN(r, 0);
 }
 
 static int add_groups(struct pool *pool, void *data) {

@@ -36,8 +36,37 @@ struct seal {
     struct seal_dir **order;              /* by depth, shallow first */
     size_t dirs_count;
     struct map *placed;                   /* id of an object that may have several names -> struct row: its first in this layer */
+    uint8_t *shared;                      /* two bits for each new object: it has a row; it has several */
     struct sealed sums;
 };
+
+/* Several names. Most objects have one and are in no table; a file that was captured under one name while it got another has two
+ * rows, whatever its flags say. */
+
+static bool may_share(const struct seal *seal, const struct object *object) {
+    if (object->flags & OBJECT_LINKED)
+        return true;
+    int64_t i = object->id - seal->scan->first_object;
+    return i >= 0 && seal->shared[i / 4] & 2 << i % 4 * 2;
+}
+
+static int note_shared(struct seal *seal) {
+    int64_t first = seal->scan->first_object, room = 0;
+    for (size_t i = 0; i < seal->count; i++) {
+        const struct object *after = seal->rows[i].delta->entry.after;
+        room = after ? MAX(room, after->id - first) : room;
+    }
+    seal->shared = calloc((size_t)room / 4 + 1, 1);
+    if (!seal->shared)
+        return -ENOMEM;
+    for (size_t i = 0; i < seal->count; i++) {
+        const struct object *after = seal->rows[i].delta->entry.after;
+        int64_t at = after ? after->id - first : -1;
+        if (at >= 0)
+            seal->shared[at / 4] |= (uint8_t)((seal->shared[at / 4] & 1 << at % 4 * 2 ? 2 : 1) << at % 4 * 2);
+    }
+    return 0;
+}
 
 /* Plan. */
 
@@ -109,7 +138,7 @@ static int plan_rows(struct seal *seal, struct snap_err *err) {
             seal->rows[seal->count++] = row;
     }
     qsort(seal->rows, seal->count, sizeof(*seal->rows), by_key);
-    return 0;
+    return note_shared(seal) < 0 ? err_nomem(err) : 0;
 }
 
 /* The layer's directories. */
@@ -341,7 +370,7 @@ static int place_object(struct seal *seal, struct row *row) {
     struct object *after = row->delta->entry.after;
     if (!after)
         return 0;
-    bool linked = after->flags & OBJECT_LINKED, first = !linked || !map_get(seal->placed, &after->id, sizeof(after->id));
+    bool linked = may_share(seal, after), first = !linked || !map_get(seal->placed, &after->id, sizeof(after->id));
     count_staged(seal, row, first);
     if (!first)
         return 0;
@@ -473,8 +502,7 @@ static int kill_below(struct seal *seal, int64_t dir, struct snap_err *err) {
 static int index_new_object(struct seal *seal, const struct row *row, struct snap_err *err) {
     struct object *after = row->delta->entry.after;
     const struct delta_entry *entry = &row->delta->entry;
-    bool linked = after->flags & OBJECT_LINKED;
-    if (after->id < seal->scan->first_object || (linked && map_get(seal->placed, &after->id, sizeof(after->id)) != row))
+    if (after->id < seal->scan->first_object || (may_share(seal, after) && map_get(seal->placed, &after->id, sizeof(after->id)) != row))
         return 0;
     struct content content = { .id = after->content, .layer = seal->number, .dir = entry->dir, .name = (char *)(uintptr_t)entry->name,
                                .size = after->meta.size, .digest = after->digest };
@@ -668,6 +696,7 @@ struct seal *seal_free(struct seal *seal) {
         return NULL;
     map_free(seal->dirs, seal_dir_free);
     map_free(seal->placed, NULL);
+    free(seal->shared);
     free(seal->order);
     free(seal->rows);
     free(seal);
