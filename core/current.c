@@ -457,7 +457,7 @@ static int run(struct walk *walk, struct snap_project *project, int root, struct
         return r;
     walk->scan = scan;
     if (walk->first)
-        scan->first_object = scan->next_object = walk->first;
+        scan->next_object = scan->first_object = walk->first;
     if (walk->memory && (r = memory_begin(walk->memory, scan)) < 0)
         return err_nomem(walk->err);
     r = open_and_scan(walk, workspace);

@@ -171,8 +171,15 @@ int links_defer(struct scan *scan, struct scan_dir *dir, struct found *found, co
 
 /* A name that was captured in the round before, and one that got its inode since, are names of one object. */
 int links_join(struct scan *scan, struct scan_dir *dir, struct found *found, const struct statx *stat) {
-    bool alone = scan->round == 1 && !scan->touched;
-    return stat->stx_nlink < 2 || alone ? 0 : add_to_group(scan, dir, found, stat, false);
+    struct group_key key = { .device = (uint64_t)stat->stx_dev_major << 32 | stat->stx_dev_minor, .ino = stat->stx_ino };
+    if (stat->stx_nlink < 2)
+        return 0;
+    if (scan->round > 1 || scan->touched)
+        return add_to_group(scan, dir, found, stat, false);
+    pthread_mutex_lock(&scan->lock);
+    int r = map_put(scan->standing, &key, sizeof(key), scan, NULL);
+    pthread_mutex_unlock(&scan->lock);
+    return MIN(r, 0);
 }
 
 /* The order of the walk is chance; that of names is not. */
@@ -191,10 +198,11 @@ static bool claim(struct scan *scan, int64_t object) {
     return ours;
 }
 
-/* Whether another group is the inode that the record speaks of. */
+/* Whether another group is the inode that the record speaks of, or a name that was looked at before it got another one. */
 static bool is_elsewhere(const struct scan *scan, const struct group *group, const struct live_entry *known) {
     struct group_key was = { .device = group->key.device, .ino = known->print.ino };
-    return was.ino && was.ino != group->key.ino && map_get(scan->groups, &was, sizeof(was));
+    return was.ino && was.ino != group->key.ino
+        && (map_get(scan->groups, &was, sizeof(was)) || map_get(scan->standing, &was, sizeof(was)));
 }
 
 /* A name that looks as it did may be none of the members, though it is the same inode: what it is, they are. Not what this scan

@@ -172,6 +172,8 @@ static int begin_round(struct scan *scan, struct snap_err *err) {
     if (r == 0)
         r = fresh_map(&scan->groups, group_free);
     if (r == 0)
+        r = fresh_map(&scan->standing, NULL);
+    if (r == 0)
         r = fresh_map(&scan->claimed, NULL);
     return r;
 }
@@ -484,6 +486,7 @@ static void object_drop(void *object) {
 /* What the rounds needed, and nobody after them. */
 void scan_end(struct scan *scan) {
     scan->groups = map_free(scan->groups, group_free);
+    scan->standing = map_free(scan->standing, NULL);
     scan->claimed = map_free(scan->claimed, NULL);
     scan->moved_dirs = map_free(scan->moved_dirs, free);
     scan->moved_files = map_free(scan->moved_files, free);

@@ -96,6 +96,7 @@ struct scan {
     struct map *left;                     /* identities of directories that are not where their records were: they may be nowhere */
     struct map *delta;                    /* (identity, name) -> struct delta_row */
     struct map *groups;                   /* (device, inode) -> struct group, this round */
+    struct map *standing;                 /* the same, of names that are as they were: in the first round they are in no group */
     struct map *claimed;                  /* object id -> anything: kept by a link group of this round */
     /* Where the live index has inodes: (inode, birth time), inode, inode of several names -> struct moved; made on first use. */
     struct map *moved_dirs, *moved_files, *moved_links;

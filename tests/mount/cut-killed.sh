@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: cut-killed.sh SNAPCTL_OVERLAY SNAPCTL      KILLS=n
+snapctl=$(realpath -e "$2")
 . "$(dirname "$0")/lib.sh"
 need_mounts
-snapctl=$(realpath -e "$2")
 export XDG_STATE_HOME=$scratch/state
 kills=${KILLS:-12}
 mkdir state project ws

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: cut.sh SNAPCTL_OVERLAY SNAPCTL CUT_SQLITE      TAKES=n (of each kind)
+snapctl=$(realpath -e "$2") sqlite=$(realpath -e "$3")
 . "$(dirname "$0")/lib.sh"
 need_mounts
-snapctl=$(realpath -e "$2") sqlite=$(realpath -e "$3")
 export XDG_STATE_HOME=$scratch/state
 mkdir "$XDG_STATE_HOME"
 for mode in wal full mmap delete; do
