@@ -998,7 +998,7 @@ static void one_action(unsigned *seed) {
         }
         break;
     case 3:
-        if (overlay_open_dir(overlay, parent, &handle) == 0) {
+        if (overlay_open_dir(overlay, parent, &handle) >= 0) {
             int count = 0;
             (void)overlay_read_dir(handle, 0, count_any, &count);
             overlay_release(overlay, handle);
