@@ -5,6 +5,8 @@
 #
 # usage: run.sh SNAPCTL CHECK_JSON [--update] [NAME...]
 set -u
+# a signal that is ignored from the start could never be trapped
+[ -n "${SIGNALS_AS_USUAL-}" ] || SIGNALS_AS_USUAL=1 exec env --default-signal bash "$0" "$@"
 here=$(cd "$(dirname "$0")" && pwd)
 SNAPCTL=$(realpath -e "$1") || exit 2
 CHECK_JSON=$(realpath -e "$2") || exit 2

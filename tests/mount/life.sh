@@ -5,6 +5,8 @@
 # usage: life.sh SNAPCTL_OVERLAY
 # shellcheck disable=SC2002,SC2005,SC2046,SC2119
 set -u
+# a signal that is ignored from the start could never be trapped
+[ -n "${SIGNALS_AS_USUAL-}" ] || SIGNALS_AS_USUAL=1 exec env --default-signal bash "$0" "$@"
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_mounts

@@ -20,7 +20,7 @@ enum { ALL = OVERLAY_KEEP_NAME | OVERLAY_KEEP_ATTRIBUTES | OVERLAY_KEEP_DATA };
 static struct overlay *overlay;
 static int lower, upper, work;
 static struct buf told;
-static const struct overlay_caller caller = { .umask = 022 };
+static struct overlay_caller caller = { .umask = 022 };
 
 static int room(void **state, const char *name) {
     assert_int_equal(mkdirat(tempdir_at(state), name, 0755), 0);
@@ -46,6 +46,8 @@ static void begin(unsigned watches_max) {
 
 static int setup(void **state) {
     assert_int_equal(tempdir_setup(state), 0);
+    caller.uid = geteuid();
+    caller.gid = getegid();
     lower = room(state, "lower");
     upper = room(state, "upper");
     work = room(state, "work");

@@ -3,6 +3,7 @@
 #include "scratch.h"
 #include "scan.h"
 #include "transition.h"
+#include <stdatomic.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -210,7 +211,7 @@ static void a_take_after_a_rollback_shows_what_was_rolled_back_to(void **state) 
     expect(scratch, now);
 }
 
-static unsigned contents_read;
+static atomic_uint contents_read;   /* by several threads */
 
 static int count_reading(const char *point, const char *what) {
     (void)what;
