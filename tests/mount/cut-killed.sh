@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: cut-killed.sh SNAPCTL_OVERLAY SNAPCTL      KILLS=n
+# shellcheck disable=SC2005,SC2046,SC2317
+set -u
 snapctl=$(realpath -e "$2")
+# shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_mounts
 export XDG_STATE_HOME=$scratch/state

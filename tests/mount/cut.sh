@@ -4,6 +4,7 @@
 #
 # usage: cut.sh SNAPCTL_OVERLAY SNAPCTL CUT_SQLITE      TAKES=n (of each kind)
 snapctl=$(realpath -e "$2") sqlite=$(realpath -e "$3")
+# shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_mounts
 export XDG_STATE_HOME=$scratch/state

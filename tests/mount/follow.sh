@@ -5,7 +5,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # usage: follow.sh SNAPCTL_OVERLAY RANDOM_NAMES FOLLOW_TABLE FOLLOW_ERRORS FOLLOW_LATENCY
-# shellcheck disable=SC2119
+# shellcheck disable=SC2005,SC2046,SC2086,SC2116,SC2119,SC2317
 set -u
 NAMES=$(realpath -e "$2") || exit 2
 TABLE=$(realpath -e "$3") || exit 2
