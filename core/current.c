@@ -2,12 +2,13 @@
  *
  * The layer is walked along with the snapshot below it, by directory identity: whiteouts are deletions, a directory with
  * a redirect is the one that it was, an opaque one is new, and a file is another object unless it equals the one that was there.
- * What the layer does not mention is as in the snapshot below. Changes nothing. SPDX-License-Identifier: GPL-2.0-or-later */
+ * What the layer does not mention is as in the snapshot below, and so is what is left out. Changes nothing. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "current_walk.h"
 
 #include "fs.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -281,23 +282,42 @@ static int look_at_dir(struct walk *walk, const struct source *from, int64_t dir
 
 /* Walking: a stack of directories, for a tree may be deeper than the program's. */
 
-struct waiting { struct lower_dir *at; int64_t identity; };
+struct waiting { struct lower_dir *at; int64_t identity; char *path; };      /* path: from the root; NULL where nothing is left out */
 struct stack { struct lower *layer; struct waiting *dirs; size_t count, room; };
+
+static void waiting_done(const struct stack *stack, struct waiting *waiting) {
+    stack->layer->ops->unref(stack->layer, waiting->at);
+    free(waiting->path);
+}
 
 static void stack_done(struct stack *stack) {
     while (stack->count)
-        stack->layer->ops->unref(stack->layer, stack->dirs[--stack->count].at);
+        waiting_done(stack, &stack->dirs[--stack->count]);
     free(stack->dirs);
 }
 
-/* Takes the reference. */
-static int push(struct stack *stack, struct lower_dir *at, int64_t identity) {
+/* Takes what it is. */
+static int push(struct stack *stack, struct waiting *waiting) {
     if (MAKE_ROOM(stack->dirs, stack->count, stack->room) < 0) {
-        stack->layer->ops->unref(stack->layer, at);
+        waiting_done(stack, waiting);
         return -ENOMEM;
     }
-    stack->dirs[stack->count++] = (struct waiting){ at, identity };
+    stack->dirs[stack->count++] = *waiting;
     return 0;
+}
+
+/* What is gone is what it was. *ret: the path, NULL where there are no rules. 1 = they leave it out. */
+static int leaves_out(struct walk *walk, const struct waiting *in, const char *name, int found, bool is_dir, char **ret) {
+    _object_ struct object *was = NULL;
+    *ret = NULL;
+    if (!walk->ignore)
+        return 0;
+    if (asprintf(ret, "%s%s%s", in->path, *in->path ? "/" : "", name) < 0) {
+        *ret = NULL;
+        return -ENOMEM;
+    }
+    int r = found == LOWER_WHITEOUT ? ground_at(walk, in->identity, name, &was) : 0;
+    return r < 0 ? r : ignore_matches(walk->ignore, *ret, is_dir || (was && object_is_dir(was)));
 }
 
 static int look_at_whiteout(struct walk *walk, int64_t dir, const char *name) {
@@ -307,23 +327,26 @@ static int look_at_whiteout(struct walk *walk, int64_t dir, const char *name) {
 
 static int look_at_child(struct walk *walk, struct stack *stack, const struct waiting *in, const char *name) {
     struct lower_entry entry = {0};
-    int64_t identity = 0;
+    struct waiting child = {0};
     struct source from = { walk->layer, in->at, name };
-    int r = walk->layer->ops->lookup(walk->layer, in->at, name, &entry);
-    if (r < 0 || r == LOWER_ABSENT)
-        return r;                            /* it went away meanwhile */
-    int found = r;
-    r = walk_mention(walk, in->identity, name);
+    int found = walk->layer->ops->lookup(walk->layer, in->at, name, &entry);
+    if (found < 0 || found == LOWER_ABSENT)
+        return found;                        /* it went away meanwhile */
+    child.at = entry.dir;
+    int r = leaves_out(walk, in, name, found, entry.dir != NULL, &child.path);
+    bool left_out = r > 0;
+    if (r == 0)
+        r = walk_mention(walk, in->identity, name);
     if (r == 0 && found == LOWER_WHITEOUT)
         r = look_at_whiteout(walk, in->identity, name);
     else if (r == 0)
-        r = entry.dir ? look_at_dir(walk, &from, in->identity, name, &entry, &identity)
+        r = entry.dir ? look_at_dir(walk, &from, in->identity, name, &entry, &child.identity)
             : walk_file(walk, &from, in->identity, name, &entry);
     free(entry.redirect);
     if (entry.dir && r == 0)
-        return push(stack, entry.dir, identity);
-    walk->layer->ops->unref(walk->layer, entry.dir);
-    return r;
+        return push(stack, &child);
+    waiting_done(stack, &child);
+    return left_out ? 0 : r;
 }
 
 static bool is_loss(int r) { return r == -ENOENT || r == -ESTALE || r == -ENOTDIR; }
@@ -369,12 +392,15 @@ static int walk_layer(struct walk *walk) {
         walk->layer->ops->unref(walk->layer, root.dir);
         return walk_failed(walk, r, "");
     }
-    if ((r = push(&stack, root.dir, INDEX_ROOT)) < 0)
+    struct waiting first = { root.dir, INDEX_ROOT, walk->ignore ? strdup("") : NULL };
+    if ((r = push(&stack, &first)) < 0)
         return walk_failed(walk, r, "");
+    if (walk->ignore && !first.path)
+        return walk_failed(walk, -ENOMEM, "");
     while (r == 0 && stack.count) {
         struct waiting in = stack.dirs[--stack.count];
         r = look_in(walk, &stack, &in);
-        walk->layer->ops->unref(walk->layer, in.at);
+        waiting_done(&stack, &in);
     }
     return r;
 }
@@ -484,9 +510,10 @@ int current_compare(struct snap_project *project, const struct workspace *worksp
     return current_compare_from(project, workspace, root, 0, ret, err);
 }
 
-int current_capture(struct snap_project *project, const struct workspace *workspace, struct current_memory *memory, bool loose,
-                    struct scan **ret, struct snap_err *err) {
-    _cleanup_(walk_done) struct walk walk = { .workspace = workspace, .newest = true, .loose = loose, .memory = memory, .err = err };
+int current_capture(struct snap_project *project, const struct workspace *workspace, struct current_memory *memory, struct ignore *ignore,
+                    bool loose, struct scan **ret, struct snap_err *err) {
+    _cleanup_(walk_done) struct walk walk = { .workspace = workspace, .newest = true, .loose = loose, .memory = memory, .ignore = ignore,
+                                              .err = err };
     return run(&walk, project, project->root, ret);
 }
 

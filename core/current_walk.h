@@ -3,6 +3,7 @@
 #pragma once
 #include "current.h"
 #include "current_rows.h"
+#include "ignore.h"
 #include "lower.h"
 #include "sweep.h"
 
@@ -21,6 +22,7 @@ struct walk {
     struct map *mentioned;     /* (directory, name) of which the layer says what is there: a set */
     struct map *visited;       /* identity of a directory of the layer -> &walk_merged or &walk_whole */
     struct current_memory *memory;     /* NULL: nothing is captured */
+    struct ignore *ignore;     /* borrowed; NULL: nothing is left out */
     struct snap_err *err;
 };
 extern char walk_merged, walk_whole;

@@ -6,6 +6,7 @@
 #include "cutd.h"
 #include "fs.h"
 #include "hook.h"
+#include "ignore.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -94,12 +95,14 @@ static int step(const char *point, struct snap_err *err) {
     return r < 0 ? err_errno(err, r, "stopped at %s", point) : 0;
 }
 
+/* The rules are read first: nothing may be opened in a mount that holds still. */
 static int capture_twice(struct snap_project *project, struct current_memory *memory, struct scan **ret, struct snap_err *err) {
     _cleanup_(still_done) struct still still = { .server = -1, .dirs = { -1, -1, -1 } };
     _scan_ struct scan *early = NULL, *scan = NULL;
-    int r = current_capture(project, project->workspace, memory, true, &early, err);
-    if (r < 0 || (r = step("cut.early", err)) < 0 || (r = hold(project, &still, err)) < 0 || (r = step("cut.held", err)) < 0
-        || (r = current_capture(project, project->workspace, memory, false, &scan, err)) < 0 || (r = step("cut.captured", err)) < 0
+    _ignore_ struct ignore *rules = NULL;
+    int r = ignore_load(project->root, &rules, err);
+    if (r < 0 || (r = current_capture(project, project->workspace, memory, rules, true, &early, err)) < 0 || (r = step("cut.early", err)) < 0 || (r = hold(project, &still, err)) < 0 || (r = step("cut.held", err)) < 0
+        || (r = current_capture(project, project->workspace, memory, rules, false, &scan, err)) < 0 || (r = step("cut.captured", err)) < 0
         || (r = let_go(project, &still, err)) < 0 || (r = step("cut.released", err)) < 0)
         return r;
     *ret = TAKE_PTR(scan);
