@@ -29,8 +29,7 @@ done
 [ "$(id -u)" = 0 ] || die "mounting file systems takes root"
 if [ -z "$dir" ]; then
     dir=$top/build-bench-tests
-    setup_build "$dir" -Dbuildtype=release || die "the build could not be configured"
-    build "$dir" || die "the build failed"
+    release_build "$dir"
 fi
 program=$dir/cli/snapctl-overlay decoder=$dir/tests/mount/mount_handles
 work=$(mktemp -d "${TMPDIR:-/tmp}/snapctl-bench.XXXXXX")

@@ -31,8 +31,7 @@ done
 [ "$(id -u)" = 0 ] || die "mounting file systems takes root"
 "$top/scripts/deps.sh" build test bench
 if [ -z "$program" ]; then
-    setup_build "$top/build-bench" -Dbuildtype=release -Dtests=disabled || die "the build could not be configured"
-    build "$top/build-bench" || die "the build failed"
+    release_build "$top/build-bench" -Dtests=disabled
     program=$top/build-bench/cli/snapctl-overlay
 fi
 

@@ -37,8 +37,7 @@ kinds=${chosen:-$kinds}
 
 "$top/scripts/deps.sh" build bench
 if [ -z "$program" ]; then
-    setup_build "$top/build-bench" -Dbuildtype=release -Dtests=disabled || die "the build could not be configured"
-    build "$top/build-bench" || die "the build failed"
+    release_build "$top/build-bench" -Dtests=disabled
     program=$top/build-bench/cli/snapctl
 fi
 

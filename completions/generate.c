@@ -1,6 +1,7 @@
 /* Writes the completions for bash, zsh or fish, or the bare rows, from the option rows of the commands.
  * Runs at build time only; is not installed. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cmd.h"
+#include "zsh.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -188,18 +189,6 @@ static void bash(void) {
 }
 
 /* Zsh. */
-
-/* Inside '...', where _arguments gives [, ], : and \ a meaning. */
-static void zsh_text(const char *text) {
-    for (; *text; text++) {
-        if (*text == '\'')
-            printf("'\\''");
-        else if (strchr("[]:\\", *text))
-            printf("\\%c", *text);
-        else
-            putchar(*text);
-    }
-}
 
 static const char *zsh_function(enum operand operand) {
     switch (operand) {

@@ -1,6 +1,7 @@
 /* Writes the completions of snapctl-overlay for bash, zsh or fish, from its table of mount options.
  * Runs at build time only; is not installed. SPDX-License-Identifier: GPL-2.0-or-later */
 #include "overlay_options.h"
+#include "zsh.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -51,18 +52,6 @@ static void bash(void) {
            "    elif [[ $cur == -* ]]; then\n        mapfile -t COMPREPLY < <(compgen -W '-d -f -h --help -o -r -V --version' -- \"$cur\")\n"
            "    else\n        compopt -o filenames\n        mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")\n    fi\n}\n"
            "complete -F _snapctl_overlay snapctl-overlay\n");
-}
-
-/* Inside '...', where _values gives [, ], : and \ a meaning. */
-static void zsh_text(const char *text) {
-    for (; *text; text++) {
-        if (*text == '\'')
-            printf("'\\''");
-        else if (strchr("[]:\\", *text))
-            printf("\\%c", *text);
-        else
-            putchar(*text);
-    }
 }
 
 static void zsh_word(const struct overlay_word *word) {

@@ -36,6 +36,14 @@ build() {
     }
 }
 
+# release_build DIR [MESON_OPTION...]: what is measured; or nothing goes on
+release_build() {
+    local dir=$1
+    shift
+    setup_build "$dir" -Dbuildtype=release "$@" || die "the build could not be configured"
+    build "$dir" || die "the build failed"
+}
+
 # run_tests DIR [MESON_TEST_ARGUMENT...]: runs what is asked for, then prints the end of each failed log, what was skipped,
 # and last `N passed, N failed, N skipped`
 run_tests() {

@@ -14,11 +14,7 @@ LATENCY=$(realpath -e "$5") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_mounts
-if [ -n "${SEEDS-}" ]; then
-    mapfile -t seeds < <(shuf -i 1-1000000 -n "$SEEDS")
-else
-    seeds=(1 2 3)
-fi
+choose_seeds 1 2 3
 steps=${STEPS-2000}
 quietly() { "$@" >out 2>&1 || ! cat out; }
 barrier() { getfattr --only-values -n user.snapctl.sync merged 2>&1; }

@@ -12,11 +12,7 @@ DECODER=$(realpath -e "$4") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] || skip_all "mounting takes root"
-if [ -n "${SEEDS-}" ]; then
-    mapfile -t seeds < <(shuf -i 1-1000000 -n "$SEEDS")
-else
-    seeds=(1 2)
-fi
+choose_seeds 1 2
 steps=${STEPS-600}
 export HANDLES=1 SNAPCTL
 

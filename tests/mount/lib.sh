@@ -33,6 +33,12 @@ need_mounts() {
     command -v fusermount3 >/dev/null || skip_all "there is no fusermount3"
     { [ -r /dev/fuse ] && [ -w /dev/fuse ]; } || skip_all "/dev/fuse may not be used here"
 }
+# choose_seeds SEED...: these in $seeds, or SEEDS=N others
+# shellcheck disable=SC2034
+choose_seeds() {
+    seeds=("$@")
+    [ -z "${SEEDS-}" ] || mapfile -t seeds < <(shuf -i 1-1000000 -n "$SEEDS")
+}
 is_root() { [ "$(id -u)" = 0 ]; }
 
 check() {

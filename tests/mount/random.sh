@@ -11,11 +11,7 @@ NAMES=$(realpath -e "$3") || exit 2
 # shellcheck source=tests/mount/lib.sh
 . "$(dirname "$0")/lib.sh"
 need_mounts
-if [ -n "${SEEDS-}" ]; then
-    mapfile -t seeds < <(shuf -i 1-1000000 -n "$SEEDS")
-else
-    seeds=(1 2 3)
-fi
+choose_seeds 1 2 3
 steps=${STEPS-3000}
 first_bytes() { seq "$1" 100000 | head -c $((100000 + $1 * 777 % 100000)); }
 
