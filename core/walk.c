@@ -256,13 +256,27 @@ static void leave(struct scan *scan, struct scan_dir *dir) {
     scan_dir_free(dir);
 }
 
-/* Said once: another round must not take it for another change. */
-static int differ_by_absence(struct scan *scan, int64_t dir, const char *name) {
+/* Whether a row says that there is nothing, whatever is recorded: a directory that could not be visited keeps its records, also of
+ * one that was met elsewhere. */
+static bool is_said_absent(struct scan *scan, int64_t dir, const char *name) {
     pthread_mutex_lock(&scan->lock);
     const struct delta_row *row = scan_row(scan, dir, name);
     bool said = row && !row->entry.after;
     pthread_mutex_unlock(&scan->lock);
-    return said ? 0 : scan_differ(scan, dir, name, NULL, NULL);
+    return said;
+}
+
+/* Said once: another round must not take it for another change. */
+static int differ_by_absence(struct scan *scan, int64_t dir, const char *name) {
+    return is_said_absent(scan, dir, name) ? 0 : scan_differ(scan, dir, name, NULL, NULL);
+}
+
+static int differ_by_return(struct scan *scan, int64_t dir, const char *name, const struct live_entry *known) {
+    struct object *object = NULL;
+    if (!is_said_absent(scan, dir, name))
+        return 0;
+    int r = scan_known_object(scan, known->object, &object);
+    return r < 0 ? r : scan_differ(scan, dir, name, object, NULL);
 }
 
 /* What is known of a directory that cannot be visited: it and all below it count as there, but for what was met elsewhere. */
@@ -273,6 +287,8 @@ static int inherit(struct pool *pool, struct scan *scan, struct scan_dir *parent
     int r = enter(scan, known->dir, parent, name, &dir);
     if (r == 0)
         return differ_by_absence(scan, parent->id, name);
+    if (r > 0)
+        r = differ_by_return(scan, parent->id, name, known);
     return r < 0 ? r : task_add(pool, (struct task){ .scan = scan, .dir = dir, .what = INHERIT });
 }
 
@@ -338,7 +354,8 @@ static int describe_directory(struct scan *scan, struct scan_dir *parent, int di
     found->object = object->id;
     found->state = FOUND_RECORD;
     parent->differs = true;
-    return found_as_recorded(found) ? 0 : scan_differ(scan, parent->id, found->name, object, NULL);
+    bool told = found_as_recorded(found) && !is_said_absent(scan, parent->id, found->name);
+    return told ? 0 : scan_differ(scan, parent->id, found->name, object, NULL);
 }
 
 /* It went right after it was met, and was entered. `as_before`: under the name that it has in the newest entries. */
@@ -375,6 +392,8 @@ static int walk_directory(struct scan *scan, struct scan_dir *parent, int dirfd,
         found->dir = base->dir;
         found->flags = base->flags;
         dir->listed = base->flags & LIVE_LISTED && scan->trusts_lists && dir->known && !has_gone(dir->known);
+        if ((r = differ_by_return(scan, parent->id, found->name, base)) < 0)
+            return r;
     } else {
         r = hook("scan.directory", found->name);
         if (r == 0)
