@@ -474,10 +474,10 @@ static int walk_entry(struct scan *scan, struct scan_dir *dir, int dirfd, struct
 }
 
 /* Nothing that the round still needs: an unchanged directory keeps no list of its children. Its record, if that is being
- * written, may say that the records of its inside are complete: they were listed after its times were read. */
+ * written, may say that the records of its inside are complete: they were listed after its times were read. Not where a part was looked
+ * at: its times may be those of a change in it that no watcher has told yet. */
 static void visited(struct scan *scan, struct scan_dir *dir) {
-    bool complete = !dir->touched || (dir->self && dir->self->known && dir->self->known->flags & LIVE_LISTED);
-    if (dir->self && complete && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
+    if (dir->self && !dir->touched && !dir->partial && scan->trusts_lists && !(dir->self->flags & LIVE_HOT))
         dir->self->flags |= LIVE_LISTED;
     if (!dir->differs && !dir->deferred) {
         scan_doubt(scan, dir);

@@ -27,6 +27,8 @@ static int tell_path(struct watch *watch, watch_mapped_fn fn, char *path) {
     const char *above = name ? path : ".";
     if (name)
         *name++ = '\0';
+    if (strlen(name ? name : path) > NAME_MAX)
+        return 0;                         /* with " (deleted)" behind it */
     _close_ int dir = fs_open_beneath(watch->options.root, above, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
     if (dir < 0 || watch_look(dir, "", &seen) < 0)
         return 0;                         /* it has no such name any more */
